@@ -1,0 +1,50 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+LOCK := requirements-dev.lock
+COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet
+INSTALLED := $(VENV)/.installed
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+install: $(INSTALLED)  ## the environment in .venv: uv, locked versions
+
+$(INSTALLED): $(LOCK) pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r $(LOCK)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	$(BIN)/demand-forecast init
+	@touch $@
+
+run: install  ## the main job on the sample retailer (or on CONFIG=…): from raw sales to a served forecast
+	$(BIN)/demand-forecast run $(if $(CONFIG),--config $(CONFIG))
+
+test: install browser  ## the tests, lint, types and architecture rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+
+browser:
+	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq chromium >/dev/null) \
+		|| echo "chromium is not here and cannot be installed: the browser tests will be skipped"
+
+ui: install  ## the Dagster web UI on http://127.0.0.1:3000
+	$(BIN)/dagster dev
+
+serve: install  ## the champion as a web service on http://127.0.0.1:3001
+	BENTOML_HOME=$$($(BIN)/demand-forecast home)/bentoml $(BIN)/bentoml serve --port 3001
+
+lock:  ## choose newer versions and write them to the lock file
+	$(COMPILE) --extra postgres --upgrade -o requirements.lock
+	$(COMPILE) --extra postgres --group dev --upgrade --constraint requirements.lock -o $(LOCK)
+
+clean:  ## remove what the product wrote: models, tables, reports
+	rm -rf .demand_forecast
+
+.PHONY: help install run test browser ui serve lock clean

@@ -1,0 +1,82 @@
+"""`demand-forecast`: a thin door to the same definitions for terminals and scripts."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from demand_forecast.home import Home
+from demand_forecast.settings import ENV_PREFIX, ConfigError, Settings, config_path, load_settings
+
+CONFIG_OPTION = click.option(
+    "--config", type=click.Path(dir_okay=False), help=f"Configuration file [${ENV_PREFIX}CONFIG, else config.yaml]."
+)
+
+
+@click.group()
+@click.version_option(package_name="demand-forecast")
+def main() -> None:
+    """Nightly demand forecasting for retailers."""
+
+
+def _open(config: str | None) -> Settings:
+    """The settings, with this process pointed at their home."""
+    os.environ[ENV_PREFIX + "CONFIG"] = str(config_path(config))
+    try:
+        settings = load_settings(config)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None
+    Home(settings.root).prepare()
+    return settings
+
+
+@main.command()
+@CONFIG_OPTION
+def init(config: str | None) -> None:
+    """Make the home folder, and the .env file from which `dagster dev` learns where it is."""
+    settings = _open(config)
+    env_file = settings.path.parent / ".env"
+    Home(settings.root).write_env_file(env_file)
+    click.echo(f"home: {settings.root}\nenvironment for dagster dev: {env_file}")
+
+
+@main.command()
+@CONFIG_OPTION
+def run(config: str | None) -> None:
+    """Run the whole graph: from what has arrived to a forecast, a promoted model and a Bento.
+
+    Exit status 0 only if all of it worked.
+    """
+    from demand_forecast.run import run_whole_graph
+
+    settings = _open(config)
+    if not run_whole_graph(settings, Console(stderr=True), Console()):
+        sys.exit(1)
+
+
+@main.command()
+@CONFIG_OPTION
+def status(config: str | None) -> None:
+    """What is live, and why."""
+    from demand_forecast.run import print_status
+
+    print_status(_open(config), Console())
+
+
+@main.command()
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("data"), show_default=True)
+@click.option("--truth", type=click.Path(file_okay=False, path_type=Path), help="Where to write what really happened.")
+@click.option("--seed", default=2026, show_default=True)
+def sample(out: Path, truth: Path | None, seed: int) -> None:
+    """Write the sample retailer: landing files, master data, plan and ledger. The same seed, the same bytes."""
+    from demand_forecast.sources.sample import write_sample
+
+    write_sample(out, seed=seed, truth=truth)
+    click.echo(f"sample retailer written to {out}")
+
+
+if __name__ == "__main__":
+    main()

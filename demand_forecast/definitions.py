@@ -1,0 +1,26 @@
+"""The one Definitions object: everything below `defs/`, bound to the retailer that the configuration names."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from demand_forecast.defs.automation.freshness import FRESHNESS
+from demand_forecast.defs.progress import progress_logger
+from demand_forecast.defs.project import SETTINGS, Project
+
+
+def _with_owners_and_freshness(spec: dg.AssetSpec) -> dg.AssetSpec:
+    owned = spec.replace_attributes(owners=SETTINGS.owners)
+    policy = FRESHNESS.get(spec.group_name or "")
+    return dg.apply_freshness_policy(owned, policy) if policy and not spec.partitions_def else owned
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    loaded = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
+    bound = dg.Definitions(
+        resources={"project": Project(config=str(SETTINGS.path))},
+        loggers={"progress": progress_logger},
+        executor=dg.in_process_executor,
+    )
+    return dg.Definitions.merge(loaded, bound).map_resolved_asset_specs(func=_with_owners_and_freshness)

@@ -1,0 +1,18 @@
+"""The jobs: the whole graph, and the nightly path that forecasts with the champion without training."""
+
+import dagster as dg
+
+WHOLE_GRAPH = "whole_graph"
+NIGHTLY = "nightly"
+PROVING = dg.AssetSelection.groups("models", "evaluation")
+
+whole_graph = dg.define_asset_job(
+    WHOLE_GRAPH,
+    selection=dg.AssetSelection.all(),
+    description="From what has arrived to trained, compared and promoted models, a forecast, a reorder plan and a Bento.",
+)
+nightly = dg.define_asset_job(
+    NIGHTLY,
+    selection=dg.AssetSelection.all() - PROVING,
+    description="From what has arrived to a forecast by the champion, a reorder plan and a Bento; no training.",
+)

@@ -1,0 +1,75 @@
+"""Demand by series and day, and what models read."""
+
+import dagster as dg
+
+from demand_forecast.defs.metadata import picture, table_metadata
+from demand_forecast.defs.project import Project
+from demand_forecast.domain.backtest import backtest_origins
+from demand_forecast.domain.features import build_demand_features
+from demand_forecast.domain.panel import build_daily_demand
+
+KINDS = {"polars", "deltalake"}
+
+
+@dg.asset(
+    deps=["clean_sales", "clean_stock", "clean_plan"],
+    group_name="features",
+    kinds=KINDS,
+    description="One row per series and period from the series' first sale to the last closed day, zeros filled in. "
+    "A day without stock or with a closed shop is marked: it is not a day without demand.",
+)
+def daily_demand(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
+    from demand_forecast.reports.charts.data import demand_over_time
+
+    lake, settings = project.lake, project.settings
+    demand = build_daily_demand(
+        lake.read("clean_sales"),
+        lake.read("clean_stock"),
+        lake.read("clean_plan"),
+        frequency=settings.frequency,
+        missing_day=settings.missing_day,
+        past_only=settings.covariates.past_only,
+    )
+    series = demand.select("store_id", "product_id").n_unique()
+    context.log.info(f"{series:,} series, {len(demand):,} rows to {demand['date'].max()}")
+    metadata = table_metadata(demand, lake.replace("daily_demand", demand))
+    shown = {"series": series, "last_day": str(demand["date"].max()), "demand": picture(demand_over_time(demand))}
+    return dg.MaterializeResult(metadata=metadata | shown)
+
+
+@dg.asset(
+    deps=["daily_demand", "clean_plan", "clean_products", "clean_stores"],
+    group_name="features",
+    kinds=KINDS,
+    description="One row per series, forecast origin and horizon: what was known at the origin about that day, and, "
+    "where the day is past, the units it brought. Rows to train on, rows of the backtest origins, and rows of the "
+    "next forecast, all made by one builder. The feature contract is noted with the table's version.",
+)
+def demand_features(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
+    lake, settings = project.lake, project.settings
+    demand = lake.read("daily_demand")
+    last = demand["date"].max()
+    origins = backtest_origins(
+        demand["date"].min(),
+        last,
+        horizon=settings.horizon,
+        count=settings.backtest.origins,
+        step=settings.backtest.step,
+        frequency=settings.frequency,
+    )
+    features, contract = build_demand_features(
+        demand,
+        lake.read("clean_plan"),
+        lake.read("clean_products"),
+        lake.read("clean_stores"),
+        covariates=settings.covariates,
+        frequency=settings.frequency,
+        horizon=settings.horizon,
+        origins=[*origins, last],
+        training=settings.training,
+        seed=settings.seed,
+    )
+    version = lake.replace("demand_features", features, notes={"contract": contract.to_json()})
+    context.log.info(f"{len(features):,} rows of {len(contract.columns)} features")
+    shown = {"feature_contract": dg.MetadataValue.md(contract.to_markdown()), "backtest_origins": [*map(str, origins)]}
+    return dg.MaterializeResult(metadata=table_metadata(features, version) | shown)

@@ -1,0 +1,61 @@
+"""The retailer that this code location serves: settings, and the resource through which assets reach lake and registry."""
+
+from datetime import date, datetime, timedelta
+from functools import cache
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+
+from demand_forecast.home import Home
+from demand_forecast.lake.tables import Lake
+from demand_forecast.settings import Settings, load_settings
+from demand_forecast.tracking.registry import Tracking
+
+
+@cache
+def settings_of(config: str) -> Settings:
+    return load_settings(config)
+
+
+class Project(dg.ConfigurableResource):
+    """One retailer: its settings, its lake, its model registry."""
+
+    config: str  # path of the configuration file
+
+    @property
+    def settings(self) -> Settings:
+        return settings_of(self.config)
+
+    @property
+    def home(self) -> Home:
+        return Home(self.settings.root)
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(self.home.lake)
+
+    @property
+    def tracking(self) -> Tracking:
+        home = self.home
+        uri = self.settings.tracking_uri or f"sqlite:///{home.mlflow / 'mlflow.db'}"
+        return Tracking(uri, home.mlflow / "artifacts", self.settings.name)
+
+
+def today(settings: Settings) -> date:
+    """The retailer's calendar day."""
+    return datetime.now(ZoneInfo(settings.automation.timezone)).date()
+
+
+def first_sales_day(settings: Settings) -> date:
+    """First partition of raw_sales: `history_start`, else what the first run found, else a year ago."""
+    recorded = Home(settings.root).root / "history_start"
+    if settings.history_start:
+        return settings.history_start
+    return date.fromisoformat(recorded.read_text()) if recorded.exists() else today(settings) - timedelta(days=365)
+
+
+SETTINGS = load_settings()
+SALES_DAYS = dg.DailyPartitionsDefinition(
+    start_date=datetime.combine(first_sales_day(SETTINGS), datetime.min.time()),
+    timezone=SETTINGS.automation.timezone,
+)

@@ -1,0 +1,84 @@
+"""What arrived, as it arrived, plus where from."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from demand_forecast.defs.metadata import picture, table_metadata
+from demand_forecast.defs.project import SALES_DAYS, Project
+from demand_forecast.domain.tables import now
+from demand_forecast.lake.tables import Lake
+from demand_forecast.sources.collect import INPUTS, collect_inputs, collect_sales, empty_sales
+
+DELIVERY = ["source", "file", "report", "day", "content_hash", "file_hash"]
+
+
+def known_deliveries(lake: Lake) -> pl.DataFrame:
+    """What the lake already has, one row per file (or table) and day."""
+    if not lake.exists("raw_sales"):
+        return pl.DataFrame(schema=dict.fromkeys(DELIVERY, pl.String) | {"day": pl.Date})
+    return lake.scan("raw_sales").select(DELIVERY).unique().collect()
+
+
+@dg.asset(
+    group_name="raw",
+    kinds={"polars", "deltalake"},
+    partitions_def=SALES_DAYS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    description="Sales lines as they arrived, every column as text, with source, file, line, content hash and "
+    "arrival time. Append-only: what is already here is not collected again, a corrected report is added beside the "
+    "one it corrects. A partition holds what the sources say about one day.",
+)
+def raw_sales(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
+    from demand_forecast.reports.charts.data import rows_by_day
+
+    window = context.partition_time_window
+    days = (window.start.date(), window.end.date() - timedelta(days=1))
+    lake, settings = project.lake, project.settings
+    arriving = collect_sales(settings, known_deliveries(lake), days, now())
+    added = lake.append("raw_sales", arriving if lake.exists("raw_sales") else _and_first(settings, arriving))
+    held = lake.scan("raw_sales").filter(pl.col("day").is_between(*days)).group_by("day").len("rows").collect()
+    _count_partitions(context, dict(held.iter_rows()))
+    context.log.info(f"{added:,} new rows, {held['rows'].sum():,} rows held for {days[0]} to {days[1]}")
+    last = lake.scan("raw_sales").filter(pl.col("day") == days[1]).collect()
+    context.add_asset_metadata({"rows_by_day": picture(rows_by_day(held))}, partition_key=days[1].isoformat())
+    return dg.MaterializeResult(metadata=table_metadata(last) | {"rows_added": added})
+
+
+def _and_first(settings: Any, arriving: Any) -> Any:
+    yield empty_sales(settings)
+    yield from arriving
+
+
+def _count_partitions(context: dg.AssetExecutionContext, rows: dict[date, int]) -> None:
+    for key in context.partition_keys:
+        count = rows.get(date.fromisoformat(key), 0)
+        context.add_asset_metadata({"dagster/partition_row_count": count}, partition_key=key)
+
+
+DESCRIPTIONS = {
+    "products": "Product master data as it arrived: the static columns by product.",
+    "stores": "Store master data as it arrived: the static columns by store.",
+    "plan": "What is known ahead, as it arrived: prices, promotions, holidays and other events, past and future.",
+    "stock": "Stock reports as they arrived: share of the day with goods to sell, units at closing time.",
+}
+
+
+def _input_asset(table: str) -> dg.AssetsDefinition:
+    @dg.asset(
+        name=f"raw_{table}",
+        group_name="raw",
+        kinds={"polars", "deltalake"},
+        description=DESCRIPTIONS[table] + " Replaced when its source changes; earlier versions stay in the lake.",
+    )
+    def raw_input(project: Project) -> dg.MaterializeResult:
+        frame = collect_inputs(project.settings, table, now())
+        version = project.lake.replace(f"raw_{table}", frame)
+        return dg.MaterializeResult(metadata=table_metadata(frame, version))
+
+    return raw_input
+
+
+raw_inputs = [_input_asset(table) for table in INPUTS]

@@ -1,0 +1,69 @@
+"""The tables' columns: names, types and meaning, said once."""
+
+from datetime import UTC, datetime
+
+import polars as pl
+
+SERIES = ("store_id", "product_id")
+DAY_KEY = ("store_id", "product_id", "date")
+QUANTILE_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+QUANTILE_COLUMNS = tuple(f"q{round(level * 100)}" for level in QUANTILE_LEVELS)
+
+RAW_PROVENANCE: dict[str, pl.DataType] = {
+    "source": pl.String(),
+    "file": pl.String(),
+    "line": pl.Int64(),
+    "report": pl.String(),
+    "file_hash": pl.String(),
+    "content_hash": pl.String(),
+    "arrived_at": pl.Datetime("us", "UTC"),
+    "day": pl.Date(),
+}
+
+MEANING = {
+    "store_id": "shop; with product_id it names a series",
+    "product_id": "product; with store_id it names a series",
+    "date": "day, or the week's Monday at weekly frequency",
+    "units": "units sold: the target; never negative after cleaning",
+    "price": "price asked that day",
+    "in_stock": "share of the opening time that goods were there to sell, 0..1",
+    "on_hand": "units in the shop at closing time",
+    "open": "whether the shop was open",
+    "forecast_origin": "last day whose sales the forecast may know",
+    "horizon": "periods ahead of the forecast origin, from 1",
+    "mean": "expected units",
+    **{
+        name: f"units not exceeded with probability {level:.0%}"
+        for name, level in zip(QUANTILE_COLUMNS, QUANTILE_LEVELS, strict=True)
+    },
+    "model": "model family",
+    "model_version": "registered model version",
+    "source": "source the row came from",
+    "file": "file or database table the row came from",
+    "line": "line in the file, row number in a table",
+    "report": "report that the file is a version of; the newest version of a report and day counts",
+    "file_hash": "SHA-256 of the file",
+    "content_hash": "hash of what the file says about the day",
+    "arrived_at": "when the row was collected",
+    "day": "partition day",
+    "extra": "unmapped columns as JSON, or a line that could not be split",
+    "fault": "what was wrong with the line when it was read",
+    "reason": "why the row does not count",
+    "weight": "training weight of the row",
+    "order_quantity": "units to order now",
+    "target_stock": "order-up-to level: the service-level quantile of demand over the protection period",
+    "expected_demand": "expected units sold over the protection period",
+    "expected_stock": "expected units left at the end of the protection period, after the order",
+    "protection_days": "lead time plus review period in days",
+    "on_order": "units ordered and not yet delivered",
+    "service_level": "probability that demand over the protection period is covered",
+}
+
+
+def now() -> datetime:
+    """The current time in UTC, to the microsecond that the lake stores."""
+    return datetime.now(UTC)
+
+
+def series_key() -> list[str]:
+    return list(SERIES)

@@ -1,0 +1,69 @@
+"""The one folder in which everything lives, and the settings that make other programs keep to it."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+DAGSTER_YAML = """\
+# Written by demand-forecast; yours to change: it is not written again.
+telemetry:
+  enabled: false
+concurrency:
+  runs:
+    max_concurrent_runs: 2
+run_monitoring:
+  enabled: true
+"""
+
+
+@dataclass(frozen=True)
+class Home:
+    root: Path
+
+    @property
+    def lake(self) -> Path:
+        return self.root / "lake"
+
+    @property
+    def dagster(self) -> Path:
+        return self.root / "dagster"
+
+    @property
+    def mlflow(self) -> Path:
+        return self.root / "mlflow"
+
+    @property
+    def bentoml(self) -> Path:
+        return self.root / "bentoml"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    @property
+    def serving(self) -> Path:
+        return self.root / "serving"
+
+    def environment(self) -> dict[str, str]:
+        """Variables that keep Dagster, BentoML and Evidently inside this folder and quiet."""
+        return {
+            "DAGSTER_HOME": str(self.dagster),
+            "BENTOML_HOME": str(self.bentoml),
+            "BENTOML_DO_NOT_TRACK": "true",
+            "DO_NOT_TRACK": "1",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+
+    def prepare(self) -> None:
+        """Makes the folders and the Dagster instance's settings, and points this process at them."""
+        for folder in (self.lake, self.dagster, self.mlflow, self.bentoml, self.reports, self.serving):
+            folder.mkdir(parents=True, exist_ok=True)
+        instance = self.dagster / "dagster.yaml"
+        if not instance.exists():
+            instance.write_text(DAGSTER_YAML, encoding="utf-8")
+        os.environ.update(self.environment())
+
+    def write_env_file(self, path: Path) -> None:
+        """A `.env` file from which `dagster dev` learns the environment when started without arguments."""
+        lines = "".join(f"{name}={value}\n" for name, value in self.environment().items())
+        path.write_text(f"# Written by `demand-forecast init`; read by `dagster dev`.\n{lines}", encoding="utf-8")

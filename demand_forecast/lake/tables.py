@@ -1,0 +1,136 @@
+"""Delta tables: read, write whole or not at all, version, time travel."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+
+class LakeError(RuntimeError):
+    """A table cannot be read or written; the message names the table, the lake and the repair."""
+
+
+class Lake:
+    """The Delta tables below one folder (or object store URL), each named by its folder.
+
+    Every write is one Delta commit: a process killed at any moment leaves the last whole version.
+    """
+
+    def __init__(self, root: str | Path, storage_options: Mapping[str, str] | None = None) -> None:
+        self.root = str(root).rstrip("/")
+        self.storage_options = dict(storage_options or {})
+
+    def location(self, table: str) -> str:
+        return f"{self.root}/{table}"
+
+    def exists(self, table: str) -> bool:
+        from deltalake import DeltaTable
+
+        return DeltaTable.is_deltatable(self.location(table), storage_options=self.storage_options)
+
+    def version(self, table: str) -> int | None:
+        """The table's current version; None when it was never written."""
+        return self._open(table).version() if self.exists(table) else None
+
+    def versions(self, tables: Iterable[str]) -> dict[str, int]:
+        """The current versions of those of `tables` that exist."""
+        return {table: version for table in tables if (version := self.version(table)) is not None}
+
+    def scan(self, table: str, version: int | None = None) -> pl.LazyFrame:
+        """A lazy frame of the table, as it is or as it was at `version`. Raises LakeError when there is none."""
+        if not self.exists(table):
+            raise LakeError(f"table {table}: not in the lake {self.root}; materialise the asset {table} first")
+        return pl.scan_delta(self.location(table), version=version, storage_options=self.storage_options or None)
+
+    def read(self, table: str, version: int | None = None) -> pl.DataFrame:
+        return self.scan(table, version).collect()
+
+    def notes(self, table: str) -> dict[str, str]:
+        """What the writer of the table's current version noted with it."""
+        return json.loads(self._open(table).history(1)[0].get("notes", "{}"))
+
+    def replace(self, table: str, frame: pl.DataFrame, notes: Mapping[str, str] | None = None) -> int:
+        """Makes `frame` the table's content and gives its version.
+
+        Equal content with equal `notes` (text kept with the version, atomically) keeps the version it has.
+        """
+        commit = {"content": _fingerprint(frame), "notes": json.dumps(dict(notes or {}), sort_keys=True)}
+        if self.exists(table):
+            current = self._open(table)
+            if commit.items() <= current.history(1)[0].items():
+                return current.version()
+        self._write(table, frame, mode="overwrite", schema_mode="overwrite", commit=commit)
+        return self._open(table).version()
+
+    def append(self, table: str, frames: pl.DataFrame | Iterable[pl.DataFrame]) -> int:
+        """Adds rows in one commit and gives the number of rows added; new columns are added to the table.
+
+        `frames` of one schema are streamed, so that what is appended may be larger than memory. Nothing to add
+        to a table that exists is no commit.
+        """
+        exists = self.exists(table)
+        whole = [frames] if isinstance(frames, pl.DataFrame) else frames
+        parts = (frame for frame in whole if not (exists and frame.is_empty()))
+        first = next(parts, None)
+        if first is None:
+            return 0
+        counted = _Counted(chain([first], parts))
+        self._write(table, _stream(first, counted), mode="append", schema_mode="merge")
+        return counted.rows
+
+    def _open(self, table: str) -> Any:
+        from deltalake import DeltaTable
+
+        return DeltaTable(self.location(table), storage_options=self.storage_options)
+
+    def _write(self, table: str, data: Any, mode: Any, schema_mode: Any, commit: dict[str, str] | None = None) -> None:
+        from deltalake import CommitProperties, write_deltalake
+        from deltalake.exceptions import DeltaError
+
+        try:
+            write_deltalake(
+                self.location(table),
+                data,
+                mode=mode,
+                schema_mode=schema_mode,
+                storage_options=self.storage_options,
+                commit_properties=CommitProperties(custom_metadata=commit or {}),
+            )
+        except (DeltaError, OSError) as error:
+            raise LakeError(
+                f"table {table}: not written to the lake {self.root}, its last version is untouched: {error}"
+            ) from error
+
+
+class _Counted:
+    """Frames passing through, their rows counted."""
+
+    def __init__(self, frames: Iterable[pl.DataFrame]) -> None:
+        self.frames = frames
+        self.rows = 0
+
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        for frame in self.frames:
+            self.rows += len(frame)
+            yield frame
+
+
+def _stream(first: pl.DataFrame, frames: Iterable[pl.DataFrame]) -> Any:
+    import pyarrow as pa
+
+    schema = first.clear().to_arrow(compat_level=pl.CompatLevel.oldest()).schema
+    batches = (
+        batch
+        for frame in frames
+        for batch in frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema).to_batches()
+    )
+    return pa.RecordBatchReader.from_batches(schema, batches)
+
+
+def _fingerprint(frame: pl.DataFrame) -> str:
+    """Equal for equal columns and rows in any order; a polars release may change it, which costs one write."""
+    rows = frame.hash_rows(seed=17).sum() if frame.width else 0
+    return f"{frame.height}:{rows}:{'|'.join(f'{name}={dtype}' for name, dtype in frame.schema.items())}"

@@ -1,0 +1,85 @@
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from demand_forecast.lake.tables import Lake, LakeError
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "lake")
+
+
+def sales(*units: float) -> pl.DataFrame:
+    days = [date(2024, 2, 27 + i) if i < 3 else date(2024, 3, i) for i in range(len(units))]
+    return pl.DataFrame(
+        {
+            "date": days,
+            "store_id": pl.Series(["S1"] * len(units), dtype=pl.String),
+            "units": pl.Series(units, dtype=pl.Float32),
+            "arrived_at": pl.Series([datetime(2024, 3, 1, tzinfo=UTC)] * len(units), dtype=pl.Datetime("us", "UTC")),
+        }
+    )
+
+
+def test_what_is_written_is_read_with_its_types(lake: Lake) -> None:
+    lake.replace("clean_sales", sales(1, 2.5, 0))
+    assert_frame_equal(lake.read("clean_sales"), sales(1, 2.5, 0))
+
+
+def test_equal_content_keeps_the_version_and_other_content_makes_one(lake: Lake) -> None:
+    assert lake.replace("clean_sales", sales(1, 2)) == 0
+    assert lake.replace("clean_sales", sales(1, 2)) == 0
+    assert lake.replace("clean_sales", sales(1, 3)) == 1
+
+
+def test_notes_are_kept_with_the_version_they_were_written_with(lake: Lake) -> None:
+    lake.replace("demand_features", sales(1), notes={"contract": "{}"})
+    assert lake.replace("demand_features", sales(1), notes={"contract": "[1]"}) == 1
+    assert lake.notes("demand_features") == {"contract": "[1]"}
+
+
+def test_an_earlier_version_stays_readable(lake: Lake) -> None:
+    lake.replace("clean_sales", sales(1))
+    lake.replace("clean_sales", sales(2).with_columns(price=pl.lit(3.0)))
+    assert_frame_equal(lake.read("clean_sales", version=0), sales(1))
+    assert lake.versions(["clean_sales", "raw_sales"]) == {"clean_sales": 1}
+
+
+def test_appended_frames_are_one_commit(lake: Lake) -> None:
+    assert lake.append("raw_sales", (sales(i) for i in range(5))) == 5
+    assert lake.version("raw_sales") == 0
+    assert lake.read("raw_sales")["units"].sort().to_list() == [0, 1, 2, 3, 4]
+
+
+def test_nothing_to_append_is_no_commit_but_makes_the_table(lake: Lake) -> None:
+    assert lake.append("raw_sales", sales()) == 0
+    assert lake.read("raw_sales").schema == sales().schema
+    lake.append("raw_sales", sales())
+    assert lake.version("raw_sales") == 0
+
+
+def test_a_new_column_widens_the_table(lake: Lake) -> None:
+    lake.append("raw_sales", sales(1))
+    lake.append("raw_sales", sales(2).with_columns(invoice=pl.lit("A1")))
+    assert lake.read("raw_sales").sort("units")["invoice"].to_list() == [None, "A1"]
+
+
+def test_a_failure_while_appending_leaves_the_last_version(lake: Lake) -> None:
+    lake.append("raw_sales", sales(1))
+
+    def broken() -> object:
+        yield sales(2)
+        raise OSError("source went away")
+
+    with pytest.raises(Exception, match="source went away"):
+        lake.append("raw_sales", broken())  # type: ignore[arg-type]
+    assert lake.read("raw_sales")["units"].to_list() == [1]
+
+
+def test_a_missing_table_is_named_with_its_repair(lake: Lake) -> None:
+    with pytest.raises(LakeError, match=r"clean_sales.*materialise the asset clean_sales"):
+        lake.read("clean_sales")

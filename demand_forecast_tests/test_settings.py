@@ -1,0 +1,91 @@
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from demand_forecast.settings import ConfigError, Constant, load_settings
+
+SOURCE = """
+source:
+  kind: files
+  sales: {path: sales/*.csv, columns: {date: Date, product_id: SKU, units: Qty, store_id: {value: all}}}
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def write(text: str) -> Path:
+        file = tmp_path / "config.yaml"
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    return write
+
+
+def test_a_source_alone_is_a_whole_configuration(write) -> None:
+    settings = load_settings(write(SOURCE))
+    assert settings.frequency == "daily"
+    assert settings.horizon == 28
+    assert settings.all_sources[0].sales.columns["store_id"] == Constant(value="all")
+
+
+def test_paths_are_relative_to_the_file(write, tmp_path: Path) -> None:
+    settings = load_settings(write("home: state" + SOURCE))
+    assert settings.root == tmp_path / "state"
+    assert settings.resolve("sales") == tmp_path / "sales"
+
+
+def test_a_variable_overrides_the_file(write, monkeypatch) -> None:
+    monkeypatch.setenv("DEMAND_FORECAST_HORIZON", "14")
+    monkeypatch.setenv("DEMAND_FORECAST_BACKTEST__ORIGINS", "5")
+    settings = load_settings(write("horizon: 7" + SOURCE))
+    assert (settings.horizon, settings.backtest.origins) == (14, 5)
+
+
+def test_a_file_named_by_variable_is_used(write, monkeypatch) -> None:
+    monkeypatch.setenv("DEMAND_FORECAST_CONFIG", str(write("horizon: 9" + SOURCE)))
+    assert load_settings().horizon == 9
+
+
+def test_values_may_name_variables(write, monkeypatch) -> None:
+    monkeypatch.setenv("LANDING", "/landing")
+    text = SOURCE.replace("sales/*.csv", "${LANDING}/${PART:-sales}/*.csv")
+    assert load_settings(write(text)).source.sales.path == "/landing/sales/*.csv"
+
+
+def test_an_unset_variable_is_named_with_its_repair(write) -> None:
+    with pytest.raises(ConfigError, match=r"\$\{NO_SUCH_FOLDER\} is not set; set it: export NO_SUCH_FOLDER="):
+        load_settings(write(SOURCE.replace("sales/*.csv", "${NO_SUCH_FOLDER}/*.csv")))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("horizn: 7" + SOURCE, r"config.yaml: unknown key horizn; did you mean horizon\?"),
+        (SOURCE.replace("sales:", "sale:"), r"unknown key source.sale; did you mean sales\?"),
+        (SOURCE.replace("path:", "pth:"), r"unknown key source.sales.pth; did you mean path\?"),
+        ("horizon: 0" + SOURCE, r"horizon: Input should be greater than or equal to 1"),
+        ("frequency: hourly" + SOURCE, r"frequency: Input should be 'daily' or 'weekly'"),
+        ("horizon: 7", r"give either source: or sources:"),
+        (SOURCE.replace("files", "sql"), r"source: kind sql needs url:"),
+        ("- 1\n- 2", r"expected keys and values, found list"),
+        ("horizon: [", r"config.yaml: not readable as YAML"),
+    ],
+)
+def test_a_wrong_configuration_is_named_with_place_and_repair(write, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_settings(write(text))
+
+
+def test_a_missing_file_is_named_with_its_repair(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere.yaml: no such configuration file; give one by --config"):
+        load_settings(tmp_path / "nowhere.yaml")
+
+
+def test_a_password_in_a_url_is_not_shown(write) -> None:
+    text = "source: {kind: sql, url: 'postgresql+psycopg2://me:secret@db/shop', sales: {table: sales}}"
+    assert "secret" not in repr(load_settings(write(text)))
+
+
+def test_a_date_is_read_as_a_date(write) -> None:
+    assert load_settings(write("history_start: 2011-01-29" + SOURCE)).history_start == date(2011, 1, 29)
