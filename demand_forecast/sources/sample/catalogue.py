@@ -171,12 +171,12 @@ def is_closed(day: date) -> bool:
 
 
 def calendar() -> pl.DataFrame:
-    """Date, Holiday ("" for none), SchoolHoliday (0/1) for every day of trade and of the plan."""
+    """Date, Holiday (null for none), SchoolHoliday (0/1) for every day of trade and of the plan."""
     planned = days(planned=True)
     return pl.DataFrame(
         {
             "Date": planned,
-            "Holiday": [holiday(day) for day in planned],
+            "Holiday": [holiday(day) or None for day in planned],
             "SchoolHoliday": [int(is_school_holiday(day)) for day in planned],
         }
     )

@@ -25,14 +25,14 @@ BOM_DAYS = (date(2024, 3, 5), date(2025, 11, 18), date(2026, 9, 23))
 
 COLUMNS = ("date", "store_id", "product_id", "units", "price")
 TEXT = pl.concat_str(COLUMNS, separator=",")
+BARCODE = "3017620422003"
 # What each kind changes in a copy of a true line.
 FIELD_FAULTS: dict[str, dict[str, pl.Expr]] = {
     "duplicate_line": {},
     "return": {"units": pl.lit("-1")},
-    "unknown_product": {"product_id": pl.concat_str(pl.lit("X"), pl.col("product_id"))},
-    "absurd_quantity": {
-        "units": pl.when(pl.col("price") > "3").then(pl.lit("3017620422003")).otherwise(pl.lit("99999"))
-    },
+    "unknown_product": {"product_id": pl.concat_str(pl.lit("X"), "product_id")},
+    "negative_quantity": {"units": pl.lit("-4800")},
+    "absurd_quantity": {"units": pl.when(pl.col("place") % 2 == 0).then(pl.lit(BARCODE)).otherwise(pl.lit("99999"))},
     "zero_price": {"price": pl.lit("0.00"), "units": pl.lit("1")},
     "text_quantity": {"units": pl.lit("deux")},
     "impossible_date": {"date": pl.concat_str(pl.col("date").str.head(4), pl.lit("-02-30"))},
@@ -40,15 +40,14 @@ FIELD_FAULTS: dict[str, dict[str, pl.Expr]] = {
 LINE_FAULTS: dict[str, pl.Expr] = {
     "too_few_fields": pl.concat_str(COLUMNS[:3], separator=","),
     "too_many_fields": pl.concat_str(TEXT, pl.lit(",1,ticket 7")),
-    "unterminated_quote": pl.concat_str(
-        "date", "store_id", pl.concat_str(pl.lit('"'), "product_id"), "units", "price", separator=","
-    ),
+    "unterminated_quote": TEXT.str.replace(",", ',"'),
 }
 COUNTS = {
     "branches": {
         "duplicate_line": 60,
         "return": 120,
         "unknown_product": 24,
+        "negative_quantity": 8,
         "absurd_quantity": 14,
         "zero_price": 16,
         "text_quantity": 8,
@@ -61,6 +60,7 @@ COUNTS = {
         "duplicate_line": 25,
         "return": 50,
         "unknown_product": 10,
+        "negative_quantity": 4,
         "absurd_quantity": 6,
         "zero_price": 6,
         "text_quantity": 4,
@@ -83,11 +83,10 @@ def spoil(lines: pl.DataFrame, rng: Generator) -> Mess:
     channel = pl.col("store_id").replace_strict(dict(catalogue.stores().select("Store", "Channel").iter_rows()))
     asked = lines.with_columns(pl.col("date").alias("day"), pl.col("date").dt.to_string(), channel.alias("source"))
     asked = asked.with_columns(pl.col("units").cast(pl.String), _price_text())
-    reports = _number(_with_faults(asked, "branches", rng).pipe(_as_files), "file")
-    ledger = _number(_with_faults(asked, "ledger", rng).with_columns(pl.lit(LEDGER).alias("file")), "file")
-    faults = pl.concat([_located(reports), _located(ledger), _file_faults()]).sort(
-        "source", "kind", "date", "file", "line"
-    )
+    reports = _as_files(_with_faults(asked, "branches", rng)).with_columns(_line(first=2))
+    ledger = _with_faults(asked, "ledger", rng).with_columns(pl.lit(LEDGER).alias("file")).with_columns(_line(first=1))
+    faults = pl.concat([_located(reports), _located(ledger), _file_faults()])
+    faults = faults.sort("source", "kind", "date", "file", "line")
     return Mess(reports.select("file", "line", "text"), ledger.select("line", *COLUMNS), faults)
 
 
@@ -98,11 +97,8 @@ def _price_text() -> pl.Expr:
 
 def _with_faults(asked: pl.DataFrame, source: str, rng: Generator) -> pl.DataFrame:
     """The channel's lines with faulty copies beside some of them, and the `text` of each."""
-    clean = (
-        asked.filter(source=source)
-        .with_row_index("place")
-        .with_columns(pl.lit(None, pl.String).alias("fault"), TEXT.alias("text"))
-    )
+    clean = asked.filter(source=source).with_row_index("place")
+    clean = clean.with_columns(pl.lit(None, pl.String).alias("fault"), TEXT.alias("text"))
     ordinary = clean.filter(~pl.col("day").is_in([*SPECIAL_DAYS, *CP1252_DAYS, *BOM_DAYS]))
     drawn = rng.choice(ordinary.height, sum(COUNTS[source].values()), replace=False)
     kinds = [kind for kind, count in COUNTS[source].items() for _ in range(count)]
@@ -145,10 +141,9 @@ def _with_notes(lines: pl.DataFrame) -> pl.DataFrame:
     return lines.with_columns(pl.when(has_note).then(text).otherwise("text").alias("text"))
 
 
-def _number(lines: pl.DataFrame, file: str) -> pl.DataFrame:
-    """`lines` with their 1-based `line` in the file, whose first line is the header; in the ledger, the row number."""
-    first = pl.when(pl.col(file) == LEDGER).then(1).otherwise(2)
-    return lines.with_columns((pl.int_range(pl.len()).over(file) + first).alias("line"))
+def _line(first: int) -> pl.Expr:
+    """The 1-based line in the file, whose header counts as a line; in the ledger, the row number."""
+    return (pl.int_range(pl.len()).over("file") + first).alias("line")
 
 
 def _located(lines: pl.DataFrame) -> pl.DataFrame:

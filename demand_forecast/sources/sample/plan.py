@@ -17,7 +17,7 @@ REPRICED_WEEKS = 0.012
 
 @dataclass(frozen=True)
 class Plan:
-    """`price` and `promoted` are (products, days), `displayed` is (stores, products, days); days include planned ones."""
+    """`price`, `promoted`: (products, days); `displayed`: (stores, products, days). Planned days are among the days."""
 
     price: NDArray[np.float64]
     promoted: NDArray[np.bool_]

@@ -182,9 +182,12 @@ def stock_rows(trade: Trade, rng: Generator) -> pl.DataFrame:
     last = (pl.col("date") == catalogue.LAST_DAY) & (pl.col("in_stock") == 1)
     cover = pl.Series("cover", rng.uniform(2, 9, trade.demand.shape[0] * trade.demand.shape[1]))
     truth = truth_rows(trade)
-    weekly = truth.group_by("store_id", "product_id", maintain_order=True).agg(pl.col("demand").tail(28).mean())
-    weekly = weekly.select("store_id", "product_id", (pl.col("demand") * cover).ceil().cast(pl.Int64).alias("held"))
-    rows = truth.filter((pl.col("in_stock") < 1) | last).join(weekly, on=["store_id", "product_id"], how="left")
+    recent = truth.group_by("store_id", "product_id", maintain_order=True).agg(pl.col("demand").tail(28).mean())
+    held = (pl.col("demand") * cover).ceil().clip(lower_bound=1).cast(pl.Int64).alias("held")
+    usual = recent.select("store_id", "product_id", held)
+    rows = truth.filter((pl.col("in_stock") < 1) | last).join(
+        usual, on=["store_id", "product_id"], how="left", maintain_order="left"
+    )
     rows = rows.with_columns(pl.when(pl.col("in_stock") < 1).then(0).otherwise(pl.col("held")).alias("held"))
     columns = [
         pl.col("date").alias("Date"),

@@ -1,5 +1,6 @@
 """The sample retailer on disk: the same seed gives the same bytes."""
 
+import contextlib
 import gzip
 import io
 import os
@@ -35,7 +36,7 @@ def write_reports(folder: Path, reports: pl.DataFrame) -> None:
 
 
 def write_csv(path: Path, frame: pl.DataFrame) -> None:
-    write_bytes(path, frame.write_csv().encode())
+    write_bytes(path, frame.write_csv(float_precision=2).encode())
 
 
 def write_stock(folder: Path, stock: pl.DataFrame) -> None:
@@ -52,12 +53,11 @@ def write_ledger(path: Path, ledger: pl.DataFrame) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
-    connection = sqlite3.connect(fresh)
-    connection.execute("CREATE TABLE sales(sold_on TEXT, shop TEXT, sku TEXT, quantity INTEGER, unit_price REAL)")
-    connection.executemany("INSERT INTO sales VALUES (?, ?, ?, ?, ?)", ledger.select(mess.COLUMNS).iter_rows())
-    connection.commit()
-    connection.execute("VACUUM")
-    connection.close()
+    with contextlib.closing(sqlite3.connect(fresh)) as connection:
+        connection.execute("CREATE TABLE sales(sold_on TEXT, shop TEXT, sku TEXT, quantity INTEGER, unit_price REAL)")
+        connection.executemany("INSERT INTO sales VALUES (?, ?, ?, ?, ?)", ledger.select(mess.COLUMNS).iter_rows())
+        connection.commit()
+        connection.execute("VACUUM")
     _forget_writer(fresh)
     os.replace(fresh, path)
 
@@ -72,7 +72,6 @@ def _forget_writer(path: Path) -> None:
 def write_truth(folder: Path, truth: pl.DataFrame, faults: pl.DataFrame, effects: str) -> None:
     """What the pipeline must not see: truth.parquet, faults.csv, effects.json."""
     folder.mkdir(parents=True, exist_ok=True)
-    small = truth.with_columns(pl.col("store_id", "product_id").cast(pl.Categorical))
-    small.write_parquet(folder / "truth.parquet", compression="zstd", compression_level=19)
+    truth.write_parquet(folder / "truth.parquet", compression="zstd", compression_level=19)
     write_csv(folder / "faults.csv", faults)
     write_bytes(folder / "effects.json", f"{effects}\n".encode())
