@@ -60,7 +60,7 @@ def run(config: str | None) -> None:
 @CONFIG_OPTION
 def status(config: str | None) -> None:
     """What is live, and why."""
-    from demand_forecast.run import print_status
+    from demand_forecast.summary import print_status
 
     print_status(_open(config), Console())
 

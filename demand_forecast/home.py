@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 DAGSTER_YAML = """\
@@ -44,6 +45,10 @@ class Home:
     def serving(self) -> Path:
         return self.root / "serving"
 
+    @property
+    def history_start(self) -> Path:
+        return self.root / "history_start"
+
     def environment(self) -> dict[str, str]:
         """Variables that keep Dagster, BentoML and Evidently inside this folder and quiet."""
         return {
@@ -62,6 +67,16 @@ class Home:
         if not instance.exists():
             instance.write_text(DAGSTER_YAML, encoding="utf-8")
         os.environ.update(self.environment())
+
+    def read_history_start(self) -> date | None:
+        """The first day of sales that was ever found in the sources; None before the first run."""
+        return date.fromisoformat(self.history_start.read_text()) if self.history_start.exists() else None
+
+    def note_history_start(self, day: date) -> None:
+        """Notes the first day of sales in the sources; it only ever moves back."""
+        known = self.read_history_start()
+        if known is None or day < known:
+            self.history_start.write_text(day.isoformat())
 
     def write_env_file(self, path: Path) -> None:
         """A `.env` file from which `dagster dev` learns the environment when started without arguments."""

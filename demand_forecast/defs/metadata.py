@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from demand_forecast.defs.project import Project
 from demand_forecast.domain.tables import MEANING
 
 Metadata = dict[str, Any]
@@ -44,3 +45,26 @@ def picture(png: bytes, title: str = "picture") -> dg.MetadataValue:
 
 def report(path: Path) -> dg.MetadataValue:
     return dg.MetadataValue.url(path.as_uri())
+
+
+def contract_check(table: str) -> dg.AssetChecksDefinition:
+    """A blocking check that the table keeps its contract: columns, types, keys, ranges."""
+
+    @dg.asset_check(
+        asset=table,
+        name=f"{table}_contract",
+        blocking=True,
+        description="Columns, types, keys and ranges are what the table's readers rely on.",
+    )
+    def keeps_contract(project: Project) -> dg.AssetCheckResult:
+        from demand_forecast.domain.contracts import violations
+
+        broken = violations(table, project.lake.read(table))
+        named = ", ".join(f"{rule} in {rows:,} rows" for rule, rows in broken.items())
+        return dg.AssetCheckResult(
+            passed=not broken,
+            description=f"{table}: {named}" if broken else "kept",
+            metadata={rule: rows for rule, rows in broken.items()},
+        )
+
+    return keeps_contract

@@ -5,10 +5,12 @@ from functools import cache
 from zoneinfo import ZoneInfo
 
 import dagster as dg
+import polars as pl
 
 from demand_forecast.home import Home
 from demand_forecast.lake.tables import Lake
 from demand_forecast.settings import Settings, load_settings
+from demand_forecast.sources.collect import KNOWN, known_sales
 from demand_forecast.tracking.registry import Tracking
 
 
@@ -48,10 +50,12 @@ def today(settings: Settings) -> date:
 
 def first_sales_day(settings: Settings) -> date:
     """First partition of raw_sales: `history_start`, else what the first run found, else a year ago."""
-    recorded = Home(settings.root).root / "history_start"
-    if settings.history_start:
-        return settings.history_start
-    return date.fromisoformat(recorded.read_text()) if recorded.exists() else today(settings) - timedelta(days=365)
+    return settings.history_start or Home(settings.root).read_history_start() or today(settings) - timedelta(days=365)
+
+
+def known_deliveries(lake: Lake) -> pl.DataFrame:
+    """What raw_sales already holds, one row per file (or table) and day."""
+    return known_sales(lake.scan("raw_sales")) if lake.exists("raw_sales") else pl.DataFrame(schema=KNOWN)
 
 
 SETTINGS = load_settings()

@@ -16,11 +16,11 @@ _UNAMBIGUOUS = (
 
 
 def parse_dates(text: pl.Expr, date_format: str | None = None) -> pl.Expr:
-    """The day (Date) that each text says, as it is written there: a time zone moves nothing; null where it says none.
+    """The day (Date) that each text says, as it is written: a time zone moves nothing; null where it says none.
 
-    With `date_format` (strptime) only that format counts. Without, the formats that can mean one day only: `2024-01-31`,
-    the same with a time (`T` or space, fraction and zone optional), `2024/01/31`, `31.01.2024`, `20240131`. `03/04/2024`
-    may be March or April: null.
+    With `date_format` (strptime) only that format counts. Without, the formats that can mean one day only:
+    `2024-01-31`, the same with a time (`T` or space, fraction and zone optional), `2024/01/31`, `31.01.2024`,
+    `20240131`. `03/04/2024` may be March or April: null.
     """
     stripped = text.str.strip_chars()
     if date_format is not None:

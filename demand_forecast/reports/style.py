@@ -6,6 +6,7 @@ from datetime import date
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec
 
+import numpy as np
 import polars as pl
 
 if TYPE_CHECKING:
@@ -14,12 +15,15 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
-WIDTH, HEIGHT, DPI = 9.0, 4.2, 100
-INK, MUTED, GRID, PAPER = "#1f2933", "#616e7c", "#e4e7eb", "#ffffff"
+WIDTH, HEIGHT, DPI, LEFT = 9.0, 4.2, 100, 0.012
+INK, MUTED, GRID, GRID_DARK, PAPER = "#1f2933", "#616e7c", "#e4e7eb", "#b8c1cc", "#ffffff"
 # Okabe and Ito (2008), Color Universal Design: told apart with every common colour-blindness
 BLUE, ORANGE, GREEN, PINK, SKY, RED = "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"
+PALE_RED = "#f5c6ac"
 GREY = "#8a94a0"
+PALETTE = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
 BASELINE = "seasonal_naive"
+SPELLING = {"lightgbm": "LightGBM"}
 LONGEST_LABEL = 30
 
 
@@ -57,14 +61,17 @@ def canvas(title: str, subtitle: str = "", *, panels: int = 1) -> "tuple[Figure,
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, facecolor=PAPER, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)  # type: ignore[union-attr,call-arg]
-    figure.suptitle(title, x=0.013, ha="left", fontsize=13, fontweight="bold", color=INK)
+    figure.text(LEFT, 0.955, title, va="center", fontsize=13, fontweight="bold", color=INK)
+    figure.text(LEFT, 0.893, subtitle, va="center", fontsize=9.5, color=MUTED)
+    _keep_free(figure, above=0.86)
     axes = list(figure.subplots(1, panels, sharey=True, squeeze=False)[0])
-    if subtitle:
-        figure.supxlabel(subtitle, x=0.013, ha="left", fontsize=9, color=MUTED)
     for ax in axes:
         _plain(ax)
     return figure, axes
+
+
+def _keep_free(figure: "Figure", above: float) -> None:
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.06, rect=(0, 0, 1, above))  # type: ignore[union-attr,call-arg]
 
 
 def _plain(ax: "Axes") -> None:
@@ -82,11 +89,17 @@ def label_axes(ax: "Axes", x: str = "", y: str = "") -> None:
 
 
 def legend(figure: "Figure", ax: "Axes") -> None:
-    """The legend of `ax` above the axes, where it cannot cover data."""
+    """The legend of `ax` between title and axes, where it cannot cover data."""
     handles, labels = ax.get_legend_handles_labels()
     if handles:
-        columns = min(len(handles), 5)
-        figure.legend(handles, labels, loc="outside upper left", ncols=columns, frameon=False, fontsize=9)
+        place: dict[str, Any] = {
+            "loc": "center left",
+            "bbox_to_anchor": (LEFT, 0.832),
+            "borderpad": 0,
+            "borderaxespad": 0,
+        }
+        figure.legend(handles, labels, ncols=6, frameon=False, fontsize=9, handlelength=1.6, **place)
+        _keep_free(figure, above=0.79)
 
 
 def count_axis(axis: Any) -> None:
@@ -98,12 +111,28 @@ def percent_axis(axis: Any) -> None:
     axis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
 
 
-def date_axis(ax: "Axes") -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+def whole_axis(axis: Any) -> None:
+    """Ticks at whole numbers only."""
+    from matplotlib.ticker import MaxNLocator
 
+    axis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+
+
+def horizon_axis(ax: "Axes", longest: int) -> None:
+    """Horizons 1 to `longest`, a tick every seven, every one below 15."""
+    step = 1 if longest < 15 else 7 * -(-longest // 70)
+    ax.set_xlim(0.5, longest + 0.5)
+    ax.set_xticks(range(step, longest + 1, step))
+
+
+def date_axis(ax: "Axes", first: date, last: date) -> None:
+    """Dates from `first` to `last`, half a day of room at both ends."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+
+    ax.set_xlim(date2num(first) - 0.7, date2num(last) + 0.7)
     locator = AutoDateLocator(minticks=4, maxticks=9)
     ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
 
 
 def bars_across(ax: "Axes", names: Sequence[str], values: Sequence[float], **look: Any) -> None:
@@ -115,6 +144,10 @@ def bars_across(ax: "Axes", names: Sequence[str], values: Sequence[float], **loo
 def name_rows(ax: "Axes", names: Sequence[str]) -> None:
     ax.set_yticks(range(len(names)), labels=[shorten(name) for name in names])
     ax.set_ylim(len(names) - 0.5, -0.5)
+    vertical_grid(ax)
+
+
+def vertical_grid(ax: "Axes") -> None:
     ax.grid(axis="y", visible=False)
     ax.grid(axis="x", color=GRID, linewidth=0.8)
 
@@ -122,19 +155,21 @@ def name_rows(ax: "Axes", names: Sequence[str]) -> None:
 def label_bars(ax: "Axes", values: Sequence[float], texts: Sequence[str]) -> None:
     """A text behind each bar's end, and room for it."""
     for row, (value, text) in enumerate(zip(values, texts, strict=True)):
-        ax.annotate(text, (max(value, 0), row), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9, color=INK)
+        ax.annotate(
+            text, (max(value, 0), row), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9, color=INK
+        )
     ax.margins(x=0.12)
 
 
 def model_colours(models: Iterable[str]) -> dict[str, str]:
     """A colour per model: seasonal naive is grey everywhere, the others take the palette in name order."""
-    palette = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
     rivals = sorted(set(models) - {BASELINE})
-    return {BASELINE: GREY, **{model: palette[i % len(palette)] for i, model in enumerate(rivals)}}
+    return {BASELINE: GREY, **{model: PALETTE[i % len(PALETTE)] for i, model in enumerate(rivals)}}
 
 
-def model_name(model: str) -> str:
-    return model.replace("_", " ").strip()
+def plain(name: str) -> str:
+    """A name of the tables as a reader's: `seasonal_naive` is seasonal naive, `store_id` is store."""
+    return SPELLING.get(name) or name.replace("_id", "").replace("_", " ").replace(" x ", " × ").strip()
 
 
 def in_order(models: Iterable[str]) -> list[str]:
@@ -142,31 +177,50 @@ def in_order(models: Iterable[str]) -> list[str]:
     return sorted(set(models), key=lambda model: (model == BASELINE, model))
 
 
+def sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def shorten(text: str) -> str:
     return text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1] + "…"
 
 
 def amount(value: float) -> str:
-    """Thousands separated; three significant digits below 100."""
-    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
+    """Thousands separated; two significant digits below 10."""
+    return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.2g}"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 row`, `1,200 rows`."""
+    return f"{count:,} {noun}{'' if count == 1 or noun == 'series' else 's'}"
 
 
 def day_text(value: Any) -> str:
     return f"{value.day} {value:%b %Y}" if isinstance(value, date) else str(value)
 
 
+def first_and_last(dates: pl.Series) -> tuple[date, date]:
+    ordered = dates.drop_nulls().sort()
+    return ordered[0], ordered[-1]
+
+
 def period_of(dates: pl.Series) -> str:
-    """"week" when the dates of one series are a week apart, else "day"."""
+    """ "week" when the dates of one series are a week apart, else "day"."""
     gaps = dates.unique().sort().diff().dt.total_days()
     return "week" if gaps.len() > 1 and gaps.drop_nulls().min() == 7 else "day"
 
 
 def render(figure: "Figure") -> bytes:
-    """`figure` as PNG bytes, the same bytes for the same figure."""
+    """`figure` as PNG bytes, the same bytes for the same figure. 96 colours: a third of the full-colour size."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.text import Text
+    from PIL import Image
 
     for text in figure.findobj(Text):
         text.set_parse_math(False)  # type: ignore[attr-defined]
+    drawn = FigureCanvasAgg(figure)
+    drawn.draw()
+    image = Image.fromarray(np.asarray(drawn.buffer_rgba())[..., :3])
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    image.quantize(96, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(buffer, format="png", optimize=True)
     return buffer.getvalue()

@@ -9,7 +9,7 @@ PROVING = dg.AssetSelection.groups("models", "evaluation")
 whole_graph = dg.define_asset_job(
     WHOLE_GRAPH,
     selection=dg.AssetSelection.all(),
-    description="From what has arrived to trained, compared and promoted models, a forecast, a reorder plan and a Bento.",
+    description="From what has arrived to trained, compared and promoted models, a forecast, orders and a Bento.",
 )
 nightly = dg.define_asset_job(
     NIGHTLY,

@@ -1,15 +1,25 @@
 """Rows that count, and beside them every row that does not, with its reason."""
 
+from collections.abc import Callable
+from typing import Any
+
 import dagster as dg
+import polars as pl
 
 from demand_forecast.defs.metadata import markdown_table, picture, table_metadata
 from demand_forecast.defs.project import Project, today
-from demand_forecast.domain.attributes import clean_plan, clean_products, clean_stock, clean_stores
+from demand_forecast.domain.attributes import InputReading, clean_plan, clean_products, clean_stock, clean_stores
 from demand_forecast.domain.cleaning import clean_sales as clean
 from demand_forecast.domain.cleaning import rejections_by_reason
 from demand_forecast.sources.collect import date_formats, decimals
 
 KINDS = {"polars", "deltalake"}
+CLEANERS: dict[Any, Callable[[pl.DataFrame, InputReading], pl.DataFrame]] = {
+    "products": clean_products,
+    "stores": clean_stores,
+    "plan": clean_plan,
+    "stock": clean_stock,
+}
 
 
 @dg.multi_asset(
@@ -64,9 +74,10 @@ def cleaned_sales(context: dg.AssetExecutionContext, project: Project):  # type:
 def _attribute_asset(name: str, description: str) -> dg.AssetsDefinition:
     @dg.asset(name=f"clean_{name}", deps=[f"raw_{name}"], group_name="clean", kinds=KINDS, description=description)
     def clean_attributes(project: Project) -> dg.MaterializeResult:
-        raw, settings = project.lake.read(f"raw_{name}"), project.settings
-        cleaners = {"products": clean_products, "stores": clean_stores, "plan": clean_plan, "stock": clean_stock}
-        frame = cleaners[name](raw, settings)
+        settings = project.settings
+        formats, marks = date_formats(settings, name), decimals(settings, name)
+        reading = InputReading(settings.covariates, settings.cleaning, marks, formats)
+        frame = CLEANERS[name](project.lake.read(f"raw_{name}"), reading)
         return dg.MaterializeResult(metadata=table_metadata(frame, project.lake.replace(f"clean_{name}", frame)))
 
     return clean_attributes

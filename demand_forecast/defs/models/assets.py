@@ -1,19 +1,62 @@
 """One asset per candidate: trained, tracked as an MLflow run, registered as a model version."""
 
+import json
 from collections.abc import Mapping
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import dagster as dg
+import polars as pl
 
-from demand_forecast.defs.metadata import markdown_table, picture
+import demand_forecast.domain
+from demand_forecast.defs.metadata import Metadata, picture
 from demand_forecast.defs.project import SETTINGS, Project
+from demand_forecast.domain.backtest import training_rows
 from demand_forecast.domain.features import FeatureContract
-from demand_forecast.domain.models import create, describe
+from demand_forecast.domain.models import ForecastModel, create, describe, load_model
+from demand_forecast.tracking.registry import ModelVersion
 
-INPUT_TABLES = ["raw_sales", "clean_sales", "daily_demand", "demand_features"]
+INPUT_TABLES = (
+    "raw_sales",
+    "clean_sales",
+    "clean_plan",
+    "clean_products",
+    "clean_stores",
+    "daily_demand",
+    "demand_features",
+)
+
+
+@cache
+def code_version() -> str:
+    """A hash of the code that makes features and models: other code, another model."""
+    files = sorted(Path(demand_forecast.domain.__file__).parent.rglob("*.py"))
+    return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+def fingerprint(model: ForecastModel, versions: Mapping[str, int]) -> str:
+    """Equal for the same recipe on the same tables by the same code."""
+    recipe = [model.name, model.parameters, dict(versions), code_version()]
+    return sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def registered_candidates(project: Project) -> dict[str, ModelVersion]:
+    """The registered version of each candidate that was trained on the tables as they are now."""
+    settings, versions = project.settings, project.lake.versions(INPUT_TABLES)
+    found = {
+        name: project.tracking.find(fingerprint(create(name, seed=settings.seed), versions))
+        for name in settings.training.candidates
+    }
+    return {name: version for name, version in found.items() if version is not None}
+
+
+def read_features(project: Project) -> tuple[pl.DataFrame, FeatureContract]:
+    return project.lake.read("demand_features"), FeatureContract.from_json(
+        project.lake.notes("demand_features")["contract"]
+    )
 
 
 def _model_asset(name: str) -> dg.AssetsDefinition:
@@ -22,17 +65,60 @@ def _model_asset(name: str) -> dg.AssetsDefinition:
         deps=["demand_features"],
         group_name="models",
         kinds={"mlflow", *describe(name).kinds},
-        description=describe(name).text,
+        description=f"{describe(name).text} Tracked as an MLflow run, registered with the versions of the tables it "
+        "saw. The same recipe on the same tables is not trained twice.",
     )
     def model(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
+        project.tracking.prepare()
         versions = project.lake.versions(INPUT_TABLES)
-        forecaster = create(name, seed=project.settings.seed)
-        recipe = fingerprint(forecaster, versions)
-        registered = project.tracking.find(recipe)
-        if registered is None:
-            registered = _train(context, project, forecaster, recipe, versions)
-        else:
-            context.log.info(f"version {registered.version} was trained on the same tables: nothing to train")
-        return dg.MaterializeResult(metadata=_shown(project, registered))
+        recipe = create(name, seed=project.settings.seed)
+        found = project.tracking.find(fingerprint(recipe, versions))
+        if found:
+            context.log.info(f"version {found.version} was trained on the same tables by the same code")
+        return dg.MaterializeResult(metadata=_shown(project, found or _train(context, project, recipe, versions)))
 
     return model
+
+
+def _train(
+    context: dg.AssetExecutionContext, project: Project, model: ForecastModel, versions: dict[str, int]
+) -> ModelVersion:
+    features, contract = read_features(project)
+    origin = features["forecast_origin"].max()
+    rows = training_rows(features, origin)  # type: ignore[arg-type]
+    tags = {"dagster_run_id": context.run_id, "dagster_asset_key": model.name}
+    with project.tracking.run(f"{model.name} {origin}", tags) as run, TemporaryDirectory() as folder:
+        model.fit(rows, contract)
+        model.save(Path(folder))
+        run.log_params({"model": model.name, **model.parameters, "training_rows": len(rows), "forecast_origin": origin})
+        version = project.tracking.register(
+            run.run_id,
+            Path(folder),
+            {
+                "model": model.name,
+                "fingerprint": fingerprint(model, versions),
+                "data_versions": versions,
+                "forecast_origin": str(origin),
+                "code_version": code_version(),
+                "dagster_run_id": context.run_id,
+            },
+        )
+    context.log.info(f"{model.name} trained on {len(rows):,} rows, registered as version {version}")
+    return project.tracking.version(version)
+
+
+def _shown(project: Project, version: ModelVersion) -> Metadata:
+    from demand_forecast.reports.charts.accuracy import feature_importance
+
+    shown: dict[str, Any] = {
+        "model_version": version.version,
+        "mlflow_run_id": version.run_id,
+        "forecast_origin": version.tags["forecast_origin"],
+        "data_versions": dg.MetadataValue.json(version.data_versions),
+    }
+    with TemporaryDirectory() as folder:
+        importance = load_model(project.tracking.download(version.version, Path(folder))).importance()
+    return shown if importance is None else shown | {"importance": picture(feature_importance(importance.head(20)))}
+
+
+models = [_model_asset(name) for name in SETTINGS.training.candidates]

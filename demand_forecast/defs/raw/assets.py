@@ -1,25 +1,14 @@
 """What arrived, as it arrived, plus where from."""
 
 from datetime import date, timedelta
-from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.metadata import picture, table_metadata
-from demand_forecast.defs.project import SALES_DAYS, Project
+from demand_forecast.defs.project import SALES_DAYS, Project, known_deliveries
 from demand_forecast.domain.tables import now
-from demand_forecast.lake.tables import Lake
-from demand_forecast.sources.collect import INPUTS, collect_inputs, collect_sales, empty_sales
-
-DELIVERY = ["source", "file", "report", "day", "content_hash", "file_hash"]
-
-
-def known_deliveries(lake: Lake) -> pl.DataFrame:
-    """What the lake already has, one row per file (or table) and day."""
-    if not lake.exists("raw_sales"):
-        return pl.DataFrame(schema=dict.fromkeys(DELIVERY, pl.String) | {"day": pl.Date})
-    return lake.scan("raw_sales").select(DELIVERY).unique().collect()
+from demand_forecast.sources.collect import collect_inputs, collect_sales
 
 
 @dg.asset(
@@ -38,18 +27,13 @@ def raw_sales(context: dg.AssetExecutionContext, project: Project) -> dg.Materia
     days = (window.start.date(), window.end.date() - timedelta(days=1))
     lake, settings = project.lake, project.settings
     arriving = collect_sales(settings, known_deliveries(lake), days, now())
-    added = lake.append("raw_sales", arriving if lake.exists("raw_sales") else _and_first(settings, arriving))
+    added = lake.append("raw_sales", arriving)
     held = lake.scan("raw_sales").filter(pl.col("day").is_between(*days)).group_by("day").len("rows").collect()
     _count_partitions(context, dict(held.iter_rows()))
     context.log.info(f"{added:,} new rows, {held['rows'].sum():,} rows held for {days[0]} to {days[1]}")
     last = lake.scan("raw_sales").filter(pl.col("day") == days[1]).collect()
     context.add_asset_metadata({"rows_by_day": picture(rows_by_day(held))}, partition_key=days[1].isoformat())
     return dg.MaterializeResult(metadata=table_metadata(last) | {"rows_added": added})
-
-
-def _and_first(settings: Any, arriving: Any) -> Any:
-    yield empty_sales(settings)
-    yield from arriving
 
 
 def _count_partitions(context: dg.AssetExecutionContext, rows: dict[date, int]) -> None:
@@ -81,4 +65,4 @@ def _input_asset(table: str) -> dg.AssetsDefinition:
     return raw_input
 
 
-raw_inputs = [_input_asset(table) for table in INPUTS]
+raw_inputs = [_input_asset(table) for table in DESCRIPTIONS]

@@ -1,0 +1,48 @@
+"""A bad row never stops a night; a lost row, a broken table or a night that is mostly refused does."""
+
+import dagster as dg
+import polars as pl
+
+from demand_forecast.defs.metadata import contract_check
+from demand_forecast.defs.project import Project
+
+MOST_REJECTED = 0.5
+
+clean_sales_contract = contract_check("clean_sales")
+clean_plan_contract = contract_check("clean_plan")
+clean_stock_contract = contract_check("clean_stock")
+
+
+@dg.asset_check(
+    asset="clean_sales",
+    blocking=True,
+    description="Rows in = rows clean + rows rejected: no row is lost, none counts twice.",
+)
+def every_row_accounted_for(project: Project) -> dg.AssetCheckResult:
+    tables = ("raw_sales", "clean_sales", "rejected_sales")
+    raw, kept, rejected = (project.lake.scan(table).select(pl.len()).collect().item() for table in tables)
+    return dg.AssetCheckResult(
+        passed=raw == kept + rejected,
+        description=f"{raw:,} rows in = {kept:,} clean + {rejected:,} rejected",
+        metadata={"rows_in": raw, "clean": kept, "rejected": rejected},
+    )
+
+
+@dg.asset_check(
+    asset="clean_sales",
+    blocking=True,
+    description="Most rows of the newest day count; otherwise the source has changed its format.",
+)
+def newest_day_is_mostly_clean(project: Project) -> dg.AssetCheckResult:
+    raw = project.lake.scan("raw_sales")
+    newest = raw.select(pl.col("day").max()).collect().item()
+    arrived = raw.filter(pl.col("day") == newest).select(pl.len()).collect().item()
+    refused = project.lake.scan("rejected_sales").filter(pl.col("day") == newest)
+    reasons = refused.group_by("reason").len().sort("len", descending=True).collect()
+    share = reasons["len"].sum() / max(arrived, 1)
+    most = f", most of them {reasons['reason'][0]}" if len(reasons) else ""
+    return dg.AssetCheckResult(
+        passed=share <= MOST_REJECTED,
+        description=f"{newest}: {share:.1%} of {arrived:,} rows rejected{most}",
+        metadata={"share_rejected": share},
+    )

@@ -1,0 +1,56 @@
+"""What stops a night before models see it: a broken panel, or a volume that cannot be true."""
+
+from datetime import timedelta
+
+import dagster as dg
+import polars as pl
+
+from demand_forecast.defs.metadata import contract_check
+from demand_forecast.defs.project import Project
+
+COLLAPSED = 0.1  # of the usual volume
+BURST = 10.0
+RECENT = timedelta(days=7)
+USUAL = timedelta(days=56)
+
+daily_demand_contract = contract_check("daily_demand")
+
+
+@dg.asset_check(
+    asset="daily_demand",
+    blocking=True,
+    description="The last week's units per day are neither under a tenth nor over ten times those of the eight weeks before.",
+)
+def volume_is_usual(project: Project) -> dg.AssetCheckResult:
+    demand = project.lake.scan("daily_demand").filter("open")
+    last = demand.select(pl.col("date").max()).collect().item()
+    recent = pl.col("date") > last - RECENT
+    usual = pl.col("date").is_between(last - RECENT - USUAL, last - RECENT, closed="right")
+    totals = demand.group_by("date").agg(pl.col("units").sum())
+    means = totals.select(now=pl.col("units").filter(recent).mean(), before=pl.col("units").filter(usual).mean())
+    now, before = means.collect().row(0)
+    ratio = now / before if before and now is not None else None
+    return dg.AssetCheckResult(
+        passed=ratio is None or COLLAPSED <= ratio <= BURST,
+        description="too little history to compare"
+        if ratio is None
+        else f"{now:,.0f} units per day in the week to {last}, {before:,.0f} before",
+        metadata={} if ratio is None else {"ratio": ratio},
+    )
+
+
+@dg.asset_check(
+    asset="demand_features",
+    blocking=True,
+    description="There are rows to train on and a row for every day to forecast, and no feature is infinite.",
+)
+def features_are_usable(project: Project) -> dg.AssetCheckResult:
+    features = project.lake.read("demand_features")
+    numbers = features.select(pl.col(pl.Float32).is_infinite().sum())
+    infinite = [name for name, count in zip(numbers.columns, numbers.row(0), strict=True) if count]
+    training = int(features["training"].sum())
+    ahead = features.filter(pl.col("forecast_origin") == pl.col("forecast_origin").max(), ~pl.col("training")).height
+    return dg.AssetCheckResult(
+        passed=not infinite and training > 0 and ahead > 0,
+        description=f"{training:,} rows to train on, {ahead:,} to forecast; infinite: {', '.join(infinite) or 'none'}",
+    )

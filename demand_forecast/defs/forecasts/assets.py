@@ -1,0 +1,78 @@
+"""The forecast by the champion, and what to order."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import dagster as dg
+import polars as pl
+
+from demand_forecast.defs.metadata import picture, table_metadata
+from demand_forecast.defs.project import Project
+from demand_forecast.domain.models import load_model
+from demand_forecast.domain.replenishment import reorder_plan as plan_orders
+from demand_forecast.domain.tables import QUANTILE_COLUMNS, series_key
+
+KINDS = {"polars", "deltalake"}
+
+
+class NoChampionError(RuntimeError):
+    """Nothing may be served: no model was promoted yet."""
+
+
+@dg.asset(
+    deps=["promoted_model", "demand_features"],
+    group_name="forecasts",
+    kinds=KINDS,
+    description="Expected units and nine quantiles for every series and day of the horizon, by the champion.",
+)
+def demand_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
+    from demand_forecast.reports.charts.forecasts import forecast_fan, representative_series
+
+    champion = project.tracking.champion()
+    if champion is None:
+        raise NoChampionError(
+            "demand_forecast: no model was promoted, so nothing is forecast; the reasons are in the promotion ledger "
+            "(asset promoted_model). Bring more history, or change promotion: in the configuration"
+        )
+    features = project.lake.read("demand_features")
+    origin = features["forecast_origin"].max()
+    rows = features.filter(~pl.col("training") & (pl.col("forecast_origin") == origin))
+    with TemporaryDirectory() as folder:
+        model = load_model(project.tracking.download(champion.version, Path(folder)))
+    forecast = (
+        model.forecast(rows)
+        .with_columns(model_version=pl.lit(champion.version))
+        .select(
+            *series_key(), "date", "forecast_origin", "horizon", "mean", *QUANTILE_COLUMNS, "model", "model_version"
+        )
+        .sort(*series_key(), "horizon")
+    )
+    context.log.info(f"{len(forecast):,} rows from {origin} by {champion.model} version {champion.version}")
+    version = project.lake.replace("demand_forecast", forecast)
+    demand = project.lake.read("daily_demand")
+    pictures = {
+        f"forecast_{number}": picture(forecast_fan(demand, forecast, series))
+        for number, series in enumerate(representative_series(demand, 3), start=1)
+    }
+    shown = {"forecast_origin": str(origin), "model": champion.model, "model_version": champion.version}
+    return dg.MaterializeResult(metadata=table_metadata(forecast, version) | shown | pictures)
+
+
+@dg.asset(
+    deps=["demand_forecast", "clean_stock", "clean_products"],
+    group_name="forecasts",
+    kinds=KINDS,
+    description="What to order now, by series: up to the service-level quantile of demand over lead time and review "
+    "period, less the stock on hand and on order.",
+)
+def reorder_plan(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
+    from demand_forecast.reports.charts.forecasts import reorder_summary
+
+    lake, settings = project.lake, project.settings
+    stock, products = lake.read("clean_stock"), lake.read("clean_products")
+    plan = plan_orders(lake.read("demand_forecast"), stock, settings.replenishment, settings.frequency, products)
+    context.log.info(
+        f"{plan['order_quantity'].sum():,.0f} units to order in {(plan['order_quantity'] > 0).sum():,} series"
+    )
+    metadata = table_metadata(plan, lake.replace("reorder_plan", plan))
+    return dg.MaterializeResult(metadata=metadata | {"orders": picture(reorder_summary(plan))})

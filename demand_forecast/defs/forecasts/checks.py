@@ -1,0 +1,50 @@
+"""A forecast that planners and orders may rest on."""
+
+import dagster as dg
+import polars as pl
+
+from demand_forecast.defs.metadata import contract_check
+from demand_forecast.defs.project import Project
+from demand_forecast.domain.tables import series_key
+
+demand_forecast_contract = contract_check("demand_forecast")
+
+
+@dg.asset_check(
+    asset="demand_forecast",
+    blocking=True,
+    description="Every series of daily_demand has a forecast for every day of the horizon.",
+)
+def every_series_is_forecast(project: Project) -> dg.AssetCheckResult:
+    series = project.lake.scan("daily_demand").select(series_key()).unique().select(pl.len()).collect().item()
+    forecast = project.lake.read("demand_forecast")
+    expected = series * project.settings.horizon
+    return dg.AssetCheckResult(
+        passed=len(forecast) == expected and forecast.select(*series_key(), "horizon").is_unique().all(),
+        description=f"{len(forecast):,} rows for {series:,} series x {project.settings.horizon} periods",
+    )
+
+
+@dg.asset_check(
+    asset="demand_forecast",
+    description="The total forecast per day is within half and double of the last eight weeks' mean.",
+)
+def total_is_plausible(project: Project) -> dg.AssetCheckResult:
+    forecast = project.lake.read("demand_forecast").group_by("date").agg(pl.col("mean").sum())["mean"].mean()
+    sold = project.lake.scan("daily_demand").group_by("date").agg(pl.col("units").sum()).sort("date").tail(56)
+    recent = sold.collect()["units"].mean()
+    return dg.AssetCheckResult(
+        passed=bool(recent and forecast and 0.5 <= float(forecast) / float(recent) <= 2.0),  # type: ignore[arg-type]
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{forecast:,.0f} units per day forecast, {recent:,.0f} sold per day in the last 56 periods",
+    )
+
+
+@dg.asset_check(
+    asset="reorder_plan", blocking=True, description="One line per series; no negative or unknown quantity."
+)
+def orders_are_sound(project: Project) -> dg.AssetCheckResult:
+    plan = project.lake.read("reorder_plan")
+    unique = plan.select(series_key()).is_unique().all()
+    bad = plan.filter(pl.col("order_quantity").is_null() | (pl.col("order_quantity") < 0)).height
+    return dg.AssetCheckResult(passed=unique and bad == 0, description=f"{len(plan):,} lines, {bad} unsound")

@@ -1,0 +1,20 @@
+"""What models read: declared once, built in one way, kept in a contract."""
+
+from demand_forecast.domain.features.build import build_features
+from demand_forecast.domain.features.contract import Column, ContractError, FeatureContract
+from demand_forecast.domain.features.declaration import Feature, PanelInputs, declare
+from demand_forecast.domain.features.history import History, build_history
+from demand_forecast.domain.features.rows import build_demand_features
+
+__all__ = [
+    "Column",
+    "ContractError",
+    "Feature",
+    "FeatureContract",
+    "History",
+    "PanelInputs",
+    "build_demand_features",
+    "build_features",
+    "build_history",
+    "declare",
+]

@@ -1,0 +1,266 @@
+"""Every feature, declared once: the matrix, the contract and the documentation derive from this list."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from demand_forecast.domain.calendar import Calendar, Frequency, calendar_of
+
+Kind = Literal["static", "known_future", "past_only"]
+ReadAt = Literal["row", "series", "origin", "last_same_season", "target", "last_year"]
+
+MIN_LEVEL = 0.01
+SHRINK_PERIODS = 10  # a response is trusted half when it was seen on as many periods
+
+
+@dataclass(frozen=True, eq=False)
+class Feature:
+    """One number (or category) about a target day, known at the forecast origin.
+
+    `read_at` says from which day of the series' history `expression` is read: the `origin`; the `last_same_season`
+    day that is not after the origin; the `target` itself (known-future columns only); the same day `last_year`, if
+    it is not after the origin. `series` reads the series' static columns, `row` the requested row itself. The `expression` of
+    past columns looks back, never ahead; it is evaluated within the columns `per`. `relative_to` names a value of the
+    same row to divide by.
+    """
+
+    name: str
+    kind: Kind
+    read_at: ReadAt
+    expression: pl.Expr
+    reason: str
+    relative_to: str | None = None
+    ahead: int = 0  # periods added to last_year: half a window, to centre it
+    per: tuple[str, ...] = ("series",)
+    category: bool = False
+    model_input: bool = True  # False: read by models beside the matrix
+
+
+@dataclass(frozen=True)
+class PanelInputs:
+    """Which columns a retailer's history has, by the way features treat them."""
+
+    frequency: Frequency
+    price: Literal["none", "past_only", "known_future"] = "none"
+    several_stores: bool = False
+    static_category: tuple[str, ...] = ()
+    static_number: tuple[str, ...] = ()
+    future_category: tuple[str, ...] = ()
+    future_number: tuple[str, ...] = ()
+    future_binary: tuple[str, ...] = ()
+    past_only: tuple[str, ...] = ()
+
+    @property
+    def future(self) -> tuple[str, ...]:
+        return self.future_category + self.future_number + self.future_binary
+
+    @property
+    def static(self) -> tuple[str, ...]:
+        return self.static_category + self.static_number
+
+
+def declare(inputs: PanelInputs) -> list[Feature]:
+    """The features of a panel with `inputs`, in the order of the matrix."""
+    calendar = calendar_of(inputs.frequency)
+    return [
+        *_support(calendar),
+        *_levels(calendar),
+        *_last_year(calendar),
+        *_rhythm(calendar),
+        *(_elsewhere(calendar) if inputs.several_stores else ()),
+        *_prices(calendar, inputs.price),
+        *_dates(calendar),
+        *_covariates(calendar, inputs),
+        *_statics(inputs),
+    ]
+
+
+def mean(window: int, column: str = "sellable") -> pl.Expr:
+    """Trailing mean over the periods that count; as much of the window as there is."""
+    return pl.col(column).rolling_mean(window, min_samples=1)
+
+
+def base_level(calendar: Calendar) -> pl.Expr:
+    """Average of a short, a middle and a long trailing mean: the scale that models work in. Always above zero."""
+    mixed = pl.mean_horizontal([mean(window) for window in calendar.level_windows])
+    return mixed.forward_fill().fill_null(0).clip(lower_bound=MIN_LEVEL)
+
+
+def _support(calendar: Calendar) -> Iterator[Feature]:
+    step = pl.col("units") - pl.col("units").shift(calendar.season)
+    scale = (step**2).rolling_mean(calendar.year, min_samples=1).sqrt()
+    usual: ReadAt = "last_same_season" if calendar.cycle > 1 else "origin"
+    for name, kind, read_at, expression, reason in (
+        ("base_level", "past_only", "origin", base_level(calendar), "mean of short, middle and long trailing means"),
+        ("last_units", "past_only", "origin", pl.col("units"), "units at the origin"),
+        ("last_season_units", "past_only", "last_same_season", pl.col("units"), "the seasonal naive forecast"),
+        ("season_scale", "past_only", "origin", scale, "root mean squared difference over a season"),
+        ("open_usual", "past_only", usual, pl.col("open_usual"), "share of such days on which the shop was open"),
+        (
+            "open_planned",
+            "known_future",
+            "target",
+            pl.col("open_planned"),
+            "the plan says the shop is open (1) or not (0)",
+        ),
+    ):
+        yield Feature(name, kind, read_at, expression, reason, model_input=False)  # type: ignore[arg-type]
+
+
+def _past(name: str, expression: pl.Expr, reason: str, relative_to: str | None = None) -> Feature:
+    return Feature(name, "past_only", "origin", expression, reason, relative_to=relative_to)
+
+
+def _levels(calendar: Calendar) -> Iterator[Feature]:
+    for window in calendar.trailing_windows:
+        yield _past(f"mean_{window}", mean(window), f"level over {window} periods", "base_level")
+    for life in calendar.half_lives:
+        recent = pl.col("sellable").ewm_mean(half_life=life, ignore_nulls=True).forward_fill()
+        yield _past(f"recent_{life}", recent, f"level, half of it from the last {life} periods", "base_level")
+    for occurrences in calendar.cycle_windows:
+        yield Feature(
+            f"weekday_mean_{occurrences}",
+            "past_only",
+            "last_same_season",
+            mean(occurrences),
+            f"level of the last {occurrences} days with the target's weekday",
+            relative_to="base_level",
+            per=("series", "weekday"),
+        )
+    short, middle, _ = calendar.level_windows
+    yield _past("trend_short", mean(short) / mean(middle), "is demand rising within a quarter")
+    yield _past("trend_long", mean(middle) / mean(calendar.year), "is demand rising within a year")
+    yield _past("log_level", base_level(calendar).log(), "size of the series")
+
+
+def _last_year(calendar: Calendar) -> Iterator[Feature]:
+    narrow = calendar.year_windows[0]
+    for window in calendar.year_windows:
+        yield Feature(
+            f"last_year_{window}",
+            "past_only",
+            "last_year",
+            mean(window),
+            f"level around the same day last year, {window} periods wide",
+            relative_to="base_level",
+            ahead=window // 2,
+        )
+    yield Feature(
+        "level_year_ago",
+        "past_only",
+        "origin",
+        mean(calendar.level_windows[0]).shift(calendar.year) + MIN_LEVEL,
+        "level a year before the origin",
+        model_input=False,
+    )
+    yield Feature(
+        "last_year_change",
+        "past_only",
+        "last_year",
+        mean(narrow),
+        "how demand moved last year from the origin's day to the target's",
+        relative_to="level_year_ago",
+        ahead=narrow // 2,
+    )
+
+
+def _rhythm(calendar: Calendar) -> Iterator[Feature]:
+    window = calendar.spread_window
+    sells = (pl.col("sellable") > 0).cast(pl.Float64)
+    position = pl.int_range(pl.len(), dtype=pl.Int64)
+    last_sale = pl.when(pl.col("units") > 0).then(position).forward_fill()
+    spread = pl.col("sellable").rolling_var(window, min_samples=2) / (mean(window) + MIN_LEVEL)
+    yield _past("variance_to_mean", spread.clip(0, 1000), f"how irregular demand was over {window} periods")
+    for periods in (calendar.level_windows[0], calendar.level_windows[2]):
+        share = sells.rolling_mean(periods, min_samples=1)
+        yield _past(f"selling_share_{periods}", share, f"share of the last {periods} periods with a sale")
+    since = (position - last_sale).fill_null(calendar.year).clip(0, calendar.year)
+    yield _past("since_sale", since, "periods since the last sale, up to a year")
+    yield _past("age", pl.col("age"), "periods since the first sale, up to a year")
+
+
+def _elsewhere(calendar: Calendar) -> Iterator[Feature]:
+    short, _, long = calendar.level_windows
+    level = mean(short, "product_units")
+    yield _past("product_level", level, "the product's level, mean of its shops", "base_level")
+    yield _past("product_trend", level / mean(long, "product_units"), "is the product rising in all shops")
+
+
+def _prices(calendar: Calendar, price: str) -> Iterator[Feature]:
+    if price == "none":
+        return
+    year, quarter = calendar.year, calendar.spread_window
+    usual = pl.col("price").rolling_mean(quarter, min_samples=1)
+    highest = pl.col("price").rolling_max(year, min_samples=1)
+    yield Feature("price_usual", "past_only", "origin", usual, "mean price of a quarter", model_input=False)
+    yield Feature("price_highest", "past_only", "origin", highest, "highest price of a year", model_input=False)
+    kind: Kind = "known_future" if price == "known_future" else "past_only"
+    day: ReadAt = "target" if price == "known_future" else "origin"
+    asked = pl.col("price")
+    yield Feature("price", kind, day, asked, "price asked")
+    yield Feature("price_to_usual", kind, day, asked, "price against its quarter's mean", relative_to="price_usual")
+    yield Feature("price_to_highest", kind, day, asked, "price against its year's highest", relative_to="price_highest")
+
+
+def _dates(calendar: Calendar) -> Iterator[Feature]:
+    day = pl.col("date").dt
+    yield Feature("horizon", "known_future", "row", pl.col("horizon"), "periods ahead")
+    if calendar.cycle > 1:
+        yield Feature("weekday", "known_future", "target", day.weekday(), "day of the week, Monday is 1")
+    yield Feature("day_of_month", "known_future", "target", day.day(), "pay days")
+    yield Feature("day_of_year", "known_future", "target", day.ordinal_day(), "season")
+
+
+def _covariates(calendar: Calendar, inputs: PanelInputs) -> Iterator[Feature]:
+    for name in inputs.future_category:
+        yield Feature(name, "known_future", "target", pl.col(name), f"{name} on the day", category=True)
+        yield from _distances(name, calendar.event_reach)
+    for name in inputs.future_number:
+        yield Feature(name, "known_future", "target", pl.col(name), f"{name} on the day")
+    for name in inputs.future_binary:
+        yield Feature(name, "known_future", "target", pl.col(name).fill_null(0), f"{name} on the day")
+        yield _past(
+            f"{name}_response", _response(name, calendar.year), f"the series' own demand with {name} against without"
+        )
+    for name in inputs.past_only:
+        short, long = mean(calendar.level_windows[0], name), mean(calendar.year, name)
+        yield _past(f"{name}_level", short, f"mean {name} of late")
+        yield _past(f"{name}_trend", short / long, f"is {name} rising within a year")
+
+
+def _distances(name: str, reach: int) -> Iterator[Feature]:
+    position = pl.int_range(pl.len(), dtype=pl.Int64)
+    marked = pl.when(pl.col(name).is_not_null()).then(position)
+    for label, distance, reason in (
+        (
+            f"{name}_until",
+            marked.backward_fill() - position,
+            f"periods until the next {name}, none within {reach}: {reach}",
+        ),
+        (
+            f"{name}_since",
+            position - marked.forward_fill(),
+            f"periods since the last {name}, none within {reach}: {reach}",
+        ),
+    ):
+        yield Feature(label, "known_future", "target", distance.fill_null(reach).clip(0, reach), reason)
+
+
+def _response(name: str, window: int) -> pl.Expr:
+    """Mean demand on periods with `name` over mean demand without, drawn towards 1 where it was rarely seen."""
+    on = pl.col(name).fill_null(0) > 0.5
+    usual = pl.when(~on).then("sellable").rolling_mean(window, min_samples=1)
+    special = pl.when(on).then("sellable")
+    seen = special.is_not_null().cast(pl.Float64).rolling_sum(window, min_samples=1)
+    total = special.rolling_sum(window, min_samples=1).fill_null(0)
+    return (total + SHRINK_PERIODS * usual) / (seen + SHRINK_PERIODS) / (usual + MIN_LEVEL)
+
+
+def _statics(inputs: PanelInputs) -> Iterator[Feature]:
+    yield Feature("store", "static", "series", pl.col("store_id"), "the shop", category=True)
+    for name in inputs.static_category:
+        yield Feature(name, "static", "series", pl.col(name), f"{name} of the series", category=True)
+    for name in inputs.static_number:
+        yield Feature(name, "static", "series", pl.col(name), f"{name} of the series")

@@ -1,0 +1,187 @@
+"""The history of every series as one table without holes, extended over the periods to forecast."""
+
+from dataclasses import dataclass, replace
+from datetime import date
+
+import polars as pl
+
+from demand_forecast.domain.calendar import Calendar, Frequency, calendar_of
+from demand_forecast.domain.covariates import require_covariates
+from demand_forecast.domain.features.contract import ContractError
+from demand_forecast.domain.features.declaration import PanelInputs
+from demand_forecast.domain.features.plan import PlanColumns, plan_columns, spread_plan
+from demand_forecast.domain.tables import series_key
+from demand_forecast.settings import Covariates
+
+MIN_IN_STOCK = 0.5  # a day with less of it says more about the shelf than about demand
+
+
+@dataclass(frozen=True)
+class History:
+    """What is known about every series, past and planned.
+
+    `panel`: one row per series and period, sorted by `series` (u32) and `date`, without holes, each series from its
+    first period to `horizon` (and a little more) after `last_day`. `series`: one row per series: its key, `start` (its
+    first row in `panel`), `first` (its first period in `panel`), `rows`, static columns.
+    """
+
+    panel: pl.DataFrame
+    series: pl.DataFrame
+    last_day: date
+    horizon: int
+    inputs: PanelInputs
+
+    @property
+    def calendar(self) -> Calendar:
+        return calendar_of(self.inputs.frequency)
+
+    def only(self, series: pl.Series) -> "History":
+        """The same history of the `series` (u32 numbers) alone."""
+        wanted = self.series.filter(pl.col("series").is_in(series.unique().implode()))
+        panel = self.panel.filter(pl.col("series").is_in(wanted["series"].implode()))
+        starts = pl.col("rows").cum_sum() - pl.col("rows")
+        return replace(self, panel=panel, series=wanted.with_columns(start=starts))
+
+
+def build_history(
+    demand: pl.DataFrame,
+    plan: pl.DataFrame,
+    products: pl.DataFrame,
+    stores: pl.DataFrame,
+    *,
+    covariates: Covariates,
+    frequency: Frequency,
+    horizon: int,
+    since: date | None = None,
+) -> History:
+    """The history in `demand` (`daily_demand`), with `plan`, `products` and `stores` (the clean tables) beside it.
+
+    The last period of `demand` is the forecast origin. Periods before `since` are left out: features look back
+    `Calendar.lookback` periods from an origin.
+    Raises MissingCovariateError where a declared covariate is in no table, ContractError where `demand` has holes.
+    """
+    calendar = calendar_of(frequency)
+    planned = plan_columns(plan, covariates)
+    demand = demand.sort("store_id", "product_id", "date")
+    demand = demand.with_columns(series=pl.struct(series_key()).rle_id())
+    last_day = _last_day(demand)
+    series = _series(demand, products, stores, covariates)
+    _without_holes(series, calendar, last_day)
+    panel = _panel(demand, series, calendar, last_day, horizon, since, covariates.past_only)
+    panel = spread_plan(panel, plan, planned, series, calendar, last_day)
+    panel = _shop_opening(_product_units(panel), calendar).drop("store", "product")
+    series = _places(series, panel)
+    return History(panel, series, last_day, horizon, _inputs(series, planned, covariates, frequency))
+
+
+def _last_day(demand: pl.DataFrame) -> date:
+    last = demand["date"].max()
+    if not isinstance(last, date):
+        raise ContractError("daily_demand is empty: nothing to forecast from; check clean_sales and rejected_sales")
+    return last
+
+
+def _series(demand: pl.DataFrame, products: pl.DataFrame, stores: pl.DataFrame, covariates: Covariates) -> pl.DataFrame:
+    series = demand.group_by("series", *series_key(), maintain_order=True).agg(
+        first_sale=pl.col("date").min(), last=pl.col("date").max(), periods=pl.len()
+    )
+    series = series.with_columns(
+        store=pl.col("store_id").rank("dense").cast(pl.UInt32),
+        product=pl.col("product_id").rank("dense").cast(pl.UInt32),
+    )
+    for table, key in ((products, "product_id"), (stores, "store_id")):
+        known = [name for name in covariates.static if name in table.columns and name not in series.columns]
+        if known:
+            series = series.join(table.select(key, *known), on=key, how="left", maintain_order="left")
+    require_covariates(
+        covariates.static, "static", {"clean_products": products.columns, "clean_stores": stores.columns}
+    )
+    return series
+
+
+def _without_holes(series: pl.DataFrame, calendar: Calendar, last_day: date) -> None:
+    expected = (pl.lit(last_day) - pl.col("first_sale")).dt.total_days() // calendar.step + 1
+    broken = series.filter((pl.col("periods") != expected) | (pl.col("last") != last_day))
+    if len(broken):
+        store, product = broken.select(series_key()).row(0)
+        raise ContractError(
+            f"daily_demand: {len(broken)} series are not complete to {last_day}, the first is {product} in {store}; "
+            "materialize daily_demand again"
+        )
+
+
+def _panel(
+    demand: pl.DataFrame,
+    series: pl.DataFrame,
+    calendar: Calendar,
+    last_day: date,
+    horizon: int,
+    since: date | None,
+    past_only: list[str],
+) -> pl.DataFrame:
+    require_covariates(past_only, "past_only", {"daily_demand": demand.columns})
+    counts = pl.col("open") & (pl.col("in_stock").fill_null(1) >= MIN_IN_STOCK)
+    past = demand.filter(pl.col("date") >= (since or date.min)).select(
+        "series",
+        "date",
+        pl.col("units").cast(pl.Float32),
+        pl.when(counts).then(pl.col("units").cast(pl.Float32)).alias("sellable"),
+        pl.col("price").cast(pl.Float32),
+        pl.col("in_stock").cast(pl.Float32),
+        "open",
+        *(pl.col(name).cast(pl.Float32) for name in past_only),
+    )
+    days = [calendar.ahead(last_day, h) for h in range(1, horizon + calendar.event_reach + 1)]
+    future = series.select("series").join(pl.DataFrame({"date": days}), how="cross")
+    panel = pl.concat([past, future], how="diagonal").sort("series", "date")
+    panel = panel.join(series.select("series", "store", "product", "first_sale"), on="series", maintain_order="left")
+    age = (pl.col("date") - pl.col("first_sale")).dt.total_days() // calendar.step
+    return panel.with_columns(age=age.clip(0, calendar.year).cast(pl.Float32)).drop("first_sale")
+
+
+def _product_units(panel: pl.DataFrame) -> pl.DataFrame:
+    """Mean units of the product on the day over its shops."""
+    if panel["store"].n_unique() == 1:
+        return panel.with_columns(product_units=pl.lit(None, pl.Float32))
+    units = panel.group_by("product", "date").agg(product_units=pl.col("sellable").mean())
+    return panel.join(units, on=["product", "date"], how="left", maintain_order="left")
+
+
+def _shop_opening(panel: pl.DataFrame, calendar: Calendar) -> pl.DataFrame:
+    """`open_usual`: 0 where the shop stayed closed on all the last such weekdays, else the share of them it was open.
+
+    The larger of the share lately and the share of a year: a new opening day counts at once, a closed fortnight
+    does not for long.
+    """
+    lately, usually = calendar.open_windows
+    weekday = pl.col("date").dt.weekday() if calendar.cycle > 1 else pl.lit(0)
+    shops = panel.drop_nulls("open").group_by("store", "date").agg(pl.col("open").any().cast(pl.Float64)).sort("date")
+    recent, long = (
+        pl.col("open").rolling_mean(window, min_samples=1).over("store", weekday) for window in (lately, usually)
+    )
+    share = pl.when(recent > 0).then(pl.max_horizontal(recent, long)).otherwise(0).cast(pl.Float32)
+    shops = shops.select("store", "date", open_usual=share)
+    return panel.join(shops, on=["store", "date"], how="left", maintain_order="left")
+
+
+def _places(series: pl.DataFrame, panel: pl.DataFrame) -> pl.DataFrame:
+    counts = panel.group_by("series").agg(rows=pl.len().cast(pl.Int64), first=pl.col("date").min()).sort("series")
+    placed = series.join(counts, on="series", maintain_order="left")
+    return placed.with_columns(start=pl.col("rows").cum_sum() - pl.col("rows")).drop(
+        "last", "periods", "store", "product"
+    )
+
+
+def _inputs(series: pl.DataFrame, planned: PlanColumns, covariates: Covariates, frequency: Frequency) -> PanelInputs:
+    text = [name for name in covariates.static if series.schema[name] == pl.String]
+    return PanelInputs(
+        frequency=frequency,
+        price="known_future" if planned.price else "past_only",
+        several_stores=series["store_id"].n_unique() > 1,
+        static_category=tuple(text),
+        static_number=tuple(name for name in covariates.static if name not in text),
+        future_category=planned.category,
+        future_number=planned.number,
+        future_binary=planned.binary,
+        past_only=tuple(covariates.past_only),
+    )

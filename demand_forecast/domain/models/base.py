@@ -1,0 +1,161 @@
+"""What every candidate can do: learn from a feature frame, forecast from one, travel as files."""
+
+import json
+from abc import ABC, abstractmethod
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import polars as pl
+
+from demand_forecast.domain.features import FeatureContract
+from demand_forecast.domain.quantiles import Dispersion, Floats, fit_dispersion
+from demand_forecast.domain.tables import QUANTILE_COLUMNS, series_key
+
+MODEL_FILE = "model.json"
+ROW_ORDER = (*series_key(), "forecast_origin", "horizon")
+
+
+class ModelError(ValueError):
+    """A model cannot be trained, used or loaded; the message names it and the repair."""
+
+
+class ForecastModel(ABC):
+    """One candidate. Its parameters are set when it is made, everything else when it is fitted."""
+
+    name: ClassVar[str]
+    text: ClassVar[str]
+    kinds: ClassVar[frozenset[str]]
+
+    def __init__(self, **parameters: Any) -> None:
+        self.parameters = parameters
+        self._contract: FeatureContract | None = None
+
+    @property
+    def contract(self) -> FeatureContract:
+        """The contract the model was fitted with. Raises ModelError before `fit`."""
+        if self._contract is None:
+            raise ModelError(
+                f"{self.name} is not fitted: call fit(rows, contract), or load one with load_model(folder)"
+            )
+        return self._contract
+
+    def fit(self, rows: pl.DataFrame, contract: FeatureContract) -> Self:
+        """Learns from `rows`, a feature frame with `units` and a `weight` above zero; their order does not matter.
+
+        Raises ContractError where `rows` is not what `contract` says, ModelError where there is nothing to learn from.
+        """
+        contract.check(rows)
+        self._contract = contract
+        self._learn(rows.sort(ROW_ORDER))
+        return self
+
+    def forecast(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The forecast of every row of a feature frame, in its order: `store_id, product_id, date, forecast_origin,
+        horizon, mean, q10 … q90, model`. A day on which the shop is expected closed has a forecast of zero.
+
+        Raises ContractError where `rows` is not what the model's contract says.
+        """
+        self.contract.check(rows)
+        mean, quantiles = self._distribution(rows, rows["expected_open"].cast(pl.Float64).to_numpy())
+        values = pl.DataFrame(np.column_stack([mean, quantiles]).astype(np.float32), schema=["mean", *QUANTILE_COLUMNS])
+        keys = rows.select(*series_key(), "date", "forecast_origin", pl.col("horizon").cast(pl.Int32))
+        return pl.concat([keys, values], how="horizontal").with_columns(model=pl.lit(self.name))
+
+    def importance(self) -> pl.DataFrame | None:
+        """`feature`, `gain` (share of the whole), largest first; None where the model does not know."""
+        return None
+
+    def save(self, folder: Path) -> None:
+        """Writes the model into `folder` in native formats: no pickle."""
+        folder.mkdir(parents=True, exist_ok=True)
+        content = {"name": self.name, "parameters": self.parameters, **self._fitted(folder)}
+        content["contract"] = json.loads(self.contract.to_json())
+        (folder / MODEL_FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The model that `save` wrote. Raises ModelError where `folder` holds none of this kind."""
+        content = read_description(folder)
+        if content["name"] != cls.name:
+            raise ModelError(f"{folder}: holds a {content['name']} model, not {cls.name}; use load_model(folder)")
+        model = cls(**content["parameters"])
+        model._contract = FeatureContract.from_json(json.dumps(content["contract"]))
+        model._restore(content, folder)
+        return model
+
+    @abstractmethod
+    def _learn(self, rows: pl.DataFrame) -> None: ...
+
+    @abstractmethod
+    def _distribution(self, rows: pl.DataFrame, expected_open: Floats) -> tuple[Floats, Floats]:
+        """Mean (rows) and quantiles (rows x 9)."""
+
+    @abstractmethod
+    def _fitted(self, folder: Path) -> dict[str, Any]:
+        """What fitting found. What JSON cannot hold goes into `folder` as the learner's own file."""
+
+    @abstractmethod
+    def _restore(self, content: dict[str, Any], folder: Path) -> None:
+        """Takes back what `_fitted` gave and wrote."""
+
+
+class LevelModel(ForecastModel):
+    """A model of demand relative to the series' base level, with a distribution fitted to its errors."""
+
+    _dispersion: Dispersion
+
+    def _learn(self, rows: pl.DataFrame) -> None:
+        if rows.is_empty():
+            raise ModelError(
+                f"{self.name}: no rows to train on: no series has a forecast origin and a later target day"
+            )
+        matrix, level = self.contract.matrix(rows), column(rows, "base_level")
+        units, weight = column(rows, "units"), column(rows, "weight")
+        # a loss with a logarithm needs something sold somewhere: 1e-9 units change no forecast
+        self._train(matrix, np.maximum(units, 1e-9), level, weight)
+        mean = self._ratio(matrix) * level
+        self._dispersion = fit_dispersion(mean, units, column(rows, "variance_to_mean"), weight)
+
+    def _distribution(self, rows: pl.DataFrame, expected_open: Floats) -> tuple[Floats, Floats]:
+        mean = self._ratio(self.contract.matrix(rows)) * column(rows, "base_level") * expected_open
+        return mean, self._dispersion.quantiles(mean, column(rows, "variance_to_mean"))
+
+    def _fitted(self, folder: Path) -> dict[str, Any]:
+        self._save_learner(folder)
+        return {"dispersion": asdict(self._dispersion)}
+
+    def _restore(self, content: dict[str, Any], folder: Path) -> None:
+        self._dispersion = Dispersion(**content["dispersion"])
+        self._load_learner(folder)
+
+    @abstractmethod
+    def _train(self, matrix: Any, units: Floats, level: Floats, weight: Floats) -> None: ...
+
+    @abstractmethod
+    def _ratio(self, matrix: Any) -> Floats:
+        """Expected units over base level, by row of the matrix."""
+
+    @abstractmethod
+    def _save_learner(self, folder: Path) -> None: ...
+
+    @abstractmethod
+    def _load_learner(self, folder: Path) -> None: ...
+
+
+def column(rows: pl.DataFrame, name: str) -> Floats:
+    """A column as float64, NaN where null."""
+    return rows[name].cast(pl.Float64).to_numpy()
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """`model.json` of a saved model. Raises ModelError where there is none."""
+    file = folder / MODEL_FILE
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{file}: not a saved model: {error}; train and register one") from error
+    if not isinstance(content, dict) or not {"name", "parameters", "contract"} <= content.keys():
+        raise ModelError(f"{file}: not a saved model: name, parameters or contract is missing; train and register one")
+    return content

@@ -1,0 +1,69 @@
+"""scikit-learn's histogram gradient boosting on demand relative to the series' level, with the Poisson loss."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from demand_forecast.domain.models.base import LevelModel, ModelError
+from demand_forecast.domain.quantiles import Floats
+
+LEARNER_FILE = "model.skops"
+TRUSTED_TYPES = ["sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"]
+
+
+class GradientBoosting(LevelModel):
+    """One global model for all series and horizons, of units over base level, weighted by the base level: the Poisson
+    likelihood of the units themselves. Category codes are read as numbers: fewer types to trust in a saved model.
+    """
+
+    name: ClassVar[str] = "gradient_boosting"
+    text: ClassVar[str] = "Gradient-boosted trees (scikit-learn, Poisson loss), one model for all series and horizons."
+    kinds: ClassVar[frozenset[str]] = frozenset({"scikitlearn"})
+
+    def __init__(self, *, seed: int = 7, threads: int = 0) -> None:
+        super().__init__(seed=seed, threads=threads)
+        self._learner: Any = None
+
+    def _train(self, matrix: Any, units: Floats, level: Floats, weight: Floats) -> None:
+        from sklearn.ensemble import HistGradientBoostingRegressor
+
+        rows = len(units)
+        matrix[:, np.isnan(matrix).all(axis=0)] = 0  # a column without any value cannot be cut into bins
+        self._learner = HistGradientBoostingRegressor(
+            loss="poisson",
+            learning_rate=0.08,
+            max_iter=100,
+            max_leaf_nodes=int(np.clip(rows // 20, 2, 31)),
+            min_samples_leaf=int(np.clip(rows // 200, 1, 100)),
+            max_features=0.5,
+            early_stopping=False,
+            random_state=self.parameters["seed"],
+        )
+        with self._threads():
+            self._learner.fit(matrix, units / level, sample_weight=weight * level)
+
+    def _ratio(self, matrix: Any) -> Floats:
+        with self._threads():
+            return self._learner.predict(matrix)
+
+    def _threads(self) -> Any:
+        from threadpoolctl import threadpool_limits
+
+        return threadpool_limits(self.parameters["threads"] or None, user_api="openmp")
+
+    def _save_learner(self, folder: Path) -> None:
+        import skops.io
+
+        skops.io.dump(self._learner, folder / LEARNER_FILE)
+
+    def _load_learner(self, folder: Path) -> None:
+        import skops.io
+
+        file = folder / LEARNER_FILE
+        if not file.is_file():
+            raise ModelError(f"{file}: missing; train and register the model again")
+        foreign = sorted(set(skops.io.get_untrusted_types(file=file)) - set(TRUSTED_TYPES))
+        if foreign:
+            raise ModelError(f"{file}: holds {', '.join(foreign)}, which this model never saves; do not use the file")
+        self._learner = skops.io.load(file, trusted=TRUSTED_TYPES)

@@ -1,0 +1,70 @@
+"""LightGBM on demand relative to the series' level, with the Tweedie loss."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import polars as pl
+
+from demand_forecast.domain.models.base import LevelModel, ModelError
+from demand_forecast.domain.quantiles import Floats
+
+LEARNER_FILE = "model.txt"
+ROUNDS = 150
+
+
+class LightGBMTweedie(LevelModel):
+    """One global model for all series and horizons; boosting starts from the base level."""
+
+    name: ClassVar[str] = "lightgbm"
+    text: ClassVar[str] = "Gradient-boosted trees (LightGBM, Tweedie loss), one model for all series and horizons."
+    kinds: ClassVar[frozenset[str]] = frozenset({"lightgbm"})
+
+    def __init__(self, *, seed: int = 7, threads: int = 0) -> None:
+        super().__init__(seed=seed, threads=threads)
+        self._booster: Any = None
+
+    def _train(self, matrix: Any, units: Floats, level: Floats, weight: Floats) -> None:
+        import lightgbm
+
+        names, categories = self.contract.model_columns, self.contract.category_columns
+        data = lightgbm.Dataset(
+            matrix, units, weight=weight, init_score=np.log(level), feature_name=names, categorical_feature=categories
+        )
+        self._booster = lightgbm.train(self._options(len(units)), data, num_boost_round=ROUNDS)
+
+    def _options(self, rows: int) -> dict[str, Any]:
+        leaf = int(np.clip(rows // 200, 1, 100))
+        return {
+            "objective": "tweedie",
+            "tweedie_variance_power": 1.1,
+            "learning_rate": 0.08,
+            "num_leaves": int(np.clip(rows // (2 * leaf), 2, 63)),
+            "min_data_in_leaf": leaf,
+            "feature_fraction": 0.3,
+            "seed": self.parameters["seed"],
+            "num_threads": self.parameters["threads"],
+            "deterministic": True,
+            "force_row_wise": True,
+            "verbosity": -1,
+        }
+
+    def _ratio(self, matrix: Any) -> Floats:
+        raw = self._booster.predict(matrix, raw_score=True, num_threads=self.parameters["threads"])
+        return np.exp(raw)
+
+    def importance(self) -> pl.DataFrame | None:
+        gain = self._booster.feature_importance("gain")
+        frame = pl.DataFrame({"feature": self._booster.feature_name(), "gain": gain / max(gain.sum(), 1e-12)})
+        return frame.sort("gain", descending=True)
+
+    def _save_learner(self, folder: Path) -> None:
+        self._booster.save_model(folder / LEARNER_FILE)
+
+    def _load_learner(self, folder: Path) -> None:
+        import lightgbm
+
+        file = folder / LEARNER_FILE
+        if not file.is_file():
+            raise ModelError(f"{file}: missing; train and register the model again")
+        self._booster = lightgbm.Booster(model_file=file)

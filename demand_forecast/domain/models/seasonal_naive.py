@@ -1,0 +1,42 @@
+"""The forecast that costs nothing: what was sold a season ago. Every other candidate must beat it."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import polars as pl
+
+from demand_forecast.domain.calendar import calendar_of
+from demand_forecast.domain.models.base import ForecastModel, column
+from demand_forecast.domain.quantiles import Floats, normal_quantiles
+
+
+class SeasonalNaive(ForecastModel):
+    """Units of the last same weekday (at weekly frequency: of the same week a year ago); the last units before that.
+
+    Quantiles are normal with the root mean squared seasonal difference times the root of the seasons ahead
+    (Hyndman and Athanasopoulos, Forecasting: principles and practice, 3rd edition, section 5.5).
+    """
+
+    name: ClassVar[str] = "seasonal_naive"
+    text: ClassVar[str] = "What was sold a season ago, the forecast that every other candidate must beat."
+    kinds: ClassVar[frozenset[str]] = frozenset({"numpy"})
+
+    def _learn(self, rows: pl.DataFrame) -> None:
+        """Nothing to learn: all it needs stands in the row."""
+
+    def _distribution(self, rows: pl.DataFrame, expected_open: Floats) -> tuple[Floats, Floats]:
+        last, season_ago = column(rows, "last_units"), column(rows, "last_season_units")
+        mean = np.where(np.isnan(season_ago), last, season_ago)
+        scale = column(rows, "season_scale")
+        seasons = np.ceil(column(rows, "horizon") / calendar_of(self.contract.inputs.frequency).season)
+        deviation = np.where(np.isnan(scale), np.sqrt(mean), scale) * np.sqrt(seasons)
+        closed = expected_open == 0
+        mean[closed], deviation[closed] = 0, 0
+        return mean, normal_quantiles(mean, deviation)
+
+    def _fitted(self, folder: Path) -> dict[str, Any]:
+        return {}
+
+    def _restore(self, content: dict[str, Any], folder: Path) -> None:
+        """Nothing was learned."""

@@ -1,0 +1,145 @@
+"""What to order: periodic review, order up to a level that covers lead time plus review period.
+
+Source: Silver, Pyke & Thomas (2017), Inventory and Production Management in Supply Chains, 4th ed., ch. 7.9: the (R, S)
+system with the service measured as P1, the probability of no stock-out between two deliveries.
+"""
+
+import numpy as np
+import polars as pl
+
+from demand_forecast.domain.calendar import Frequency, calendar_of
+from demand_forecast.domain.protection import DemandSum, daily_variance
+from demand_forecast.domain.tables import QUANTILE_COLUMNS, SERIES
+from demand_forecast.settings import Replenishment
+
+PLAN_KEY = [*SERIES, "forecast_origin"]
+PLAN_COLUMNS = {
+    "store_id": pl.String,
+    "product_id": pl.String,
+    "forecast_origin": pl.Date,
+    "on_hand": pl.Float32,
+    "on_order": pl.Float32,
+    "protection_days": pl.Int32,
+    "expected_demand": pl.Float32,
+    "target_stock": pl.Float32,
+    "order_quantity": pl.Float32,
+    "expected_stock": pl.Float32,
+    "service_level": pl.Float32,
+    "stock_known": pl.Boolean,
+    "protection_cut": pl.Boolean,
+}
+ROUNDING = 1e-4  # of stock counted in float32: 12.00001 missing units are 12
+POLICY = {
+    "lead_time": pl.col("lead_time") >= 0,
+    "review_period": pl.col("review_period") >= 1,
+    "service_level": pl.col("service_level").is_between(0, 1, closed="none"),
+}
+
+
+def reorder_plan(
+    forecast: pl.DataFrame,
+    stock: pl.DataFrame | None,
+    settings: Replenishment,
+    frequency: Frequency,
+    overrides: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """One row per series and origin of `forecast` (demand_forecast): how much to order at the end of the origin.
+
+    Target stock is the service-level quantile of demand over the protection period of lead time + review period days,
+    in whole units where the forecast quantiles are whole. Means and variances of days add up; medians and quantiles do
+    not. On-hand stock is the last that `stock` (clean_stock; `on_order` is read too where it has one) reports up to the
+    origin; none: 0, and `stock_known` is false. `overrides` may carry lead_time, review_period and service_level by
+    product_id and/or store_id (clean_products); a value that is missing or impossible leaves the setting.
+
+    A protection period longer than the forecast is cut to it: `protection_days` says what is covered and
+    `protection_cut` that it is too little. `service_level` is that of the stock after the order.
+    """
+    policies = _policies(forecast.select(PLAN_KEY).unique().sort(PLAN_KEY), settings, overrides)
+    policies = _with_stock(policies, stock, calendar_of(frequency).step)
+    days = _protected_days(forecast, policies, calendar_of(frequency).step)
+    return _orders(policies.join(_reach(days), on=PLAN_KEY), days)
+
+
+def _policies(series: pl.DataFrame, settings: Replenishment, overrides: pl.DataFrame | None) -> pl.DataFrame:
+    """`series` with lead_time, review_period (days) and service_level."""
+    known = [name for name in POLICY if overrides is not None and name in overrides.columns]
+    if overrides is not None and known:
+        key = [column for column in SERIES if column in overrides.columns]
+        own = overrides.select(*key, pl.col(known).cast(pl.Float64, strict=False))
+        series = series.join(own, on=key, how="left")
+    absent = [pl.lit(None, pl.Float64).alias(name) for name in POLICY if name not in known]
+    return series.with_columns(absent).with_columns(
+        pl.when(possible).then(pl.col(name)).otherwise(float(getattr(settings, name))).alias(name)
+        for name, possible in POLICY.items()
+    )
+
+
+def _with_stock(policies: pl.DataFrame, stock: pl.DataFrame | None, step: int) -> pl.DataFrame:
+    """`policies` with on_hand and on_order of the last report until the origin's period ends, and stock_known."""
+    if stock is None or "on_hand" not in stock.columns:
+        return policies.with_columns(on_hand=0.0, on_order=0.0, stock_known=False)
+    counted = [name for name in ("on_hand", "on_order") if name in stock.columns]
+    reports = stock.drop_nulls("on_hand").select("date", *SERIES, pl.col(counted).cast(pl.Float64))
+    last = (
+        policies.select(PLAN_KEY)
+        .join(reports, on=SERIES)
+        .filter(pl.col("date") < pl.col("forecast_origin").dt.offset_by(f"{step}d"))
+        .sort("date")
+        .group_by(PLAN_KEY)
+        .agg(pl.col(counted).last())
+    )
+    found = policies.join(last, on=PLAN_KEY, how="left", maintain_order="left")
+    on_order = pl.col("on_order").fill_null(0.0) if "on_order" in counted else pl.lit(0.0)
+    return found.with_columns(
+        pl.col("on_hand").fill_null(0.0), on_order.alias("on_order"), stock_known=pl.col("on_hand").is_not_null()
+    )
+
+
+def _protected_days(forecast: pl.DataFrame, policies: pl.DataFrame, step: int) -> pl.DataFrame:
+    """The periods that the protection period reaches, with `covered`: how many of their `step` days are in it."""
+    asked = pl.col("lead_time") + pl.col("review_period")
+    numbered = policies.select(*PLAN_KEY, asked.alias("asked_days")).with_row_index("series")
+    covered = (pl.col("asked_days") - (pl.col("horizon") - 1) * step).clip(0, step)
+    days = forecast.join(numbered, on=PLAN_KEY).with_columns(covered.alias("covered"), pl.lit(step).alias("step"))
+    return days.filter(pl.col("covered") > 0).sort("series", "horizon")
+
+
+def _reach(days: pl.DataFrame) -> pl.DataFrame:
+    protection = pl.col("covered").sum()
+    return days.group_by(PLAN_KEY).agg(
+        pl.col("series").first(),
+        protection.ceil().alias("protection_days"),
+        (protection < pl.col("asked_days").first()).alias("protection_cut"),
+    )
+
+
+def _demand_sum(days: pl.DataFrame) -> DemandSum:
+    series = days["series"].to_numpy()
+    mean = days["mean"].cast(pl.Float64).to_numpy()
+    quantiles = days.select(pl.col(QUANTILE_COLUMNS).cast(pl.Float64)).to_numpy()
+    whole = _whole_series(series, quantiles)
+    variance = daily_variance(series, mean, quantiles, whole)
+    share = (days["covered"] / days["step"]).to_numpy()
+    return DemandSum.of(series, share * mean, share * variance, whole)
+
+
+def _orders(policies: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+    policies = policies.sort("series")
+    demand = _demand_sum(days)
+    target = demand.quantile(policies["service_level"].to_numpy())
+    position = (policies["on_hand"] + policies["on_order"]).to_numpy()
+    order = np.maximum(np.ceil(target - position - ROUNDING), 0.0)
+    plan = policies.with_columns(
+        pl.Series("expected_demand", demand.mean),
+        pl.Series("target_stock", target),
+        pl.Series("order_quantity", order),
+        pl.Series("expected_stock", np.maximum(position + order - demand.mean, 0.0)),
+        pl.Series("service_level", demand.at_most(position + order)),
+    )
+    return plan.select(pl.col(name).cast(dtype) for name, dtype in PLAN_COLUMNS.items())
+
+
+def _whole_series(series: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
+    """Whether each series' quantiles are all whole numbers: the models make them so where units are counted."""
+    fractional = (quantiles != np.round(quantiles)).any(axis=1)
+    return np.bincount(series, fractional) == 0

@@ -1,0 +1,65 @@
+"""The whole graph as one Dagster run, from a terminal: which days, progress, and what came out of it."""
+
+import logging
+import warnings
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from demand_forecast.home import Home
+from demand_forecast.settings import Settings
+from demand_forecast.sources.collect import SourceError, span
+from demand_forecast.summary import print_summary
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+
+def run_whole_graph(settings: Settings, progress: Console, out: Console) -> bool:
+    """Collects what is new, runs every asset, prints progress and a summary; True only if all of it worked."""
+    _quiet()
+    try:
+        result = _execute(settings)
+    except SourceError as error:
+        progress.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+        return False
+    if not result.success:
+        progress.print(
+            f"\nThe run failed; what was there before is still there. See it in the UI: make ui, run {result.run_id}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        return False
+    print_summary(settings, out)
+    return True
+
+
+def _quiet() -> None:
+    """Only the progress lines are for the reader: what libraries say of themselves is not."""
+    warnings.filterwarnings("ignore")
+    for name in ("alembic", "mlflow", "bentoml"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _execute(settings: Settings) -> "dg.ExecuteInProcessResult":
+    if not settings.history_start:  # before the definitions are loaded: the partitions begin there
+        Home(settings.root).note_history_start(span(settings)[0])
+    import dagster as dg
+
+    from demand_forecast.definitions import defs
+    from demand_forecast.defs.automation.arrival import days_to_run, partition_range
+    from demand_forecast.defs.automation.jobs import WHOLE_GRAPH
+    from demand_forecast.defs.project import Project
+
+    days = days_to_run(Project(config=str(settings.path)))
+    with dg.DagsterInstance.get() as instance:
+        return (
+            defs()
+            .resolve_job_def(WHOLE_GRAPH)
+            .execute_in_process(
+                instance=instance,
+                tags=partition_range(days),
+                run_config={"loggers": {"progress": {}}},
+                raise_on_error=False,
+            )
+        )

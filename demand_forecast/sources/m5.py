@@ -1,0 +1,177 @@
+"""The folder layout of Kaggle's "M5 Forecasting - Accuracy", whole or any stores of it."""
+
+import gzip
+import zipfile
+from collections.abc import Callable, Iterator
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from demand_forecast.settings import Settings, Source
+from demand_forecast.sources.delivery import Days, Delivery, SourceError, Table
+from demand_forecast.sources.files import file_hash
+
+SALES = ("sales_train_evaluation", "sales_train_validation")
+CHUNK_ROWS = 500_000
+SUFFIXES = (".csv", ".csv.gz")
+
+
+class Part(NamedTuple):
+    """One CSV of the layout: a file of its own, or a member of a zip."""
+
+    path: Path
+    member: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.member or self.path.name
+
+    def head(self) -> list[str]:
+        with self._open() as stream:
+            return stream.readline().decode().strip().split(",")
+
+    def frame(self, columns: list[str] | None = None) -> pl.DataFrame:
+        """The columns as text, those asked for or all, and `line`. Raises SourceError where one is missing."""
+        missing = sorted({*(columns or [])} - {*self.head()})
+        if missing:
+            raise SourceError(
+                f"{self.path}: {self.name} has no column {', '.join(missing)}; take the file as Kaggle gives it"
+            )
+        try:
+            with self._open() as stream:
+                data = stream.read()
+            frame = pl.read_csv(data, columns=columns, infer_schema=False, glob=False)
+        except (pl.exceptions.PolarsError, EOFError, OSError, zipfile.BadZipFile) as error:
+            raise SourceError(f"{self.path}: {self.name} is damaged ({error}); fetch it again") from error
+        return frame.with_row_index("line", 2).cast({"line": pl.Int64})
+
+    def _open(self) -> Any:
+        stream: Any = zipfile.Path(self.path, self.member).open("rb") if self.member else self.path.open("rb")
+        return gzip.GzipFile(fileobj=stream) if self.name.endswith(".gz") else stream
+
+
+def deliveries(settings: Settings, name: str, table: Table, source: Source) -> list[Delivery]:
+    """What the layout says of `table`: daily units, item and shop attributes, weekly prices and the calendar of events.
+
+    Raises SourceError where the folder or one of its files is missing.
+    """
+    parts = _parts(settings.resolve(source.path or ""))
+    sales, calendar, prices = (_part(parts, stems, settings) for stems in (SALES, ("calendar",), ("sell_prices",)))
+    if table == "sales":
+        read, span = partial(_sales, sales, calendar), partial(_span, sales, calendar)
+        hash_ = file_hash(sales.path, file_hash(calendar.path))
+        return [Delivery(name, sales.name, "sales", hash_, read, span=span)]
+    inputs: dict[str, list[tuple[Part, Callable[[], pl.DataFrame]]]] = {
+        "products": [
+            (sales, partial(_attributes, sales, {"product_id": "item_id", "dept_id": "dept_id", "cat_id": "cat_id"}))
+        ],
+        "stores": [(sales, partial(_attributes, sales, {"store_id": "store_id", "state_id": "state_id"}))],
+        "plan": [(prices, partial(_prices, prices, calendar)), (calendar, partial(_events, sales, calendar))],
+    }
+    return [_input(name, part, table, frame) for part, frame in inputs.get(table, [])]
+
+
+def _input(name: str, part: Part, table: Table, frame: Callable[[], pl.DataFrame]) -> Delivery:
+    def read(_days: Days | None) -> Iterator[pl.DataFrame]:
+        yield _complete(frame())
+
+    return Delivery(name, part.name, table, "", read)
+
+
+def _complete(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(extra=pl.lit(""), fault=pl.lit(None, pl.String))
+
+
+def _parts(place: Path) -> dict[str, Part]:
+    """The CSVs at `place` by stem: loose files first, then those in a zip."""
+    if not place.exists():
+        raise SourceError(f"{place}: no such folder or zip; point source.path at the M5 files")
+    loose = (
+        {} if place.is_file() else {stem: Part(file) for file in sorted(place.iterdir()) if (stem := _stem(file.name))}
+    )
+    zips = [place] if place.is_file() else sorted(place.glob("*.zip"))
+    return {stem: part for file in zips for stem, part in _members(file).items()} | loose
+
+
+def _members(file: Path) -> dict[str, Part]:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return {stem: Part(file, name) for name in archive.namelist() if (stem := _stem(name.rsplit("/", 1)[-1]))}
+    except (zipfile.BadZipFile, OSError) as error:
+        raise SourceError(f"{file}: not a readable zip ({error}); fetch it again") from error
+
+
+def _stem(name: str) -> str | None:
+    return next((name.removesuffix(suffix) for suffix in SUFFIXES if name.endswith(suffix)), None)
+
+
+def _part(parts: dict[str, Part], stems: tuple[str, ...], settings: Settings) -> Part:
+    for stem in stems:
+        if stem in parts:
+            return parts[stem]
+    raise SourceError(f"{settings.path}: source.path: no {stems[0]}.csv, .csv.gz or zip with it; fetch it from Kaggle")
+
+
+def _days(sales: Part, calendar: Part) -> dict[str, str]:
+    """The date of each day column in the sales file, in order. Raises SourceError for a day that the calendar lacks."""
+    dates = dict(calendar.frame(["date", "d"]).select("d", "date").rows())
+    columns = [name for name in sales.head() if name.startswith("d_")]
+    unknown = [name for name in columns if name not in dates]
+    if unknown or not columns:
+        raise SourceError(f"{calendar.path}: {calendar.name} has no row for {unknown[:1] or 'any day'} of {sales.name}")
+    return {name: dates[name] for name in columns}
+
+
+def _span(sales: Part, calendar: Part) -> Days:
+    dates = [date.fromisoformat(text) for text in _days(sales, calendar).values()]
+    return min(dates), max(dates)
+
+
+def _sales(sales: Part, calendar: Part, days: Days | None) -> Iterator[pl.DataFrame]:
+    """One row per series and day, some days to a frame: all at once would be 59 million rows."""
+    dates = _days(sales, calendar)
+    wanted = [name for name, text in dates.items() if days is None or days[0] <= date.fromisoformat(text) <= days[1]]
+    wide = sales.frame(["item_id", "store_id", *wanted])
+    step = max(1, CHUNK_ROWS // max(1, wide.height))
+    for start in range(0, len(wanted), step):
+        chunk = wide.select("line", "store_id", pl.col("item_id").alias("product_id"), *wanted[start : start + step])
+        long = chunk.unpivot(index=["line", "store_id", "product_id"], variable_name="d", value_name="units")
+        date_text = pl.col("d").replace_strict(dates, return_dtype=pl.String)
+        yield _complete(long.select(date_text.alias("date"), "store_id", "product_id", "units", "line"))
+
+
+def _attributes(sales: Part, names: dict[str, str]) -> pl.DataFrame:
+    frame = sales.frame(list(names.values()))
+    renamed = frame.select("line", **{name: pl.col(column) for name, column in names.items()})
+    return renamed.unique(subset=list(names), keep="first", maintain_order=True)
+
+
+def _prices(prices: Part, calendar: Part) -> pl.DataFrame:
+    """A price row on the first day of each week that has one; it holds until the next."""
+    weeks = calendar.frame(["date", "wm_yr_wk"]).group_by("wm_yr_wk").agg(pl.col("date").min())
+    said = prices.frame(["store_id", "item_id", "wm_yr_wk", "sell_price"]).join(
+        weeks, on="wm_yr_wk", maintain_order="left"
+    )
+    return said.select(
+        "date", "store_id", pl.col("item_id").alias("product_id"), pl.col("sell_price").alias("price"), "line"
+    )
+
+
+def _events(sales: Part, calendar: Part) -> pl.DataFrame:
+    """For each shop and day the events (two on one day joined by +) and whether its state pays out food stamps."""
+    stores = _attributes(sales, {"store_id": "store_id", "state_id": "state_id"}).drop("line")
+    days = calendar.frame()
+    snaps = [name for name in days.columns if name.startswith("snap_")]
+    snap = days.select("d", *snaps).unpivot(index="d", variable_name="state_id", value_name="snap")
+    snap = snap.with_columns(pl.col("state_id").str.strip_prefix("snap_"))
+    both = {
+        kind: pl.concat_str(f"{kind}_1", f"{kind}_2", separator="+", ignore_nulls=True).replace("", None)
+        for kind in ("event_name", "event_type")
+    }
+    rows = (
+        days.select("d", "date", "line", **both).join(stores, how="cross").join(snap, on=["d", "state_id"], how="left")
+    )
+    return rows.select("date", "store_id", "event_name", "event_type", "snap", "line").sort("store_id", "line")

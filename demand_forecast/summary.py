@@ -1,0 +1,120 @@
+"""What came out of a run, for a terminal."""
+
+from datetime import date
+from typing import Any
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from demand_forecast.home import Home
+from demand_forecast.lake.tables import Lake
+from demand_forecast.settings import Settings
+
+PERCENT = "+.1%"
+MEASURES = {
+    "wape": ("WAPE", ".3f"),
+    "bias": ("bias", PERCENT),
+    "rmsse": ("RMSSE", ".3f"),
+    "wrmsse": ("WRMSSE", ".3f"),
+    "wql": ("WQL", ".3f"),
+    "fva_wape": ("added WAPE", PERCENT),
+    "fva_wrmsse": ("added WRMSSE", PERCENT),
+    "fva_wql": ("added WQL", PERCENT),
+}
+
+
+def print_summary(settings: Settings, out: Console) -> None:
+    """Rows in, clean and rejected; each candidate's metrics; the promotion decision; where to go next."""
+    lake = Lake(Home(settings.root).lake)
+    out.print()
+    out.print(_rows_table(lake))
+    out.print(_metrics_table(lake))
+    _print_decision(lake, out)
+    _print_forecast(lake, out)
+    _print_next(settings, out)
+
+
+def print_status(settings: Settings, out: Console) -> None:
+    """Which model is live and why, what it forecasts, and how many rows stand behind it."""
+    lake = Lake(Home(settings.root).lake)
+    if not lake.exists("promotion_ledger"):
+        out.print(f"Nothing is live in {settings.root}: run `demand-forecast run` first.", highlight=False)
+        return
+    _print_decision(lake, out)
+    _print_forecast(lake, out)
+
+
+def _rows_table(lake: Lake) -> Table:
+    kept = lake.scan("clean_sales").select(pl.len()).collect().item()
+    reasons = lake.scan("rejected_sales").group_by("reason").len("rows").sort("rows", descending=True).collect()
+    table = Table("sales rows", "", title="What arrived", title_justify="left")
+    table.columns[1].justify = "right"
+    table.add_row("in", f"{kept + reasons['rows'].sum():,}")
+    table.add_row("clean", f"{kept:,}")
+    table.add_row("rejected", f"{reasons['rows'].sum():,}")
+    for reason, rows in reasons.iter_rows():
+        table.add_row(f"  {reason}", f"{rows:,}")
+    return table
+
+
+def _metrics_table(lake: Lake) -> Table:
+    from demand_forecast.domain.scoring import summary_table
+
+    metrics = lake.read("backtest_metrics")
+    origins = metrics["forecast_origin"].drop_nulls().unique().sort()
+    table = Table(title=f"Candidates on {len(origins)} rolling origins, {_dates(origins)}", title_justify="left")
+    table.add_column("model")
+    for label, _ in MEASURES.values():
+        table.add_column(label, justify="right")
+    for row in summary_table(metrics).iter_rows(named=True):
+        table.add_row(row["model"], *(_shown(row[name], form) for name, (_, form) in MEASURES.items()))
+    return table
+
+
+def _dates(days: pl.Series) -> str:
+    return f"{days.min()} to {days.max()}" if len(days) > 1 else str(days[0])
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
+
+
+def _print_decision(lake: Lake, out: Console) -> None:
+    last: dict[str, Any] = lake.read("promotion_ledger").sort("decided_at").row(-1, named=True)
+    versions = f"version {last['to_version']}" + (f" against {last['from_version']}" if last["from_version"] else "")
+    out.print(f"\n[bold]Promotion: {last['decision']}[/], {versions}", highlight=False)
+    for reason in last["reasons"].splitlines():
+        out.print(f"  - {reason}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_forecast(lake: Lake, out: Console) -> None:
+    if not lake.exists("demand_forecast"):
+        return
+    forecast = lake.scan("demand_forecast").select(
+        rows=pl.len(),
+        first=pl.col("date").min(),
+        last=pl.col("date").max(),
+        model=pl.col("model").first(),
+        version=pl.col("model_version").first(),
+        units=pl.col("mean").sum(),
+    )
+    row = forecast.collect().row(0, named=True)
+    days: tuple[date, date] = (row["first"], row["last"])
+    out.print(
+        f"\n[bold]Forecast[/]: {row['rows']:,} rows, {days[0]} to {days[1]}, {row['units']:,.0f} units expected, "
+        f"by {row['model']} version {row['version']}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _print_next(settings: Settings, out: Console) -> None:
+    home = Home(settings.root)
+    out.print("\n[bold]Next[/]", highlight=False)
+    for command, what in (
+        ("make ui", "the same run, tables and pictures in the Dagster UI"),
+        ("make serve", "the champion as a web service"),
+        (str(home.reports), "the evaluation report and the drift report"),
+    ):
+        out.print(f"  {command:<12} {what}", highlight=False, markup=False, soft_wrap=True)

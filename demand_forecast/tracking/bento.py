@@ -1,0 +1,129 @@
+"""The Bento: the service's sources and a serving package in one folder that any machine can serve."""
+
+import os
+import shutil
+import subprocess
+import sys
+from hashlib import sha256
+from importlib.metadata import requires, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import demand_forecast
+from demand_forecast.tracking.package import CURRENT, KEPT
+
+NAME = (
+    "demand-forecast"  # BentoML first tries a tag as a module: under our package's name it would find the installed one
+)
+SOURCES = Path(demand_forecast.__file__).parent
+PACKED = ("__init__.py", "home.py", "settings.py", "domain/**/*.py", "service/**/*.py", "tracking/**/*.py")
+SERVICE = "demand_forecast.service.service:DemandForecast"
+NEEDS = ("bentoml", "fastapi", "numpy", "polars", "pydantic", "pydantic-settings", "pyyaml")
+IMAGE_ENVIRONMENT = {"BENTOML_HOST": "0.0.0.0", "BENTOML_DO_NOT_TRACK": "true"}  # noqa: S104  in a container of its own
+
+
+class BentoError(RuntimeError):
+    """The Bento could not be built; the message names the package and what BentoML said."""
+
+
+def build_bento(package: Path, bentoml_home: Path) -> str:
+    """Packs a serving package with the service's sources and gives the Bento's tag.
+
+    `package` is the folder that `write_package` gave. The tag is `demand-forecast:<model version>-<content of the
+    package>-<content of the sources>`: an equal tag is an equal Bento and is not built again. The last three Bentos
+    are kept. Needs no network. Raises BentoError.
+    """
+    name = f"{package.name}-{_source_hash()}"
+    store = bentoml_home / "bentos" / NAME
+    if not (store / name / "bento.yaml").is_file():
+        with _workplace(bentoml_home) as folder:
+            _stage(Path(folder), package)
+            _build(Path(folder), name, bentoml_home)
+    (store / "latest").write_text(name, encoding="utf-8")
+    _prune(store, keep=name)
+    return f"{NAME}:{name}"
+
+
+def _workplace(bentoml_home: Path) -> TemporaryDirectory[str]:
+    place = bentoml_home / "tmp"
+    place.mkdir(parents=True, exist_ok=True)
+    return TemporaryDirectory(prefix="bento-", dir=place)
+
+
+def _sources() -> list[Path]:
+    return sorted(file for pattern in PACKED for file in SOURCES.glob(pattern))
+
+
+def _source_hash() -> str:
+    content = sha256()
+    for file in _sources():
+        content.update(file.relative_to(SOURCES).as_posix().encode() + file.read_bytes())
+    return content.hexdigest()[:8]
+
+
+def _stage(folder: Path, package: Path) -> None:
+    for file in _sources():
+        target = folder / SOURCES.name / file.relative_to(SOURCES)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+    shutil.copytree(package, folder / "package" / package.name)
+    (folder / "package" / CURRENT).write_text(f'{{"package": "{package.name}"}}', encoding="utf-8")
+    (folder / "requirements.txt").write_text("".join(f"{line}\n" for line in pinned()), encoding="utf-8")
+    (folder / "bentofile.yaml").write_text(_bentofile(), encoding="utf-8")
+
+
+def _bentofile() -> str:
+    import yaml
+
+    return yaml.safe_dump(
+        {
+            "service": SERVICE,
+            "name": NAME,
+            "description": "The champion's published demand forecast: POST /v1/forecast, GET /v1/model.",
+            "include": [f"{SOURCES.name}/", "package/"],
+            "python": {"requirements_txt": "requirements.txt", "lock_packages": False},
+            "docker": {"python_version": f"{sys.version_info.major}.{sys.version_info.minor}"},
+            "envs": [{"name": name, "value": value} for name, value in IMAGE_ENVIRONMENT.items()],
+        }
+    )
+
+
+def _build(folder: Path, bento_version: str, bentoml_home: Path) -> None:
+    # in a process of its own: BentoML fixes its store for the life of a process, and building imports the service
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "bentoml", "build", "--version", bento_version, str(folder)],
+        env=os.environ | {"BENTOML_HOME": str(bentoml_home), "BENTOML_DO_NOT_TRACK": "true"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines()[-1:]
+        raise BentoError(f"Bento {NAME}:{bento_version} in {bentoml_home}: not built: {''.join(said)}")
+
+
+def pinned() -> list[str]:
+    """The service's requirements and theirs, each at the version installed here: `name==version`, sorted."""
+    found: dict[str, str] = {}
+    waiting = [Requirement(name) for name in NEEDS]
+    while waiting:
+        needed = waiting.pop()
+        name = canonicalize_name(needed.name)
+        if name not in found:
+            found[name] = f"{name}=={version(name)}"
+            waiting += [item for line in requires(name) or () if _applies(item := Requirement(line))]
+    return sorted(found.values())
+
+
+def _applies(requirement: Requirement) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+
+
+def _prune(store: Path, keep: str) -> None:
+    bentos = sorted(store.glob("*/bento.yaml"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for bento in [path.parent for path in bentos if path.parent.name != keep][KEPT - 1 :]:
+        shutil.rmtree(bento, ignore_errors=True)

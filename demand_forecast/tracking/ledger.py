@@ -1,0 +1,80 @@
+"""The promotion ledger: every decision about the champion, with its reasons, in one append-only table."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import polars as pl
+
+TABLE = "promotion_ledger"
+DECISIONS = ("promoted", "kept", "refused")
+LEDGER_SCHEMA: dict[str, pl.DataType] = {
+    "decided_at": pl.Datetime("us", "UTC"),
+    "decision": pl.String(),
+    "from_version": pl.String(),
+    "to_version": pl.String(),
+    "by": pl.String(),
+    "run_id": pl.String(),
+    "metric": pl.String(),
+    "champion_value": pl.Float64(),
+    "challenger_value": pl.Float64(),
+    "improvement": pl.Float64(),
+    "bias": pl.Float64(),
+    "calibration_error": pl.Float64(),
+    "reasons": pl.String(),
+}
+SAME_DECISION = ("run_id", "decision", "from_version", "to_version")
+Row = Mapping[str, Any]
+
+
+class LedgerError(ValueError):
+    """A decision cannot be recorded; the message names the column and the repair."""
+
+
+class Tables(Protocol):
+    """What the ledger needs of the lake."""
+
+    def exists(self, table: str) -> bool: ...
+
+    def read(self, table: str) -> pl.DataFrame: ...
+
+    def append(self, table: str, frames: pl.DataFrame) -> int: ...
+
+
+class PromotionLedger:
+    """The lake table `promotion_ledger`.
+
+    `to_version` is the version that was considered: the champion from then on when `decision` is promoted.
+    `from_version` is the champion at the time, null when there was none.
+    """
+
+    def __init__(self, lake: Tables) -> None:
+        self.lake = lake
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All decisions, the oldest first."""
+        if not self.lake.exists(TABLE):
+            return []
+        return self.lake.read(TABLE).sort("decided_at", maintain_order=True).to_dicts()
+
+    def append(self, row: Row) -> bool:
+        """Records a decision; False when the same run has already recorded it. Raises LedgerError on a wrong row."""
+        _check(row)
+        if any(all(known[name] == row.get(name) for name in SAME_DECISION) for known in self.rows()):
+            return False
+        complete = {name: row.get(name) for name in LEDGER_SCHEMA}
+        self.lake.append(TABLE, pl.DataFrame([complete], schema=LEDGER_SCHEMA))
+        return True
+
+    def last_promotion(self) -> dict[str, Any] | None:
+        """The decision that made today's champion; None before the first."""
+        return next((row for row in reversed(self.rows()) if row["decision"] == "promoted"), None)
+
+
+def _check(row: Row) -> None:
+    if unknown := sorted(set(row) - set(LEDGER_SCHEMA)):
+        raise LedgerError(f"{TABLE}: unknown column {unknown[0]}; known are {', '.join(LEDGER_SCHEMA)}")
+    for name in ("decided_at", "to_version", "run_id", "reasons"):
+        if not row.get(name):
+            raise LedgerError(f"{TABLE}: a decision needs {name}; give it in the row")
+    if row.get("decision") not in DECISIONS:
+        raise LedgerError(f"{TABLE}: decision is {row.get('decision')!r}; it must be one of {', '.join(DECISIONS)}")

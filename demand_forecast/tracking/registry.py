@@ -1,0 +1,319 @@
+"""MLflow: one run per training step, the registered versions of the model, and the aliases that say which is live."""
+
+import fcntl
+import json
+import logging
+import os
+import platform
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from demand_forecast.tracking.ledger import PromotionLedger, Row
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+DAGSTER_RUN, DAGSTER_ASSET = "dagster_run_id", "dagster_asset_key"  # the first is the tag that dagster-mlflow looks for
+PROCESS_HOST, PROCESS_ID = "process.host", "process.id"
+MODEL_ARTIFACT = "model"
+BATCH = 100  # MLflow refuses more parameters in one request
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # read on import; else MLflow writes below ~/.config
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+class RegistryError(RuntimeError):
+    """The registry does not have what was asked for; the message names the thing, the place and the repair."""
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A registered version: its number as text, the model's family, the MLflow run that made it."""
+
+    version: str
+    model: str
+    run_id: str
+    tags: dict[str, str]
+    created_at: datetime
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def data_versions(self) -> dict[str, int]:
+        """The lake versions of the tables it was trained on."""
+        return json.loads(self.tags.get("data_versions", "{}"))
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """An MLflow run that is open. Everything goes to its explicit id, so threads and processes do not meet."""
+
+    client: "MlflowClient"
+    run_id: str
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        from mlflow.entities import Param
+
+        for chunk in _chunks(params):
+            self.client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in chunk.items()])
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        from mlflow.entities import Metric
+
+        moment = int(datetime.now(UTC).timestamp() * 1000)
+        for chunk in _chunks(metrics):
+            values = [Metric(key, float(value), moment, step) for key, value in chunk.items()]
+            self.client.log_batch(self.run_id, metrics=values)
+
+    def log_figure(self, png: bytes, name: str) -> None:
+        """Keeps a picture as `figures/<name>.png`."""
+        with TemporaryDirectory() as folder:
+            path = Path(folder, f"{name}.png")
+            path.write_bytes(png)
+            self.client.log_artifact(self.run_id, str(path), "figures")
+
+    def log_folder(self, folder: Path, name: str | None = None) -> None:
+        """Keeps the files of `folder` below `name`, or at the top."""
+        self.client.log_artifacts(self.run_id, str(folder), name)
+
+
+class Tracking:
+    """One registered model `name`, with the experiment of the same name, in the MLflow store at `uri`.
+
+    Artifacts go below `artifact_root`; nothing is written anywhere else when `uri` is a database.
+    """
+
+    def __init__(self, uri: str, artifact_root: Path, name: str) -> None:
+        self.uri = uri
+        self.artifact_root = artifact_root.resolve()
+        self.name = name
+
+    def prepare(self) -> None:
+        """Makes the database, the experiment and the registered model where missing; ends runs of dead processes.
+
+        Safe when several processes call it at once.
+        """
+        client = self._client
+        with _alone(self._lock):
+            if client.get_experiment_by_name(self.name) is None:
+                client.create_experiment(self.name, artifact_location=self._artifact_location)
+            if self._registered() is None:
+                client.create_registered_model(self.name)
+        self._end_abandoned_runs()
+
+    @contextmanager
+    def run(self, name: str, tags: Mapping[str, str] | None = None) -> Iterator[TrackedRun]:
+        """An MLflow run that ends FINISHED, FAILED when an exception passes, KILLED when it is interrupted."""
+        process = {PROCESS_HOST: platform.node(), PROCESS_ID: str(os.getpid())}
+        client, experiment = self._client, self._experiment()
+        run_id = client.create_run(experiment, run_name=name, tags={**process, **(tags or {})}).info.run_id
+        status = "FINISHED"
+        try:
+            yield TrackedRun(client, run_id)
+        except Exception:
+            status = "FAILED"
+            raise
+        except BaseException:
+            status = "KILLED"
+            raise
+        finally:
+            client.set_terminated(run_id, status)
+
+    def register(self, run_id: str, folder: Path, tags: Mapping[str, Any]) -> str:
+        """Keeps the model in `folder` with its run, makes a registered version of it and gives the version.
+
+        A tag that is not text is kept as JSON. `model` (the family) and `fingerprint` must be among the tags.
+        """
+        if missing := {"model", "fingerprint"} - set(tags):
+            raise RegistryError(f"model {self.name}, run {run_id}: not registered without the tag {min(missing)}")
+        client = self._client
+        client.log_artifacts(run_id, str(folder), MODEL_ARTIFACT)
+        source = f"{client.get_run(run_id).info.artifact_uri}/{MODEL_ARTIFACT}"
+        made = client.create_model_version(self.name, source, run_id, tags=_as_text(tags))
+        return str(made.version)
+
+    def find(self, fingerprint: str) -> ModelVersion | None:
+        """The newest version with this fingerprint: the same recipe on the same data."""
+        found = self._search(f"tags.fingerprint = '{fingerprint}'")
+        return found[0] if found else None
+
+    def versions(self) -> list[ModelVersion]:
+        """Every registered version, the newest first."""
+        return self._search()
+
+    def version(self, version: str) -> ModelVersion:
+        """One version. Raises RegistryError when there is none of that number."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return _version(self._client.get_model_version(self.name, str(version)), self.aliases())
+        except MlflowException as error:
+            known = ", ".join(item.version for item in reversed(self.versions())) or "none"
+            message = f"model {self.name} has no version {version}; choose one that is registered: {known}"
+            raise RegistryError(message) from error
+
+    def aliases(self) -> dict[str, str]:
+        """The version behind each alias; empty before the first decision."""
+        registered = self._registered()
+        return {alias: str(version) for alias, version in registered.aliases.items()} if registered else {}
+
+    def champion(self) -> ModelVersion | None:
+        """The version that is live."""
+        version = self.aliases().get(CHAMPION)
+        return None if version is None else self.version(version)
+
+    def download(self, version: str, folder: Path) -> Path:
+        """Copies a version's model below `folder` and gives the folder of its files.
+
+        Raises RegistryError when the version or its files are gone.
+        """
+        from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
+
+        self.version(version)
+        source = self._client.get_model_version_download_uri(self.name, str(version))
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / f"{self.name}-{version}"
+        try:
+            fetched = download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=self.uri)
+        except (MlflowException, OSError) as error:
+            raise RegistryError(
+                f"model {self.name} version {version}: its files are not at {source}; restore them, or train again"
+            ) from error
+        shutil.rmtree(target, ignore_errors=True)
+        return Path(fetched).rename(target)
+
+    def promote(self, row: Row, ledger: PromotionLedger) -> None:
+        """Records a decision, then moves the aliases to where the ledger says: an alias without a line cannot exist.
+
+        The same decision of the same run again changes nothing.
+        """
+        self.version(str(row.get("to_version")))
+        ledger.append(row)
+        self.settle(ledger)
+
+    def settle(self, ledger: PromotionLedger) -> None:
+        """Moves the aliases to where the ledger says, for instance after a process died between the two."""
+        rows, promotion = ledger.rows(), ledger.last_promotion()
+        if promotion:
+            if promotion["from_version"] != promotion["to_version"]:
+                self._point(PREVIOUS, promotion["from_version"])
+            self._point(CHAMPION, promotion["to_version"])
+        if rows:
+            self._point(CHALLENGER, rows[-1]["to_version"])
+
+    def _point(self, alias: str, version: str | None) -> None:
+        if version is not None and self.aliases().get(alias) != version:
+            self._client.set_registered_model_alias(self.name, alias, version)
+
+    @property
+    def _artifact_location(self) -> str | None:
+        served = self.uri.startswith(("http://", "https://"))  # a tracking server knows where its artifacts go
+        return None if served else self.artifact_root.as_uri()
+
+    @property
+    def _lock(self) -> Path:
+        return self.artifact_root.parent / ".prepare.lock"
+
+    @property
+    def _client(self) -> "MlflowClient":
+        return _open(self.uri, self._lock)
+
+    def _experiment(self) -> str:
+        if self._client.get_experiment_by_name(self.name) is None:
+            self.prepare()
+        return self._client.get_experiment_by_name(self.name).experiment_id  # type: ignore[union-attr]
+
+    def _registered(self) -> Any:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._client.get_registered_model(self.name)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+
+    def _search(self, condition: str = "") -> list[ModelVersion]:
+        where = " and ".join(filter(None, [f"name = '{self.name}'", condition]))
+        found = self._client.search_model_versions(where, max_results=10_000)
+        aliases = self.aliases()
+        return [_version(item, aliases) for item in sorted(found, key=lambda item: -int(item.version))]
+
+    def _end_abandoned_runs(self) -> None:
+        """A killed process leaves its run RUNNING for ever: the next one on the same machine ends it."""
+        running = self._client.search_runs(
+            [self._experiment()], f"attributes.status = 'RUNNING' and tags.`{PROCESS_HOST}` = '{platform.node()}'"
+        )
+        for run in running:
+            if not _alive(int(run.data.tags[PROCESS_ID])):
+                self._client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _version(found: "MlflowVersion", aliases: Mapping[str, str]) -> ModelVersion:
+    return ModelVersion(
+        version=str(found.version),
+        model=found.tags.get("model", ""),
+        run_id=found.run_id or "",
+        tags=dict(found.tags),
+        created_at=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
+        aliases=tuple(sorted(alias for alias, version in aliases.items() if version == str(found.version))),
+    )
+
+
+def _as_text(tags: Mapping[str, Any]) -> dict[str, str]:
+    return {key: value if isinstance(value, str) else json.dumps(value, sort_keys=True) for key, value in tags.items()}
+
+
+def _chunks(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    with warnings.catch_warnings():  # dagster-mlflow marks itself as beta on import
+        warnings.simplefilter("ignore")
+        from dagster_mlflow.resources import MlFlow
+
+    return MlFlow.chunks(dict(values), BATCH)
+
+
+def _alive(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Only one process of this machine at a time."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@cache
+def _open(uri: str, lock: Path) -> "MlflowClient":
+    """The store at `uri`; its database is made at the first use, which two processes cannot do at once."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    for noisy in ("mlflow", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    with _alone(lock):
+        client = MlflowClient(uri, uri)
+        client.search_registered_models(max_results=1)  # the registry's tables are made at their first use
+    return client

@@ -1,0 +1,159 @@
+"""Every candidate: learns, forecasts, travels as files, and says what is wrong."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from demand_forecast.domain.features import ContractError, FeatureContract
+from demand_forecast.domain.models import CANDIDATES, ForecastModel, ModelError, create, describe, load_model
+from demand_forecast.domain.tables import QUANTILE_COLUMNS
+from demand_forecast_tests.domain.small_retailer import make_retailer, tiny_series
+
+NAMES = list(CANDIDATES)
+Data = tuple[pl.DataFrame, pl.DataFrame, FeatureContract]
+Fitted = dict[str, ForecastModel]
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    retailer = make_retailer()
+    origin = retailer.last_day - timedelta(days=14)
+    frame, contract = retailer.features([origin])
+    known = frame.filter(pl.col("training") & (pl.col("date") <= origin))
+    return known, frame.filter(~pl.col("training")), contract
+
+
+@pytest.fixture(scope="module")
+def fitted(data: Data) -> Fitted:
+    known, _, contract = data
+    return {name: create(name, seed=11, threads=1).fit(known, contract) for name in NAMES}
+
+
+def wape(forecast: pl.DataFrame, rows: pl.DataFrame) -> float:
+    return float((forecast["mean"] - rows["units"]).abs().sum() / rows["units"].sum())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_forecast_has_the_layout_of_the_table(name: str, data: Data, fitted: Fitted) -> None:
+    asked = data[1]
+    forecast = fitted[name].forecast(asked)
+    keys = ["store_id", "product_id", "date", "forecast_origin", "horizon"]
+    assert forecast.columns == [*keys, "mean", *QUANTILE_COLUMNS, "model"]
+    assert forecast.select(keys).equals(asked.select(keys))
+    assert set(forecast.select("mean", *QUANTILE_COLUMNS).dtypes) == {pl.Float32}
+    assert forecast.schema["horizon"] == pl.Int32
+    assert forecast["model"].unique().to_list() == [name]
+
+
+@pytest.mark.parametrize("name", ["gradient_boosting", "lightgbm"])
+def test_learning_beats_seasonal_naive(name: str, data: Data, fitted: Fitted) -> None:
+    asked = data[1]
+    naive = wape(fitted["seasonal_naive"].forecast(asked), asked)
+    learned = fitted[name].forecast(asked)
+    assert wape(learned, asked) < 0.9 * naive
+    assert abs(learned["mean"].sum() / asked["units"].sum() - 1) < 0.1
+
+
+def test_seasonal_naive_is_the_last_same_weekday(data: Data, fitted: Fitted) -> None:
+    retailer = make_retailer()
+    forecast = fitted["seasonal_naive"].forecast(data[1])
+    back = ((pl.col("horizon") + 6) // 7 * 7).cast(pl.Int64)
+    source = forecast.with_columns(date=pl.col("date") - pl.duration(days=back))
+    expected = source.join(retailer.demand, on=["store_id", "product_id", "date"], how="left", maintain_order="left")
+    assert forecast["mean"].to_list() == expected["units"].to_list()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_loaded_model_forecasts_the_same(name: str, data: Data, fitted: Fitted, tmp_path: Path) -> None:
+    _, asked, contract = data
+    model = fitted[name]
+    model.save(tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    assert loaded.forecast(asked).equals(model.forecast(asked))
+    assert loaded.contract == contract
+    assert loaded.parameters == {"seed": 11, "threads": 1}
+    assert not [file.name for file in (tmp_path / "model").iterdir() if file.suffix in {".pkl", ".pickle", ".joblib"}]
+
+
+def test_importance_is_a_share(data: Data, fitted: Fitted) -> None:
+    contract = data[2]
+    importance = fitted["lightgbm"].importance()
+    assert importance is not None
+    assert sorted(importance["feature"]) == sorted(contract.model_columns)
+    assert importance["gain"].sum() == pytest.approx(1)
+    assert fitted["seasonal_naive"].importance() is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_contract_is_checked_at_fit_and_at_forecast(name: str, data: Data, fitted: Fitted) -> None:
+    known, asked, contract = data
+    with pytest.raises(ContractError, match="mean_7 is missing"):
+        create(name).fit(known.drop("mean_7"), contract)
+    with pytest.raises(ContractError, match="mean_7 is missing"):
+        fitted[name].forecast(asked.drop("mean_7"))
+
+
+def test_errors_name_the_repair(data: Data, fitted: Fitted, tmp_path: Path) -> None:
+    known, asked, contract = data
+    with pytest.raises(ModelError, match="known are seasonal_naive, gradient_boosting, lightgbm"):
+        describe("prophet")
+    with pytest.raises(ModelError, match="not fitted"):
+        create("lightgbm").forecast(asked)
+    with pytest.raises(ModelError, match="no rows to train on"):
+        create("lightgbm").fit(known.clear(), contract)
+    with pytest.raises(ModelError, match=r"model\.json: not a saved model"):
+        load_model(tmp_path)
+    fitted["seasonal_naive"].save(tmp_path)
+    with pytest.raises(ModelError, match="holds a seasonal_naive"):
+        CANDIDATES["lightgbm"].load(tmp_path)
+
+
+def test_a_file_with_foreign_types_is_refused(fitted: Fitted, tmp_path: Path) -> None:
+    import skops.io
+    from sklearn.preprocessing import FunctionTransformer
+
+    fitted["gradient_boosting"].save(tmp_path)
+    skops.io.dump(FunctionTransformer(func=json.loads), tmp_path / "model.skops")
+    with pytest.raises(ModelError, match="never saves"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("units", "weekly"),
+    [
+        ([3.0, 0, 2, 4, 1, 0, 0, 2, 1, 5] * 3, False),
+        ([0.0] * 60, False),
+        ([1.0, 2.0] * 5, False),
+        ([2.5, 1.25, 0.0, 7.75] * 20, False),
+        ([40.0, 50, 45] * 30, True),
+    ],
+)
+def test_tiny_data(name: str, units: list[float], weekly: bool) -> None:
+    retailer = tiny_series(units, weekly=weekly)
+    frame, contract = retailer.features([retailer.last_day])
+    forecast = (
+        create(name, threads=1).fit(frame.filter("training"), contract).forecast(frame.filter(~pl.col("training")))
+    )
+    assert len(forecast) == retailer.horizon
+    values = forecast.select("mean", *QUANTILE_COLUMNS).to_numpy()
+    assert np.isfinite(values).all()
+    assert (values >= 0).all()
+    assert values[:, 0].max() <= 2 * max(units) + 0.01
+
+
+def test_a_series_of_one_day_is_forecast_by_a_model_of_others(fitted: Fitted) -> None:
+    retailer = make_retailer()
+    newcomer = retailer.demand.filter(date=retailer.last_day, product_id="P-00").with_columns(product_id=pl.lit("P-99"))
+    grown = pl.concat([retailer.demand, newcomer])
+    frame, _ = replace(retailer, demand=grown).features([retailer.last_day])
+    asked = frame.filter((pl.col("product_id") == "P-99") & ~pl.col("training"))
+    for name in NAMES:
+        forecast = fitted[name].forecast(asked)
+        assert len(forecast) == 28
+        assert forecast.select(pl.col("mean").is_finite().all()).item()

@@ -1,0 +1,106 @@
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from demand_forecast.tracking.bento import BentoError, build_bento, pinned
+
+Serve = Callable[..., AbstractContextManager[httpx.Client]]
+Publish = Callable[[Path], Path]
+START = """
+import sys
+from importlib.metadata import packages_distributions
+owners = packages_distributions()
+allowed = set(sys.argv[1:]) | {"demand-forecast"}
+
+class OnlyAllowed:
+    def find_spec(self, name, path=None, target=None):
+        given_by = {owner.lower().replace("_", "-") for owner in owners.get(name.partition(".")[0], ())}
+        if given_by and not given_by & allowed:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, OnlyAllowed())
+from demand_forecast.service.service import DemandForecast
+import _bentoml_impl.server.serving, _bentoml_impl.worker.service, bentoml_cli.cli, uvicorn
+DemandForecast.inject_config()
+print(type(DemandForecast.to_asgi()).__name__)
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bento")
+
+
+@pytest.fixture(scope="module")
+def package(publish: Publish, place: Path) -> Path:
+    return publish(place / "home" / "serving")
+
+
+@pytest.fixture(scope="module")
+def tag(package: Path, place: Path) -> str:
+    return build_bento(package, place / "home" / "bentoml")
+
+
+def stored(place: Path, tag: str) -> Path:
+    return place / "home" / "bentoml" / "bentos" / tag.replace(":", "/")
+
+
+def test_the_bento_serves_its_champion_from_any_folder_without_configuration(
+    serve: Serve, tag: str, place: Path, tmp_path: Path
+) -> None:
+    assert not (place / "config.yaml").exists()
+    with serve(place, tag, cwd=tmp_path) as client:
+        assert client.get("/readyz").status_code == 200
+        assert client.get("/v1/model").json()["model_version"] == "3"
+        asked = {"series": [{"store_id": "S2", "product_id": "P001"}], "horizon": 2}
+        assert client.post("/v1/forecast", json=asked).json()["forecasts"][0]["mean"] == [48.0, 48.143]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_holds_the_sources_the_package_and_nothing_else(tag: str, place: Path, package: Path) -> None:
+    sources = stored(place, tag) / "src"
+    assert sorted(path.name for path in sources.iterdir()) == ["bentofile.yaml", "demand_forecast", "package"]
+    assert not list(sources.rglob("__pycache__"))
+    packed = {path.relative_to(sources / "package") for path in (sources / "package").rglob("*") if path.is_file()}
+    published = {path.relative_to(package.parent) for path in package.parent.rglob("*") if path.is_file()}
+    assert packed == published
+
+
+def test_an_equal_bento_is_not_built_again(tag: str, place: Path, package: Path) -> None:
+    stamp = (stored(place, tag) / "bento.yaml").stat().st_mtime_ns
+    assert build_bento(package, place / "home" / "bentoml") == tag
+    assert (stored(place, tag) / "bento.yaml").stat().st_mtime_ns == stamp
+    assert tag.startswith("demand-forecast:3-")
+
+
+def test_the_last_three_bentos_are_kept(tag: str, place: Path, package: Path) -> None:
+    store = stored(place, tag).parent
+    for number in range(5):
+        (store / f"2-{number}").mkdir()
+        (store / f"2-{number}" / "bento.yaml").touch()
+        os.utime(store / f"2-{number}" / "bento.yaml", (number, number))
+    build_bento(package, place / "home" / "bentoml")
+    assert {path.name for path in store.iterdir()} == {"latest", stored(place, tag).name, "2-3", "2-4"}
+
+
+def test_the_service_starts_with_nothing_but_its_pinned_requirements() -> None:
+    names, versions = zip(*(line.split("==") for line in pinned()), strict=True)
+    assert all(versions)
+    assert set(names).isdisjoint({"mlflow", "dagster", "pandas"})
+    done = subprocess.run([sys.executable, "-c", START, *names], capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.returncode) == ("Starlette", 0), done.stderr
+    without = [name for name in names if name != "polars"]
+    assert subprocess.run([sys.executable, "-c", START, *without], capture_output=True, check=False).returncode
+
+
+def test_a_package_that_cannot_be_packed_is_named(place: Path, tmp_path: Path) -> None:
+    unusable = tmp_path / "not a version"
+    unusable.mkdir()
+    with pytest.raises(BentoError, match="Bento demand-forecast:not a version"):
+        build_bento(unusable, tmp_path / "bentoml")

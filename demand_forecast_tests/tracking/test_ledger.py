@@ -1,0 +1,67 @@
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demand_forecast.lake.tables import Lake
+from demand_forecast.tracking.ledger import LEDGER_SCHEMA, LedgerError, PromotionLedger
+
+MOMENT = datetime(2026, 10, 1, 3, tzinfo=UTC)
+
+
+def decision(**given: Any) -> dict[str, Any]:
+    row = {"decided_at": MOMENT, "decision": "kept", "from_version": "1", "to_version": "2", "run_id": "a"}
+    return (
+        row | {"by": "nightly", "metric": "wrmsse", "improvement": 0.004, "reasons": "better by less than 1%"} | given
+    )
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> PromotionLedger:
+    return PromotionLedger(Lake(tmp_path / "lake"))
+
+
+def test_decisions_are_read_back_oldest_first_with_every_column(ledger: PromotionLedger) -> None:
+    assert ledger.rows() == []
+    assert ledger.append(decision(run_id="b", decided_at=MOMENT + timedelta(days=1)))
+    assert ledger.append(decision())
+    assert [row["run_id"] for row in ledger.rows()] == ["a", "b"]
+    assert ledger.rows()[0] == {name: decision().get(name) for name in LEDGER_SCHEMA}
+
+
+def test_a_decision_that_a_run_repeats_is_one_line(ledger: PromotionLedger) -> None:
+    assert ledger.append(decision())
+    assert not ledger.append(decision(decided_at=MOMENT + timedelta(minutes=5)))
+    assert ledger.append(decision(run_id="next"))
+    assert len(ledger.rows()) == 2
+
+
+def test_the_first_decision_has_no_champion_to_compare_with(ledger: PromotionLedger) -> None:
+    first = decision(decision="promoted", from_version=None, improvement=None)
+    assert ledger.last_promotion() is None
+    assert ledger.append(first)
+    assert not ledger.append(first)
+    ledger.append(decision(run_id="later", decided_at=MOMENT + timedelta(days=1)))
+    promotion = ledger.last_promotion()
+    assert promotion is not None
+    assert (promotion["from_version"], promotion["to_version"]) == (None, "2")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"winner": "2"}, "winner"),
+        ({"decision": "maybe"}, "'maybe'"),
+        ({"decision": None}, "promoted, kept, refused"),
+        ({"reasons": ""}, "reasons"),
+        ({"to_version": None}, "to_version"),
+        ({"run_id": None}, "run_id"),
+    ],
+)
+def test_a_wrong_row_is_refused_by_name_and_leaves_no_line(
+    ledger: PromotionLedger, wrong: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(LedgerError, match=named):
+        ledger.append(decision(**wrong))
+    assert ledger.rows() == []
