@@ -38,7 +38,7 @@ ui: install  ## the Dagster web UI on http://127.0.0.1:3000
 	$(BIN)/dagster dev
 
 serve: install  ## the champion as a web service on http://127.0.0.1:3001
-	BENTOML_HOME=$$($(BIN)/demand-forecast home)/bentoml $(BIN)/bentoml serve --port 3001
+	set -a && . ./.env && exec $(BIN)/bentoml serve
 
 lock:  ## choose newer versions and write them to the lock file
 	$(COMPILE) --extra postgres --upgrade -o requirements.lock

@@ -44,6 +44,13 @@ def init(config: str | None) -> None:
 
 @main.command()
 @CONFIG_OPTION
+def home(config: str | None) -> None:
+    """Print the home folder."""
+    click.echo(Home(_open(config).root).root)
+
+
+@main.command()
+@CONFIG_OPTION
 def run(config: str | None) -> None:
     """Run the whole graph: from what has arrived to a forecast, a promoted model and a Bento.
 

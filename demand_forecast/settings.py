@@ -139,7 +139,7 @@ class Automation(Section):
 
 class Serving(Section):
     host: str = "127.0.0.1"
-    port: int = 3000
+    port: int = 3001
 
 
 class Settings(BaseSettings):

@@ -73,7 +73,7 @@ def _metrics_table(lake: Lake) -> Table:
 
 
 def _dates(days: pl.Series) -> str:
-    return f"{days.min()} to {days.max()}" if len(days) > 1 else str(days[0])
+    return f"{days[0]} to {days[-1]}" if len(days) > 1 else str(days[0])
 
 
 def _shown(value: float | None, form: str) -> str:

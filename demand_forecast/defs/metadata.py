@@ -64,7 +64,7 @@ def contract_check(table: str) -> dg.AssetChecksDefinition:
         return dg.AssetCheckResult(
             passed=not broken,
             description=f"{table}: {named}" if broken else "kept",
-            metadata={rule: rows for rule, rows in broken.items()},
+            metadata=dict(broken),
         )
 
     return keeps_contract

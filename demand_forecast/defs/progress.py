@@ -57,7 +57,7 @@ class ProgressHandler(logging.Handler):
             self._print(f"    {place} failed: {evaluation.description or ''}", style=color, markup=False)
 
 
-@dg.logger(description="Progress of a run on the terminal.")
+@dg.logger({}, description="Progress of a run on the terminal.")
 def progress_logger(_: dg.InitLoggerContext) -> logging.Logger:
     logger = logging.Logger("demand_forecast.progress", logging.DEBUG)
     logger.addHandler(ProgressHandler(Console(stderr=True)))

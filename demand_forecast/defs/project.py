@@ -1,4 +1,4 @@
-"""The retailer that this code location serves: settings, and the resource through which assets reach lake and registry."""
+"""The retailer that this code location serves: its settings, and the resource by which assets reach its data."""
 
 from datetime import date, datetime, timedelta
 from functools import cache
@@ -41,6 +41,14 @@ class Project(dg.ConfigurableResource):
         home = self.home
         uri = self.settings.tracking_uri or f"sqlite:///{home.mlflow / 'mlflow.db'}"
         return Tracking(uri, home.mlflow / "artifacts", self.settings.name)
+
+
+def first_and_last_day(demand: pl.DataFrame) -> tuple[date, date]:
+    """Of daily_demand. Raises ValueError when it is empty."""
+    first, last = demand["date"].min(), demand["date"].max()
+    if not isinstance(first, date) or not isinstance(last, date):
+        raise ValueError("daily_demand is empty: no sales line counts; the asset rejected_sales has the reasons")
+    return first, last
 
 
 def today(settings: Settings) -> date:

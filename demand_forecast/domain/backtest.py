@@ -56,6 +56,14 @@ def training_rows(features: pl.DataFrame, origin: date) -> pl.DataFrame:
     return features.filter(pl.col("training") & (pl.col("date") <= origin))
 
 
+def newest_origin(features: pl.DataFrame) -> date:
+    """The origin of the next forecast. Raises HistoryTooShort when there are no rows."""
+    newest = features["forecast_origin"].max()
+    if not isinstance(newest, date):
+        raise HistoryTooShort("demand_features has no rows: materialize daily_demand and demand_features again")
+    return newest
+
+
 def run_backtest(
     features: pl.DataFrame,
     contract: FeatureContract,

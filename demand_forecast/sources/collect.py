@@ -37,6 +37,7 @@ __all__ = [
     "span",
 ]
 
+InputTable = Literal["products", "stores", "plan", "stock"]
 KNOWN = {name: kind for name, kind in RAW_PROVENANCE.items() if name != "line"}
 PART = "-part"  # ends the file hash of rows from a file of which some days were left out
 INPUT_PROVENANCE = ("source", "file", "line", "content_hash", "arrived_at")
@@ -102,9 +103,7 @@ def span(settings: Settings) -> Days:
     return found
 
 
-def collect_inputs(
-    settings: Settings, table: Literal["products", "stores", "plan", "stock"], arrived_at: datetime
-) -> pl.DataFrame:
+def collect_inputs(settings: Settings, table: InputTable, arrived_at: datetime) -> pl.DataFrame:
     """The whole of `table` as the sources have it now: `source, file, line, content_hash, arrived_at`, the mapped
     columns and those declared covariates that some file has (text), `extra`. No rows where nobody configured it.
 

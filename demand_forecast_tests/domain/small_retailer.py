@@ -44,7 +44,7 @@ class Retailer:
         return build_demand_features(*self._tables, **self._reading, origins=origins, training=training, seed=seed)
 
     @property
-    def _tables(self) -> tuple[pl.DataFrame, ...]:
+    def _tables(self) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
         return self.demand, self.plan, self.products, self.stores
 
     @property

@@ -122,7 +122,7 @@ def test_distance_to_events(retailer: Retailer, built: tuple) -> None:
 
 
 def first_day_seen(frame: pl.DataFrame) -> date:
-    return frame["forecast_origin"].min() - timedelta(days=7)  # type: ignore[operator]
+    return frame.select(pl.col("forecast_origin").min() - timedelta(days=7)).item()
 
 
 def test_price_holds_until_the_next_and_the_more_particular_counts() -> None:
@@ -182,7 +182,9 @@ def test_few_rows_are_drawn_where_few_may_be(retailer: Retailer) -> None:
     frame, _ = retailer.features([], training=Training(window=400, max_rows=500))
     assert 350 <= len(frame) <= 500
     small, large = (frame.filter(pl.col("base_level").is_between(*bounds)) for bounds in ((0, 1.5), (2, 99)))
-    assert small["weight"].min() > large["weight"].max()  # in stock or out, a small series weighs more
+    assert (
+        small.select(pl.col("weight").min()).item() > large.select(pl.col("weight").max()).item()
+    )  # in stock or out, a small series weighs more
     by_product = dict(frame.group_by("product_id").len().iter_rows())
     assert by_product["P-00"] > 1.3 * by_product["P-04"]
 
@@ -201,7 +203,7 @@ def test_series_that_start_late_have_no_earlier_rows(retailer: Retailer, built: 
 
 def test_the_online_service_reads_what_the_night_read(retailer: Retailer, built: tuple) -> None:
     frame, contract = built
-    asked = frame.filter((pl.col("forecast_origin") == retailer.last_day)).sample(20, seed=2)
+    asked = frame.filter(pl.col("forecast_origin") == retailer.last_day).sample(20, seed=2)
     rows = asked.select("store_id", "product_id", "forecast_origin", "horizon")
     again = build_features(retailer.history(since=retailer.last_day - timedelta(days=400)), rows, contract)
     names = [column.name for column in contract.columns if column.name != "horizon"]

@@ -35,7 +35,7 @@ def fitted(data: Data) -> Fitted:
 
 
 def wape(forecast: pl.DataFrame, rows: pl.DataFrame) -> float:
-    return float((forecast["mean"] - rows["units"]).abs().sum() / rows["units"].sum())
+    return float((forecast["mean"] - rows["units"]).abs().sum()) / float(rows["units"].sum())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -56,7 +56,7 @@ def test_learning_beats_seasonal_naive(name: str, data: Data, fitted: Fitted) ->
     naive = wape(fitted["seasonal_naive"].forecast(asked), asked)
     learned = fitted[name].forecast(asked)
     assert wape(learned, asked) < 0.9 * naive
-    assert abs(learned["mean"].sum() / asked["units"].sum() - 1) < 0.1
+    assert abs(float(learned["mean"].sum()) / float(asked["units"].sum()) - 1) < 0.1
 
 
 def test_seasonal_naive_is_the_last_same_weekday(data: Data, fitted: Fitted) -> None:

@@ -1,5 +1,7 @@
 """Quantiles against scipy one at a time, against samples, and at the edges."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -25,10 +27,7 @@ def test_count_quantiles_are_the_smallest_count_that_covers(ratio: float) -> Non
             if mean == 0:
                 assert k == 0
                 continue
-            if ratio > 1:
-                law = stats.nbinom(mean / (ratio - 1), 1 / ratio)
-            else:
-                law = stats.poisson(mean)
+            law = stats.nbinom(mean / (ratio - 1), 1 / ratio) if ratio > 1 else stats.poisson(mean)
             assert law.cdf(k) >= level - 1e-9
             assert k == 0 or law.cdf(k - 1) < level + 1e-9
 
@@ -47,7 +46,7 @@ def test_continuous_quantiles_are_those_of_a_sample(ratio: float) -> None:
 
 
 @pytest.mark.parametrize("make", [count_quantiles, continuous_quantiles])
-def test_never_crossing_never_negative_always_a_number(make) -> None:  # noqa: ANN001
+def test_never_crossing_never_negative_always_a_number(make: Callable[..., np.ndarray]) -> None:
     rng = np.random.default_rng(1)
     mean = np.concatenate([rng.gamma(0.3, 20, 3000), [0, 1e-9, 1e6]])
     found = make(mean, mean * rng.uniform(0, 30, len(mean)))

@@ -1,20 +1,26 @@
 """Rows that count, and beside them every row that does not, with its reason."""
 
 from collections.abc import Callable
-from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.metadata import markdown_table, picture, table_metadata
 from demand_forecast.defs.project import Project, today
-from demand_forecast.domain.attributes import InputReading, clean_plan, clean_products, clean_stock, clean_stores
+from demand_forecast.domain.attributes import (
+    InputReading,
+    clean_plan,
+    clean_products,
+    clean_stock,
+    clean_stores,
+    require_static,
+)
 from demand_forecast.domain.cleaning import clean_sales as clean
 from demand_forecast.domain.cleaning import rejections_by_reason
-from demand_forecast.sources.collect import date_formats, decimals
+from demand_forecast.sources.collect import InputTable, date_formats, decimals
 
 KINDS = {"polars", "deltalake"}
-CLEANERS: dict[Any, Callable[[pl.DataFrame, InputReading], pl.DataFrame]] = {
+CLEANERS: dict[InputTable, Callable[[pl.DataFrame, InputReading], pl.DataFrame]] = {
     "products": clean_products,
     "stores": clean_stores,
     "plan": clean_plan,
@@ -44,6 +50,7 @@ def cleaned_sales(context: dg.AssetExecutionContext, project: Project):  # type:
     from demand_forecast.reports.charts.data import rejections_chart, rows_by_day
 
     lake, settings = project.lake, project.settings
+    require_static(settings.covariates, lake.read("raw_products"), lake.read("raw_stores"))
     products, stores = lake.read("clean_products"), lake.read("clean_stores")
     kept, rejected = clean(
         lake.scan("raw_sales"),
@@ -71,7 +78,7 @@ def cleaned_sales(context: dg.AssetExecutionContext, project: Project):  # type:
     )
 
 
-def _attribute_asset(name: str, description: str) -> dg.AssetsDefinition:
+def _attribute_asset(name: InputTable, description: str) -> dg.AssetsDefinition:
     @dg.asset(name=f"clean_{name}", deps=[f"raw_{name}"], group_name="clean", kinds=KINDS, description=description)
     def clean_attributes(project: Project) -> dg.MaterializeResult:
         settings = project.settings

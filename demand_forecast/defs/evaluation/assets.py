@@ -139,8 +139,9 @@ def evaluation_report(context: dg.AssetExecutionContext, project: Project) -> dg
 def promoted_model(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
     from demand_forecast.reports.charts.monitoring import promotion_history
 
-    decision = _decide(project)
     ledger = PromotionLedger(project.lake)
+    project.tracking.settle(ledger)  # a run killed between ledger and aliases left them apart
+    decision = _decide(project)
     if decision.challenger is not None and not _said_before(decision, ledger):
         project.tracking.promote(_ledger_row(decision, context.run_id), ledger)
     champion = project.tracking.champion()

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from demand_forecast.defs.metadata import picture, table_metadata
-from demand_forecast.defs.project import Project
+from demand_forecast.defs.project import Project, first_and_last_day
 from demand_forecast.domain.backtest import backtest_origins
 from demand_forecast.domain.features import build_demand_features
 from demand_forecast.domain.panel import build_daily_demand
@@ -31,9 +31,10 @@ def daily_demand(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
         past_only=settings.covariates.past_only,
     )
     series = demand.select("store_id", "product_id").n_unique()
-    context.log.info(f"{series:,} series, {len(demand):,} rows to {demand['date'].max()}")
+    _, last = first_and_last_day(demand)
+    context.log.info(f"{series:,} series, {len(demand):,} rows to {last}")
     metadata = table_metadata(demand, lake.replace("daily_demand", demand))
-    shown = {"series": series, "last_day": str(demand["date"].max()), "demand": picture(demand_over_time(demand))}
+    shown = {"series": series, "last_day": str(last), "demand": picture(demand_over_time(demand))}
     return dg.MaterializeResult(metadata=metadata | shown)
 
 
@@ -48,9 +49,9 @@ def daily_demand(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
 def demand_features(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
     lake, settings = project.lake, project.settings
     demand = lake.read("daily_demand")
-    last = demand["date"].max()
+    first, last = first_and_last_day(demand)
     origins = backtest_origins(
-        demand["date"].min(),
+        first,
         last,
         horizon=settings.horizon,
         count=settings.backtest.origins,

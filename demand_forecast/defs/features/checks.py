@@ -19,7 +19,7 @@ daily_demand_contract = contract_check("daily_demand")
 @dg.asset_check(
     asset="daily_demand",
     blocking=True,
-    description="The last week's units per day are neither under a tenth nor over ten times those of the eight weeks before.",
+    description="Units per day in the last week are between a tenth and ten times those of the eight weeks before.",
 )
 def volume_is_usual(project: Project) -> dg.AssetCheckResult:
     demand = project.lake.scan("daily_demand").filter("open")

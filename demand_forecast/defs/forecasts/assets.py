@@ -8,6 +8,7 @@ import polars as pl
 
 from demand_forecast.defs.metadata import picture, table_metadata
 from demand_forecast.defs.project import Project
+from demand_forecast.domain.backtest import newest_origin
 from demand_forecast.domain.models import load_model
 from demand_forecast.domain.replenishment import reorder_plan as plan_orders
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, series_key
@@ -35,7 +36,7 @@ def demand_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.M
             "(asset promoted_model). Bring more history, or change promotion: in the configuration"
         )
     features = project.lake.read("demand_features")
-    origin = features["forecast_origin"].max()
+    origin = newest_origin(features)
     rows = features.filter(~pl.col("training") & (pl.col("forecast_origin") == origin))
     with TemporaryDirectory() as folder:
         model = load_model(project.tracking.download(champion.version, Path(folder)))

@@ -14,7 +14,7 @@ import polars as pl
 import demand_forecast.domain
 from demand_forecast.defs.metadata import Metadata, picture
 from demand_forecast.defs.project import SETTINGS, Project
-from demand_forecast.domain.backtest import training_rows
+from demand_forecast.domain.backtest import newest_origin, training_rows
 from demand_forecast.domain.features import FeatureContract
 from demand_forecast.domain.models import ForecastModel, create, describe, load_model
 from demand_forecast.tracking.registry import ModelVersion
@@ -84,8 +84,8 @@ def _train(
     context: dg.AssetExecutionContext, project: Project, model: ForecastModel, versions: dict[str, int]
 ) -> ModelVersion:
     features, contract = read_features(project)
-    origin = features["forecast_origin"].max()
-    rows = training_rows(features, origin)  # type: ignore[arg-type]
+    origin = newest_origin(features)
+    rows = training_rows(features, origin)
     tags = {"dagster_run_id": context.run_id, "dagster_asset_key": model.name}
     with project.tracking.run(f"{model.name} {origin}", tags) as run, TemporaryDirectory() as folder:
         model.fit(rows, contract)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import dagster as dg
 import polars as pl
 
-from demand_forecast.defs.metadata import markdown_table, picture, report
+from demand_forecast.defs.metadata import Metadata, markdown_table, picture, report
 from demand_forecast.defs.project import Project
 
 RECENT_DAYS = 28
@@ -35,7 +35,7 @@ def drift_report(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
     file = project.home.reports / "drift_report.html"
     file.write_text(result.html, encoding="utf-8")
     context.log.info(f"{result.share:.0%} of columns drifted")
-    shown = {
+    shown: Metadata = {
         "share_drifted": result.share,
         "drifted": result.drifted,
         "by_column": dg.MetadataValue.md(markdown_table(result.by_column)),
@@ -47,7 +47,7 @@ def drift_report(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
 
 
 def _recent_and_reference(project: Project) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The last four weeks, and the year of days that ended where the champion's training did, or before the four weeks."""
+    """The last four whole weeks of days, and the year of days before them."""
     demand = project.lake.scan("daily_demand")
     last = demand.select(pl.col("date").max()).collect().item()
     since = last - timedelta(days=RECENT_DAYS)

@@ -8,7 +8,7 @@ import polars as pl
 from demand_forecast.defs.metadata import picture, table_metadata
 from demand_forecast.defs.project import SALES_DAYS, Project, known_deliveries
 from demand_forecast.domain.tables import now
-from demand_forecast.sources.collect import collect_inputs, collect_sales
+from demand_forecast.sources.collect import InputTable, SourceError, collect_inputs, collect_sales
 
 
 @dg.asset(
@@ -28,6 +28,11 @@ def raw_sales(context: dg.AssetExecutionContext, project: Project) -> dg.Materia
     lake, settings = project.lake, project.settings
     arriving = collect_sales(settings, known_deliveries(lake), days, now())
     added = lake.append("raw_sales", arriving)
+    if not lake.exists("raw_sales"):
+        raise SourceError(
+            f"{settings.path}: the sources have no sales row of {days[0]} to {days[1]}; bring sales of closed days, or "
+            "correct sales: path, table or query"
+        )
     held = lake.scan("raw_sales").filter(pl.col("day").is_between(*days)).group_by("day").len("rows").collect()
     _count_partitions(context, dict(held.iter_rows()))
     context.log.info(f"{added:,} new rows, {held['rows'].sum():,} rows held for {days[0]} to {days[1]}")
@@ -42,7 +47,7 @@ def _count_partitions(context: dg.AssetExecutionContext, rows: dict[date, int]) 
         context.add_asset_metadata({"dagster/partition_row_count": count}, partition_key=key)
 
 
-DESCRIPTIONS = {
+DESCRIPTIONS: dict[InputTable, str] = {
     "products": "Product master data as it arrived: the static columns by product.",
     "stores": "Store master data as it arrived: the static columns by store.",
     "plan": "What is known ahead, as it arrived: prices, promotions, holidays and other events, past and future.",
@@ -50,7 +55,7 @@ DESCRIPTIONS = {
 }
 
 
-def _input_asset(table: str) -> dg.AssetsDefinition:
+def _input_asset(table: InputTable) -> dg.AssetsDefinition:
     @dg.asset(
         name=f"raw_{table}",
         group_name="raw",

@@ -21,9 +21,9 @@ class Feature:
 
     `read_at` says from which day of the series' history `expression` is read: the `origin`; the `last_same_season`
     day that is not after the origin; the `target` itself (known-future columns only); the same day `last_year`, if
-    it is not after the origin. `series` reads the series' static columns, `row` the requested row itself. The `expression` of
-    past columns looks back, never ahead; it is evaluated within the columns `per`. `relative_to` names a value of the
-    same row to divide by.
+    it is not after the origin. `series` reads the series' static columns, `row` the requested row itself. The
+    `expression` of past columns looks back, never ahead; it is evaluated within the columns `per`. `relative_to` names
+    a value of the same row to divide by.
     """
 
     name: str

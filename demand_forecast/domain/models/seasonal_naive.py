@@ -35,7 +35,7 @@ class SeasonalNaive(ForecastModel):
         mean[closed], deviation[closed] = 0, 0
         return mean, normal_quantiles(mean, deviation)
 
-    def _fitted(self, folder: Path) -> dict[str, Any]:
+    def _fitted(self, folder: Path) -> dict[str, Any]:  # noqa: ARG002
         return {}
 
     def _restore(self, content: dict[str, Any], folder: Path) -> None:
