@@ -94,7 +94,7 @@ def _by_id(raw: pl.DataFrame, key: str, reading: InputReading) -> pl.DataFrame:
 
 def _ids(raw: pl.DataFrame, names: Sequence[str], reading: InputReading) -> dict[str, pl.Series]:
     ids = [identifier(_text(raw, name), reading.cleaning.id_case).alias(name) for name in names]
-    return {series.name: series for series in raw.select(ids)}
+    return {series.name: series for series in raw.with_columns(ids).select(names)}
 
 
 def _date(table: str, raw: pl.DataFrame, reading: InputReading) -> pl.Series:
@@ -111,7 +111,7 @@ def _date(table: str, raw: pl.DataFrame, reading: InputReading) -> pl.Series:
 
 def _number(raw: pl.DataFrame, name: str, reading: InputReading) -> pl.Series:
     value = by_source(lambda decimal: number(_text(raw, name), decimal), reading.decimals, ".")
-    return raw.select(pl.when(value.is_finite()).then(value).alias(name))[name]
+    return raw.with_columns(pl.when(value.is_finite()).then(value).alias(name))[name]
 
 
 def _number_or_text(raw: pl.DataFrame, name: str, reading: InputReading) -> pl.Series:

@@ -35,13 +35,20 @@ class Retailer:
     def until(self, day: date) -> "Retailer":
         return replace(self, demand=self.demand.filter(pl.col("date") <= day))
 
-    def history(self, **changes: Any) -> History:
-        return build_history(*self._tables, **self._reading, **changes)
+    def history(self, since: date | None = None) -> History:
+        return build_history(*self._tables, **self._reading, since=since)
 
     def features(
-        self, origins: list[date], *, training: Training = SMALL, seed: int = 7
+        self,
+        origins: list[date],
+        *,
+        training: Training = SMALL,
+        seed: int = 7,
+        previous: FeatureContract | None = None,
     ) -> tuple[pl.DataFrame, FeatureContract]:
-        return build_demand_features(*self._tables, **self._reading, origins=origins, training=training, seed=seed)
+        return build_demand_features(
+            *self._tables, **self._reading, origins=origins, training=training, seed=seed, previous=previous
+        )
 
     @property
     def _tables(self) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:

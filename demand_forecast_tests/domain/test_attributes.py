@@ -119,3 +119,9 @@ def test_a_declared_covariate_that_nobody_has_is_an_error() -> None:
 def test_a_plan_whose_dates_nobody_can_read_is_an_error() -> None:
     with pytest.raises(UnreadableDatesError, match=r"raw_plan: none of 1 dates .*05/06/2024.*plan\.date_format"):
         clean_plan(raw(["date"], [{"date": "05/06/2024"}]), reading())
+
+
+def test_a_plan_that_nobody_gave_is_empty() -> None:
+    keys_only = raw(["date", "store_id", "product_id"], [])
+    assert clean_plan(keys_only, reading()).columns == ["date", "store_id", "product_id", "price"]
+    assert clean_stock(keys_only, reading()).is_empty()

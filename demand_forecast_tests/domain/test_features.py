@@ -305,3 +305,16 @@ def test_weekly_plan_is_the_share_of_its_days() -> None:
     row = frame.filter((pl.col("horizon") == 1) & ~pl.col("training")).row(0, named=True)
     assert row["promo"] == pytest.approx(3 / 7)
     assert row["expected_open"] == pytest.approx(6 / 7)
+
+
+def test_categories_keep_their_codes_when_new_ones_come(retailer: Retailer) -> None:
+    """A champion trained before a shop opened reads the frame made after: the new shop is unknown to it."""
+    before = replace(retailer, demand=retailer.demand.filter(pl.col("store_id") != "North"))
+    _, old = before.features([before.last_day])
+    frame, new = retailer.features([retailer.last_day], previous=old)
+    assert new.categories["store"][: len(old.categories["store"])] == old.categories["store"]
+    assert "North" in new.categories["store"]
+    column = old.model_columns.index("store")
+    read = old.matrix(frame)[:, column]
+    assert np.isnan(read[(frame["store_id"] == "North").to_numpy()]).all()
+    assert (read[(frame["store_id"] == "South").to_numpy()] == 0).all()

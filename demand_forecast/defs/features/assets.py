@@ -5,6 +5,7 @@ import dagster as dg
 from demand_forecast.defs.metadata import picture, table_metadata
 from demand_forecast.defs.project import Project, first_and_last_day
 from demand_forecast.domain.backtest import backtest_origins
+from demand_forecast.defs.features.contract import read_contract
 from demand_forecast.domain.features import build_demand_features
 from demand_forecast.domain.panel import build_daily_demand
 
@@ -69,6 +70,7 @@ def demand_features(context: dg.AssetExecutionContext, project: Project) -> dg.M
         origins=[*origins, last],
         training=settings.training,
         seed=settings.seed,
+        previous=read_contract(lake) if lake.exists("demand_features") else None,
     )
     version = lake.replace("demand_features", features, notes={"contract": contract.to_json()})
     context.log.info(f"{len(features):,} rows of {len(contract.columns)} features")

@@ -12,6 +12,7 @@ import dagster as dg
 import polars as pl
 
 import demand_forecast.domain
+from demand_forecast.defs.features.contract import read_contract
 from demand_forecast.defs.metadata import Metadata, picture
 from demand_forecast.defs.project import SETTINGS, Project
 from demand_forecast.domain.backtest import newest_origin, training_rows
@@ -54,9 +55,7 @@ def registered_candidates(project: Project) -> dict[str, ModelVersion]:
 
 
 def read_features(project: Project) -> tuple[pl.DataFrame, FeatureContract]:
-    return project.lake.read("demand_features"), FeatureContract.from_json(
-        project.lake.notes("demand_features")["contract"]
-    )
+    return project.lake.read("demand_features"), read_contract(project.lake)
 
 
 def _model_asset(name: str) -> dg.AssetsDefinition:

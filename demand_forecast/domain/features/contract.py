@@ -80,7 +80,11 @@ class FeatureContract:
 
     def matrix(self, frame: pl.DataFrame) -> np.ndarray[Any, np.dtype[np.float32]]:
         """The model columns of `frame` as float32, rows x columns; NaN where not known, codes for categories."""
-        return frame.select(pl.col(self.model_columns).cast(pl.Float32)).to_numpy(order="c")
+        known = [
+            pl.when(pl.col(name) < len(self.categories[name])).then(name).alias(name)  # newer categories are not known
+            for name in self.category_columns
+        ]
+        return frame.with_columns(known).select(pl.col(self.model_columns).cast(pl.Float32)).to_numpy(order="c")
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -42,6 +42,7 @@ def build_demand_features(
     origins: list[date],
     training: Training,
     seed: int,
+    previous: FeatureContract | None = None,
 ) -> tuple[pl.DataFrame, FeatureContract]:
     """The table `demand_features` and its contract.
 
@@ -55,16 +56,21 @@ def build_demand_features(
     history = build_history(
         demand, plan, products, stores, covariates=covariates, frequency=frequency, horizon=horizon, since=since
     )
-    contract = make_contract(history.inputs, horizon, _categories(history))
+    contract = make_contract(history.inputs, horizon, _categories(history, previous.categories if previous else {}))
     rows = pl.concat([draw_training_rows(history, training, seed), origin_rows(history, origins)])
     return build_numbered(history, rows, contract), contract
 
 
-def _categories(history: History) -> dict[str, tuple[str, ...]]:
+def _categories(history: History, known: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     texts = {"store": history.series["store_id"]}
     texts |= {name: history.series[name] for name in history.inputs.static_category}
     texts |= {name: _texts(history.panel.schema[name]) for name in history.inputs.future_category}
-    return {name: tuple(column.drop_nulls().unique().sort()) for name, column in texts.items()}
+    return {name: _extended(known.get(name, ()), column) for name, column in texts.items()}
+
+
+def _extended(known: tuple[str, ...], texts: pl.Series) -> tuple[str, ...]:
+    """The known categories, whose codes stay as they are for models trained before, then the new ones."""
+    return (*known, *(text for text in texts.drop_nulls().unique().sort() if text not in known))
 
 
 def _texts(dtype: pl.DataType) -> pl.Series:
