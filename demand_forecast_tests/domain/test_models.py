@@ -157,3 +157,18 @@ def test_a_series_of_one_day_is_forecast_by_a_model_of_others(fitted: Fitted) ->
         forecast = fitted[name].forecast(asked)
         assert len(forecast) == 28
         assert forecast.select(pl.col("mean").is_finite().all()).item()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "seasonal_naive"])
+def test_large_sales_of_tiny_series_do_not_overflow(name: str, data: Data) -> None:
+    """Newton steps on a logarithmic loss explode where almost nothing is expected and a lot is sold."""
+    known, asked, contract = data
+    tiny = pl.col("product_id") == known["product_id"][0]
+    once = pl.when(pl.int_range(pl.len()).over("product_id") == 0).then(5_000.0).otherwise(0.0)
+    burst = known.with_columns(
+        units=pl.when(tiny).then(once).otherwise("units").cast(pl.Float32),
+        base_level=pl.when(tiny).then(0.01).otherwise("base_level").cast(pl.Float32),
+    )
+    forecast = create(name, seed=11, threads=1).fit(burst, contract).forecast(asked)
+    assert forecast["mean"].is_finite().all()
+    assert forecast["mean"].max() < 5_000  # type: ignore[operator]

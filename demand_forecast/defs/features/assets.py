@@ -2,10 +2,10 @@
 
 import dagster as dg
 
+from demand_forecast.defs.features.contract import read_contract
 from demand_forecast.defs.metadata import picture, table_metadata
 from demand_forecast.defs.project import Project, first_and_last_day
 from demand_forecast.domain.backtest import backtest_origins
-from demand_forecast.defs.features.contract import read_contract
 from demand_forecast.domain.features import build_demand_features
 from demand_forecast.domain.panel import build_daily_demand
 

@@ -29,13 +29,16 @@ class GradientBoosting(LevelModel):
         from sklearn.ensemble import HistGradientBoostingRegressor
 
         rows = len(units)
+        leaf = int(np.clip(rows // 200, 1, 100))
         matrix[:, np.isnan(matrix).all(axis=0)] = 0  # a column without any value cannot be cut into bins
         self._learner = HistGradientBoostingRegressor(
             loss="poisson",
             learning_rate=0.08,
             max_iter=100,
             max_leaf_nodes=int(np.clip(rows // 20, 2, 31)),
-            min_samples_leaf=int(np.clip(rows // 200, 1, 100)),
+            min_samples_leaf=leaf,
+            # a smallest leaf of average rows: without it, one large sale among tiny series makes a Newton step that overflows
+            l2_regularization=leaf * float(np.mean(weight * level)),
             max_features=0.5,
             early_stopping=False,
             random_state=self.parameters["seed"],
