@@ -23,16 +23,19 @@ $(INSTALLED): $(LOCK) pyproject.toml
 run: install  ## the main job on the sample retailer (or on CONFIG=…): from raw sales to a served forecast
 	$(BIN)/demand-forecast run $(if $(CONFIG),--config $(CONFIG))
 
-test: install browser  ## the tests, lint, types and architecture rules
+test: install tools  ## the tests, lint, types and architecture rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
-browser:
-	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq chromium >/dev/null) \
-		|| echo "chromium is not here and cannot be installed: the browser tests will be skipped"
+tools:
+	@for tool in chromium postgresql; do \
+		command -v $$tool >/dev/null || ls -d /usr/lib/$$tool/*/bin >/dev/null 2>&1 \
+			|| (apt-get update -qq && apt-get install -y -qq $$tool) >/dev/null 2>&1 \
+			|| echo "$$tool is not here and cannot be installed: the tests that need it will be skipped"; \
+	done
 
 ui: install  ## the Dagster web UI on http://127.0.0.1:3000
 	$(BIN)/dagster dev
@@ -47,4 +50,4 @@ lock:  ## choose newer versions and write them to the lock file
 clean:  ## remove what the product wrote: models, tables, reports
 	rm -rf .demand_forecast
 
-.PHONY: help install run test browser ui serve lock clean
+.PHONY: help install run test tools ui serve lock clean

@@ -35,11 +35,11 @@ def _open(config: str | None) -> Settings:
 @main.command()
 @CONFIG_OPTION
 def init(config: str | None) -> None:
-    """Make the home folder, and the .env file from which `dagster dev` learns where it is."""
+    """Make the home folder, and in this folder the .env file from which `dagster dev` learns where it is."""
     settings = _open(config)
-    env_file = settings.path.parent / ".env"
-    Home(settings.root).write_env_file(env_file)
-    click.echo(f"home: {settings.root}\nenvironment for dagster dev: {env_file}")
+    env_file = Path(".env")
+    Home(settings.root).write_env_file(env_file, {ENV_PREFIX + "CONFIG": str(settings.path)})
+    click.echo(f"home: {settings.root}\nenvironment for dagster dev: {env_file.resolve()}")
 
 
 @main.command()

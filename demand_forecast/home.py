@@ -1,6 +1,7 @@
 """The one folder in which everything lives, and the settings that make other programs keep to it."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -79,7 +80,7 @@ class Home:
         if known is None or day < known:
             self.history_start.write_text(day.isoformat())
 
-    def write_env_file(self, path: Path) -> None:
-        """A `.env` file from which `dagster dev` learns the environment when started without arguments."""
-        lines = "".join(f"{name}={value}\n" for name, value in self.environment().items())
+    def write_env_file(self, path: Path, more: Mapping[str, str]) -> None:
+        """A `.env` file from which `dagster dev` learns the environment, and `more`, when started without arguments."""
+        lines = "".join(f"{name}={value}\n" for name, value in (self.environment() | dict(more)).items())
         path.write_text(f"# Written by `demand-forecast init`; read by `dagster dev`.\n{lines}", encoding="utf-8")
