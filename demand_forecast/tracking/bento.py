@@ -39,18 +39,13 @@ def build_bento(package: Path, bentoml_home: Path) -> str:
     name = f"{package.name}-{_source_hash()}"
     store = bentoml_home / "bentos" / NAME
     if not (store / name / "bento.yaml").is_file():
-        with _workplace(bentoml_home) as folder:
+        # not below home: BentoML refuses to build from a folder whose path has a hidden part, as `.demand_forecast` is
+        with TemporaryDirectory(prefix="bento-") as folder:
             _stage(Path(folder), package)
             _build(Path(folder), name, bentoml_home)
     (store / "latest").write_text(name, encoding="utf-8")
     _prune(store, keep=name)
     return f"{NAME}:{name}"
-
-
-def _workplace(bentoml_home: Path) -> TemporaryDirectory[str]:
-    place = bentoml_home / "tmp"
-    place.mkdir(parents=True, exist_ok=True)
-    return TemporaryDirectory(prefix="bento-", dir=place)
 
 
 def _sources() -> list[Path]:

@@ -94,7 +94,7 @@ def _environment(folder: Path) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DEMAND_", "BENTOML_"))}
     return inherited | {
         "HOME": str(folder / "user"),
-        "BENTOML_HOME": str(folder / "home" / "bentoml"),
+        "BENTOML_HOME": str(folder / ".demand_forecast" / "bentoml"),
         "BENTOML_DO_NOT_TRACK": "true",
         "DEMAND_FORECAST_CONFIG": str(folder / "config.yaml"),
     }

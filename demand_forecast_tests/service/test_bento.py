@@ -39,16 +39,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def package(publish: Publish, place: Path) -> Path:
-    return publish(place / "home" / "serving")
+    return publish(place / ".demand_forecast" / "serving")
 
 
 @pytest.fixture(scope="module")
 def tag(package: Path, place: Path) -> str:
-    return build_bento(package, place / "home" / "bentoml")
+    return build_bento(package, place / ".demand_forecast" / "bentoml")
 
 
 def stored(place: Path, tag: str) -> Path:
-    return place / "home" / "bentoml" / "bentos" / tag.replace(":", "/")
+    return place / ".demand_forecast" / "bentoml" / "bentos" / tag.replace(":", "/")
 
 
 def test_the_bento_serves_its_champion_from_any_folder_without_configuration(
@@ -74,7 +74,7 @@ def test_it_holds_the_sources_the_package_and_nothing_else(tag: str, place: Path
 
 def test_an_equal_bento_is_not_built_again(tag: str, place: Path, package: Path) -> None:
     stamp = (stored(place, tag) / "bento.yaml").stat().st_mtime_ns
-    assert build_bento(package, place / "home" / "bentoml") == tag
+    assert build_bento(package, place / ".demand_forecast" / "bentoml") == tag
     assert (stored(place, tag) / "bento.yaml").stat().st_mtime_ns == stamp
     assert tag.startswith("demand-forecast:3-")
 
@@ -85,7 +85,7 @@ def test_the_last_three_bentos_are_kept(tag: str, place: Path, package: Path) ->
         (store / f"2-{number}").mkdir()
         (store / f"2-{number}" / "bento.yaml").touch()
         os.utime(store / f"2-{number}" / "bento.yaml", (number, number))
-    build_bento(package, place / "home" / "bentoml")
+    build_bento(package, place / ".demand_forecast" / "bentoml")
     assert {path.name for path in store.iterdir()} == {"latest", stored(place, tag).name, "2-3", "2-4"}
 
 

@@ -12,7 +12,7 @@ import pytest
 
 Serve = Callable[..., AbstractContextManager[httpx.Client]]
 Publish = Callable[[Path], Path]
-CONFIG = "home: home\nsource: {kind: files, sales: {path: sales.csv, columns: {date: Date}}}\n"
+CONFIG = "home: .demand_forecast\nsource: {kind: files, sales: {path: sales.csv, columns: {date: Date}}}\n"
 ONE = {"store_id": "S1", "product_id": "P001"}
 
 
@@ -26,7 +26,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def client(serve: Serve, publish: Publish, place: Path) -> Iterator[httpx.Client]:
     """`bentoml serve` without arguments from the project's root, of a home with a champion."""
-    publish(place / "home" / "serving")
+    publish(place / ".demand_forecast" / "serving")
     with serve(place) as client:
         yield client
 
@@ -169,7 +169,7 @@ def test_it_listens_on_loopback_only(client: httpx.Client) -> None:
 def test_nothing_is_written_outside_home_and_no_request_is_a_traceback(client: httpx.Client, place: Path) -> None:
     assert client.get("/v1/model").status_code == 200
     assert list((place / "user").rglob("*")) == []
-    assert sorted(path.name for path in place.iterdir()) == ["config.yaml", "home", "log", "user"]
+    assert sorted(path.name for path in place.iterdir()) == [".demand_forecast", "config.yaml", "log", "user"]
     assert "Traceback" not in (place / "log").read_text()
 
 
@@ -182,7 +182,7 @@ def test_without_a_champion_it_is_alive_not_ready_and_says_what_to_run(
         assert [answer.status_code for answer in said] == [503, 503, 503]
         assert all("run `demand-forecast run`" in answer.text for answer in said)
         assert client.get("/livez").status_code == 200
-        publish(tmp_path / "home" / "serving")
+        publish(tmp_path / ".demand_forecast" / "serving")
         assert client.get("/readyz").status_code == 200
     assert "Traceback" not in (tmp_path / "log").read_text()
 
