@@ -4,6 +4,7 @@ from datetime import date
 from typing import Any
 
 import polars as pl
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -11,6 +12,11 @@ from demand_forecast.home import Home
 from demand_forecast.lake.tables import Lake
 from demand_forecast.settings import Settings
 
+DECISIONS = {
+    "promoted": "version {to_version} promoted to champion",
+    "kept": "champion version {from_version} kept, version {to_version} considered",
+    "refused": "version {to_version} refused",
+}
 PERCENT = "+.1%"
 MEASURES = {
     "wape": ("WAPE", ".3f"),
@@ -27,9 +33,10 @@ MEASURES = {
 def print_summary(settings: Settings, out: Console) -> None:
     """Rows in, clean and rejected; each candidate's metrics; the promotion decision; where to go next."""
     lake = Lake(Home(settings.root).lake)
-    out.print()
-    out.print(_rows_table(lake))
-    out.print(_metrics_table(lake))
+    for table in (_rows_table(lake), _metrics_table(lake)):
+        out.print()
+        out.print(table)
+    out.print("added: value added over seasonal naive, the share of its error that is gone", style="dim")
     _print_decision(lake, out)
     _print_forecast(lake, out)
     _print_next(settings, out)
@@ -48,8 +55,9 @@ def print_status(settings: Settings, out: Console) -> None:
 def _rows_table(lake: Lake) -> Table:
     kept = lake.scan("clean_sales").select(pl.len()).collect().item()
     reasons = lake.scan("rejected_sales").group_by("reason").len("rows").sort("rows", descending=True).collect()
-    table = Table("sales rows", "", title="What arrived", title_justify="left")
-    table.columns[1].justify = "right"
+    table = _table("What arrived")
+    table.add_column("sales rows")
+    table.add_column(justify="right")
     table.add_row("in", f"{kept + reasons['rows'].sum():,}")
     table.add_row("clean", f"{kept:,}")
     table.add_row("rejected", f"{reasons['rows'].sum():,}")
@@ -63,13 +71,18 @@ def _metrics_table(lake: Lake) -> Table:
 
     metrics = lake.read("backtest_metrics")
     origins = metrics["forecast_origin"].drop_nulls().unique().sort()
-    table = Table(title=f"Candidates on {len(origins)} rolling origins, {_dates(origins)}", title_justify="left")
-    table.add_column("model")
+    table = _table(f"Candidates on {len(origins)} rolling origins, {_dates(origins)}")
+    table.add_column("model", no_wrap=True)
     for label, _ in MEASURES.values():
         table.add_column(label, justify="right")
     for row in summary_table(metrics).iter_rows(named=True):
         table.add_row(row["model"], *(_shown(row[name], form) for name, (_, form) in MEASURES.items()))
     return table
+
+
+def _table(title: str) -> Table:
+    look = {"title_justify": "left", "title_style": "bold", "collapse_padding": True}
+    return Table(title=title, box=SIMPLE_HEAD, show_edge=False, **look)  # type: ignore[arg-type]
 
 
 def _dates(days: pl.Series) -> str:
@@ -82,8 +95,7 @@ def _shown(value: float | None, form: str) -> str:
 
 def _print_decision(lake: Lake, out: Console) -> None:
     last: dict[str, Any] = lake.read("promotion_ledger").sort("decided_at").row(-1, named=True)
-    versions = f"version {last['to_version']}" + (f" against {last['from_version']}" if last["from_version"] else "")
-    out.print(f"\n[bold]Promotion: {last['decision']}[/], {versions}", highlight=False)
+    out.print(f"\n[bold]Promotion[/]: {DECISIONS[last['decision']].format(**last)}", highlight=False)
     for reason in last["reasons"].splitlines():
         out.print(f"  - {reason}", highlight=False, markup=False, soft_wrap=True)
 

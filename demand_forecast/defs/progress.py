@@ -1,6 +1,7 @@
 """A run's progress on the terminal: one line when a step starts, what it says, and how long it took."""
 
 import logging
+import re
 import time
 from typing import Any
 
@@ -9,6 +10,8 @@ from rich.console import Console
 
 DONE, FAILED = "  [green]✓[/]", "  [red]✗[/]"
 NOT_RUN = "Dependencies for step"  # what Dagster says of each of the many steps below a failed one
+TOLD = "DagsterAssetCheckFailedError"  # the check has said more
+OUR_ERROR = re.compile(r"^demand_forecast\.[\w.]+: ")  # its message needs no name
 
 
 class ProgressHandler(logging.Handler):
@@ -47,8 +50,8 @@ class ProgressHandler(logging.Handler):
         while error is not None and error.cause is not None:
             error = error.cause
         self._print(f"{FAILED} {event.step_key}")
-        if error is not None:
-            self._print(f"    {error.message.strip()}", style="red", markup=False)
+        if error is not None and error.cls_name != TOLD:
+            self._print(f"    {OUR_ERROR.sub('', error.message.strip())}", style="red", markup=False)
 
     def _check(self, evaluation: dg.AssetCheckEvaluation) -> None:
         if not evaluation.passed:

@@ -96,11 +96,27 @@ def span(settings: Settings) -> Days:
     today = local_day(settings, now())
     found = _union(_span(delivery, today) for delivery in _all_deliveries(settings, "sales"))
     if found is None:
-        raise SourceError(
-            f"{settings.path}: no sales row has a readable date; if the dates are written in a way that can mean two "
-            "days, say which under sales: (for instance date_format: '%d/%m/%Y')"
-        )
+        raise SourceError(f"{settings.path}: {_why_no_day(settings)}")
     return found
+
+
+def _why_no_day(settings: Settings) -> str:
+    """What is wrong where no source has a day of sales: there is no row, or no date of any can be read."""
+    deliveries = list(_all_deliveries(settings, "sales"))
+    for delivery in deliveries:
+        for frame in delivery.read(None):
+            said = frame["date"].drop_nulls()
+            if said.len():
+                return f"{delivery.file}: {unreadable_dates(said.len(), said[0])}"
+    named = ", ".join(delivery.file for delivery in deliveries[:3]) + (", …" if len(deliveries) > 3 else "")
+    return f"no row of sales with a date in {named}; deliver the sales again, or correct sales: path, table or query"
+
+
+def unreadable_dates(dates: int, first: str) -> str:
+    return (
+        f"no sales row has a readable date that is not to come (the first of {dates:,} says {first!r}); if dates are "
+        "written in a way that can mean two days, say which by sales.date_format, for instance '%d/%m/%Y'"
+    )
 
 
 def collect_inputs(settings: Settings, table: InputTable, arrived_at: datetime) -> pl.DataFrame:
@@ -251,17 +267,33 @@ def _batch(pool: list[tuple[Delivery, pl.DataFrame]], look: Look) -> Iterator[Ba
     empty = pl.DataFrame(schema=dict.fromkeys(look.columns, pl.String()))
     rows = pl.concat([empty, *numbered], how="diagonal", rechunk=False)
     rows = _with_day(rows, deliveries[0].date_format, look.today)
+    _require_readable(rows, deliveries)
+    rows = rows.drop("said")
     parts = [_content_hashes(part, [*look.columns, "extra", "fault"]) for part in _slices(rows)]
     yield Batch(rows, _new_groups(pl.concat(parts).sort("delivery", "day"), deliveries, look))
 
 
 def _with_day(rows: pl.DataFrame, date_format: str | None, today: date) -> pl.DataFrame:
-    """`day`: the row's date where it is readable and possible, else the latest such day of its delivery, else today."""
-    said = parse_dates(pl.col("date"), date_format)
-    rows = rows.with_columns(day=pl.when(said.is_between(EARLIEST_DAY, today)).then(said))
+    """`said`: the row's date where it is readable; `day`: the same where it is possible, else the latest such of its
+    delivery. A delivery without one goes to yesterday, which can be collected; one all to come waits as today's.
+    """
+    rows = rows.with_columns(said=parse_dates(pl.col("date"), date_format))
+    rows = rows.with_columns(day=pl.when(pl.col("said").is_between(EARLIEST_DAY, today)).then("said"))
     if not rows["day"].null_count():
         return rows
-    return rows.with_columns(pl.coalesce("day", pl.col("day").max().over("delivery"), pl.lit(today)))
+    to_come = (pl.col("said") > today).any().over("delivery")
+    without = pl.when(to_come).then(pl.lit(today)).otherwise(pl.lit(today - timedelta(days=1)))
+    return rows.with_columns(pl.coalesce("day", pl.col("day").max().over("delivery"), without))
+
+
+def _require_readable(rows: pl.DataFrame, deliveries: list[Delivery]) -> None:
+    """Raises SourceError for a delivery with dates of which none can be read: its format has changed."""
+    if not rows["said"].null_count():
+        return
+    written = rows.filter(pl.col("date").str.strip_chars() != "")
+    by_delivery = written.group_by("delivery").agg(pl.col("said").count(), pl.len(), first=pl.col("date").first())
+    for number, dates, first in by_delivery.filter(said=0).sort("delivery").select("delivery", "len", "first").rows():
+        raise SourceError(f"{deliveries[number].file}: {unreadable_dates(dates, first)}")
 
 
 def _slices(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:

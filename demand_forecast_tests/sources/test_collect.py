@@ -194,13 +194,25 @@ def test_another_mapping_reads_a_known_file_again(lake: Lake, configure: Configu
 def test_rows_without_a_possible_day_go_with_the_latest_of_their_file(lake: Lake) -> None:
     lake.land("a.csv", A, B, "03/04/2024,S1,P1,1", "2999-01-01,S1,P1,1", "1066-10-14,S1,P1,1", "broken")
     lake.land("b.csv", C)
-    lake.land("c.csv", "never,S1,P1,1")
+    lake.land("c.csv", "broken")
+    lake.land("d.csv", "2999-01-01,S1,P1,1")
     lake.night()
     days = {file: rows["day"].to_list() for (file,), rows in pl.concat(lake.rows).sort("line").group_by("file")}
     assert days["landing/a.csv"] == [date(2024, 1, 1)] + [date(2024, 1, 2)] * 5
     assert days["landing/b.csv"] == [date(2024, 1, 3)]
-    assert days["landing/c.csv"] == [date(2024, 6, 2)]
+    assert days["landing/c.csv"] == [date(2024, 6, 1)]  # today is not over and would not be collected
+    assert days["landing/d.csv"] == [date(2024, 6, 2)]
     assert span(lake.settings) == (date(2024, 1, 1), date(2024, 1, 3))
+
+
+def test_a_file_whose_dates_all_changed_their_form_stops_the_night(lake: Lake) -> None:
+    lake.land("a.csv", A)
+    lake.land("b.csv", "03/04/2024,S1,P1,1", "04/04/2024,S1,P1,1")
+    with pytest.raises(
+        SourceError, match=r"b\.csv: no sales row has a readable date.*of 2 says '03/04/2024'.*date_format"
+    ):
+        lake.night()
+    assert lake.rows == []
 
 
 def test_a_cut_file_stops_the_night_with_nothing_lost(lake: Lake) -> None:

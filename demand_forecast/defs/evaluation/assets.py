@@ -145,7 +145,7 @@ def promoted_model(context: dg.AssetExecutionContext, project: Project) -> dg.Ma
     if decision.challenger is not None and not _said_before(decision, ledger):
         project.tracking.promote(_ledger_row(decision, context.run_id), ledger)
     champion = project.tracking.champion()
-    context.log.info(f"{decision.outcome}: " + "; ".join(decision.reasons))
+    context.log.info(f"{decision.outcome}: {decision.reasons[-1]}")
     rows = project.lake.read("promotion_ledger") if ledger.rows() else pl.DataFrame()
     shown = {
         "decision": decision.outcome,

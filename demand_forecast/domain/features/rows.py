@@ -13,7 +13,7 @@ import polars as pl
 
 from demand_forecast.domain.calendar import Frequency, calendar_of
 from demand_forecast.domain.features.build import build_numbered
-from demand_forecast.domain.features.contract import FeatureContract, make_contract
+from demand_forecast.domain.features.contract import ContractError, FeatureContract, make_contract
 from demand_forecast.domain.features.declaration import base_level
 from demand_forecast.domain.features.history import History, build_history
 from demand_forecast.domain.tables import series_key
@@ -48,8 +48,14 @@ def build_demand_features(
 
     Rows to train on (`training` true, `weight` above zero, `units` known), and all rows of every series that is
     alive at each of `origins` (`training` false, weight 0; `units` null after the last day of `demand`).
-    Raises MissingCovariateError where the tables do not hold what `covariates` declares.
+    Raises MissingCovariateError where the tables do not hold what `covariates` declares, ContractError where nothing
+    was ever sold.
     """
+    if len(demand) and not (demand["units"] > 0).any():
+        raise ContractError(
+            f"daily_demand: {len(demand):,} rows and not one unit sold, so there is nothing to forecast; check which "
+            "column sales.columns says is units"
+        )
     days = training.window + calendar_of(frequency).lookback * calendar_of(frequency).step
     last = demand["date"].max()
     since = last - timedelta(days=days) if isinstance(last, date) else None

@@ -37,7 +37,7 @@ class GradientBoosting(LevelModel):
             max_iter=100,
             max_leaf_nodes=int(np.clip(rows // 20, 2, 31)),
             min_samples_leaf=leaf,
-            # a smallest leaf of average rows: without it, one large sale among tiny series makes a Newton step that overflows
+            # one smallest leaf of average rows: else a large sale among tiny series makes a Newton step that overflows
             l2_regularization=leaf * float(np.mean(weight * level)),
             max_features=0.5,
             early_stopping=False,
