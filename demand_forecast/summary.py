@@ -46,7 +46,9 @@ def print_status(settings: Settings, out: Console) -> None:
     """Which model is live and why, what it forecasts, and how many rows stand behind it."""
     lake = Lake(Home(settings.root).lake)
     if not lake.exists("promotion_ledger"):
-        out.print(f"Nothing is live in {settings.root}: run `demand-forecast run` first.", highlight=False)
+        out.print(
+            f"Nothing is live in {settings.root}: run `demand-forecast run` first.", highlight=False, soft_wrap=True
+        )
         return
     _print_decision(lake, out)
     _print_forecast(lake, out)

@@ -14,6 +14,9 @@ TOLD = "DagsterAssetCheckFailedError"  # the check has said more
 OUR_ERROR = re.compile(r"^demand_forecast\.[\w.]+: ")  # its message needs no name
 
 
+WRAPPERS = ("DagsterExecutionStepExecutionError", "DagsterExecutionHandleOutputError")  # what an asset's error comes in
+
+
 class ProgressHandler(logging.Handler):
     def __init__(self, console: Console) -> None:
         super().__init__(logging.DEBUG)
@@ -47,7 +50,7 @@ class ProgressHandler(logging.Handler):
 
     def _fail(self, event: dg.DagsterEvent) -> None:
         error = event.step_failure_data.error
-        while error is not None and error.cause is not None:
+        while error is not None and error.cause is not None and error.cls_name in WRAPPERS:
             error = error.cause
         self._print(f"{FAILED} {event.step_key}")
         if error is not None and error.cls_name != TOLD:
