@@ -12,8 +12,6 @@ DONE, FAILED = "  [green]✓[/]", "  [red]✗[/]"
 NOT_RUN = "Dependencies for step"  # what Dagster says of each of the many steps below a failed one
 TOLD = "DagsterAssetCheckFailedError"  # the check has said more
 OUR_ERROR = re.compile(r"^demand_forecast\.[\w.]+: ")  # its message needs no name
-
-
 WRAPPERS = ("DagsterExecutionStepExecutionError", "DagsterExecutionHandleOutputError")  # what an asset's error comes in
 
 
