@@ -18,9 +18,14 @@ def _with_owners_and_freshness(spec: dg.AssetSpec) -> dg.AssetSpec:
 @dg.definitions
 def defs() -> dg.Definitions:
     loaded = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
-    bound = dg.Definitions(
+    assets = [asset for asset in loaded.assets or [] if isinstance(asset, dg.AssetsDefinition)]
+    return dg.Definitions(
+        assets=dg.map_asset_specs(_with_owners_and_freshness, assets),
+        asset_checks=loaded.asset_checks,
+        jobs=loaded.jobs,
+        schedules=loaded.schedules,
+        sensors=loaded.sensors,
         resources={"project": Project(config=str(SETTINGS.path))},
         loggers={"progress": progress_logger},
         executor=dg.in_process_executor,
     )
-    return dg.Definitions.merge(loaded, bound).map_resolved_asset_specs(func=_with_owners_and_freshness)

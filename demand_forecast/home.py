@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from shlex import quote
 
 DAGSTER_YAML = """\
 # Written by demand-forecast; yours to change: it is not written again.
 telemetry:
+  enabled: false
+nux:
   enabled: false
 concurrency:
   runs:
@@ -82,5 +85,6 @@ class Home:
 
     def write_env_file(self, path: Path, more: Mapping[str, str]) -> None:
         """A `.env` file from which `dagster dev` learns the environment, and `more`, when started without arguments."""
-        lines = "".join(f"{name}={value}\n" for name, value in (self.environment() | dict(more)).items())
+        named = {"DEMAND_FORECAST_HOME": str(self.root)} | self.environment() | dict(more)
+        lines = "".join(f"{name}={quote(value)}\n" for name, value in named.items())
         path.write_text(f"# Written by `demand-forecast init`; read by `dagster dev`.\n{lines}", encoding="utf-8")

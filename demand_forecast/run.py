@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from demand_forecast.domain.tables import now
 from demand_forecast.home import Home
 from demand_forecast.settings import Settings
 from demand_forecast.sources.collect import SourceError, span
+from demand_forecast.sources.delivery import local_day
 from demand_forecast.summary import print_summary
 
 if TYPE_CHECKING:
@@ -42,8 +44,7 @@ def _quiet() -> None:
 
 
 def _execute(settings: Settings) -> "dg.ExecuteInProcessResult":
-    if not settings.history_start:  # before the definitions are loaded: the partitions begin there
-        Home(settings.root).note_history_start(span(settings)[0])
+    _begin_history(settings)  # before the definitions are loaded: the partitions begin there
     import dagster as dg
 
     from demand_forecast.definitions import defs
@@ -62,4 +63,17 @@ def _execute(settings: Settings) -> "dg.ExecuteInProcessResult":
                 run_config={"loggers": {"progress": {}}},
                 raise_on_error=False,
             )
+        )
+
+
+def _begin_history(settings: Settings) -> None:
+    """Notes where history begins. Raises SourceError where that leaves no day that is over."""
+    home = Home(settings.root)
+    if not settings.history_start:
+        home.note_history_start(span(settings)[0])
+    first = settings.history_start or home.read_history_start()
+    if first and first >= local_day(settings, now()):
+        raise SourceError(
+            f"{settings.path}: history begins on {first}, and no day since is over; bring sales of days that are over, "
+            "or set history_start: to an earlier day"
         )

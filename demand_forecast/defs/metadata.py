@@ -1,23 +1,39 @@
 """How a table, a picture and a report are shown in the Dagster UI."""
 
 import base64
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from demand_forecast.defs.project import Project
+from demand_forecast.defs.project import SETTINGS, Project
 from demand_forecast.domain.tables import MEANING
 
 Metadata = dict[str, Any]
+LONGEST = 40  # characters in a table's cell
+DECLARED = {
+    name: f"declared in the configuration: {role}"
+    for role, names in {
+        "fixed for a product or store": SETTINGS.covariates.static,
+        "known ahead": SETTINGS.covariates.known_future,
+        "known only when the day is over": SETTINGS.covariates.past_only,
+    }.items()
+    for name in names
+}
 
 
-def table_metadata(frame: pl.DataFrame, version: int | None = None) -> Metadata:
-    """Row count, column schema with meanings, lake version and the first rows of a table."""
-    columns = [
-        dg.TableColumn(name, str(dtype), description=MEANING.get(name, "")) for name, dtype in frame.schema.items()
-    ]
+def table_metadata(
+    frame: pl.DataFrame, version: int | None = None, meaning: Mapping[str, str] | None = None
+) -> Metadata:
+    """Row count, column schema with meanings, lake version and the first rows of a table.
+
+    `meaning`: what columns mean that only this table has.
+    """
+    said = DECLARED | MEANING | dict(meaning or {})
+    columns = [dg.TableColumn(name, str(dtype), description=said.get(name, "")) for name, dtype in frame.schema.items()]
     shown: Metadata = {
         "dagster/row_count": frame.height,
         "dagster/column_schema": dg.TableSchema(columns=columns),
@@ -27,16 +43,20 @@ def table_metadata(frame: pl.DataFrame, version: int | None = None) -> Metadata:
 
 
 def markdown_table(frame: pl.DataFrame) -> str:
-    with pl.Config(
-        tbl_formatting="MARKDOWN",
-        tbl_hide_dataframe_shape=True,
-        tbl_hide_column_data_types=True,
-        tbl_rows=40,
-        tbl_cols=30,
-        fmt_str_lengths=60,
-        float_precision=3,
-    ):
-        return str(frame)
+    """Without padding: the UI shows up to 1,000 characters in place, more only after a click."""
+    lines = [frame.columns, ["---"] * frame.width, *([_cell(value) for value in row] for row in frame.iter_rows())]
+    return "\n".join(f"|{'|'.join(line)}|" for line in lines)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.3f}".rstrip("0").rstrip(".")
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    text = "" if value is None else " ".join(str(value).split()).replace("|", "\\|")
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def picture(png: bytes, title: str = "picture") -> dg.MetadataValue:
@@ -44,7 +64,8 @@ def picture(png: bytes, title: str = "picture") -> dg.MetadataValue:
 
 
 def report(path: Path) -> dg.MetadataValue:
-    return dg.MetadataValue.url(path.as_uri())
+    """As a path to copy: a browser does not follow a link from the UI to a file."""
+    return dg.MetadataValue.path(path.resolve())
 
 
 def contract_check(table: str) -> dg.AssetChecksDefinition:
@@ -59,11 +80,12 @@ def contract_check(table: str) -> dg.AssetChecksDefinition:
     def keeps_contract(project: Project) -> dg.AssetCheckResult:
         from demand_forecast.domain.contracts import violations
 
-        broken = violations(table, project.lake.read(table))
+        frame = project.lake.read(table)
+        broken = violations(table, frame)
         named = ", ".join(f"{rule} in {rows:,} rows" for rule, rows in broken.items())
         return dg.AssetCheckResult(
             passed=not broken,
-            description=f"{table}: {named}" if broken else "kept",
+            description=f"{table}: {named}" if broken else f"kept by {frame.height:,} rows",
             metadata=dict(broken),
         )
 

@@ -50,7 +50,7 @@ def read_sales_lines(raw: pl.LazyFrame, reading: SalesReading) -> pl.DataFrame:
     """
     columns = raw.collect_schema().names()
     found = mapped_columns(columns)
-    require_covariates(reading.past_only, "past_only", {"sales": found})
+    require_covariates(reading.past_only, "past_only", {"sales": _that_say_something(raw, found, reading.past_only)})
     marked = _with_superseded(_with_dates(raw, reading))
     typed = marked.select(
         "row",
@@ -63,6 +63,16 @@ def read_sales_lines(raw: pl.LazyFrame, reading: SalesReading) -> pl.DataFrame:
         *_marks(reading.cleaning, found),
     )
     return typed.rename({"date_read": "date"}).collect(engine="streaming")
+
+
+def _that_say_something(raw: pl.LazyFrame, found: Sequence[str], past_only: Sequence[str]) -> list[str]:
+    """`found` without the covariates that no line has, not even empty: raw_sales has a column for each declared one."""
+    declared = [name for name in past_only if name in found]
+    whole = raw.filter(pl.col("fault").is_null())
+    counts = whole.select(pl.len().alias("row"), *(pl.col(name).count() for name in declared))
+    lines, *said = counts.collect(engine="streaming").row(0)
+    silent = {name for name, count in zip(declared, said, strict=True) if lines and not count}
+    return [name for name in found if name not in silent]
 
 
 def _keys_and_numbers(reading: SalesReading, found: Sequence[str]) -> list[pl.Expr]:

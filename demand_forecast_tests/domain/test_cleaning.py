@@ -351,7 +351,7 @@ MESSY = st.fixed_dictionaries(
         "invoice": st.sampled_from(["1", "C1", None]),
         "customer": st.sampled_from(["7", None]),
         "sheet": st.sampled_from(["a", "b", None]),
-        "visitors": st.sampled_from(["1", "x", None]),
+        "visitors": st.sampled_from(["1", "x", ""]),
         "extra": st.sampled_from(["", '{"Note":"x"}']),
         "fault": st.sampled_from([None, None, None, "malformed_line"]),
     }

@@ -318,3 +318,9 @@ def test_categories_keep_their_codes_when_new_ones_come(retailer: Retailer) -> N
     read = old.matrix(frame)[:, column]
     assert np.isnan(read[(frame["store_id"] == "North").to_numpy()]).all()
     assert (read[(frame["store_id"] == "South").to_numpy()] == 0).all()
+
+
+def test_sales_without_a_single_unit_are_an_error_that_names_the_repair() -> None:
+    retailer = tiny_series([0.0] * 60)
+    with pytest.raises(ContractError, match=r"60 rows and not one unit sold.*check which column sales.columns says"):
+        retailer.features([retailer.last_day])

@@ -128,7 +128,7 @@ def test_a_file_with_foreign_types_is_refused(fitted: Fitted, tmp_path: Path) ->
     ("units", "weekly"),
     [
         ([3.0, 0, 2, 4, 1, 0, 0, 2, 1, 5] * 3, False),
-        ([0.0] * 60, False),
+        ([0.0] * 30 + [1.0] + [0.0] * 29, False),
         ([1.0, 2.0] * 5, False),
         ([2.5, 1.25, 0.0, 7.75] * 20, False),
         ([40.0, 50, 45] * 30, True),

@@ -75,4 +75,5 @@ def demand_features(context: dg.AssetExecutionContext, project: Project) -> dg.M
     version = lake.replace("demand_features", features, notes={"contract": contract.to_json()})
     context.log.info(f"{len(features):,} rows of {len(contract.columns)} features")
     shown = {"feature_contract": dg.MetadataValue.md(contract.to_markdown()), "backtest_origins": [*map(str, origins)]}
-    return dg.MaterializeResult(metadata=table_metadata(features, version) | shown)
+    meaning = {column.name: column.reason for column in contract.columns}
+    return dg.MaterializeResult(metadata=table_metadata(features, version, meaning) | shown)

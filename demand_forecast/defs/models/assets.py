@@ -117,7 +117,7 @@ def _shown(project: Project, version: ModelVersion) -> Metadata:
     }
     with TemporaryDirectory() as folder:
         importance = load_model(project.tracking.download(version.version, Path(folder))).importance()
-    return shown if importance is None else shown | {"importance": picture(feature_importance(importance.head(20)))}
+    return shown if importance is None else shown | {"importance": picture(feature_importance(importance))}
 
 
 models = [_model_asset(name) for name in SETTINGS.training.candidates]

@@ -33,8 +33,8 @@ class GradientBoosting(LevelModel):
         matrix[:, np.isnan(matrix).all(axis=0)] = 0  # a column without any value cannot be cut into bins
         self._learner = HistGradientBoostingRegressor(
             loss="poisson",
-            learning_rate=0.08,
-            max_iter=100,
+            learning_rate=0.13,
+            max_iter=60,  # as accurate as 100 at 0.08 on M5 and the sample, for 60% of the time
             max_leaf_nodes=int(np.clip(rows // 20, 2, 31)),
             min_samples_leaf=leaf,
             # one smallest leaf of average rows: else a large sale among tiny series makes a Newton step that overflows
