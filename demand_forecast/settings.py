@@ -1,14 +1,25 @@
 """Every setting, typed, in one place: `config.yaml`, overridden by `DEMAND_FORECAST_*` variables."""
 
+import codecs
 import difflib
 import os
 import re
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 DEFAULT_CONFIG = "config.yaml"
@@ -20,6 +31,38 @@ MARKED = re.compile(f"{MARK}(\\d+){MARK}")
 
 class ConfigError(ValueError):
     """The configuration cannot be used; the message names the key, the file and the repair."""
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"{text!r} is no regular expression ({error})") from None
+    return text
+
+
+def _encoding(name: str) -> str:
+    try:
+        codecs.lookup(name)
+    except LookupError:
+        raise ValueError(f"no encoding {name!r}; write for instance utf-8, cp1252, latin-1 or utf-16") from None
+    return name
+
+
+def _timezone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError
+        raise ValueError(f"no time zone {name!r}; write area and city, for instance Europe/Paris") from None
+    return name
+
+
+CandidateName = Literal["seasonal_naive", "gradient_boosting", "lightgbm"]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Encoding = Annotated[str, AfterValidator(_encoding)]
+Timezone = Annotated[str, AfterValidator(_timezone)]
+Cron = Annotated[str, Field(pattern=r"^\S+( \S+){4}$")]  # five fields; Dagster reads what is in them
+Owner = Annotated[str, Field(pattern=r"^(team:.+|[^@\s]+@[^@\s]+)$")]
 
 
 class Section(BaseModel):
@@ -42,12 +85,12 @@ class Input(Section):
     table: str | None = None
     query: str | None = None
     columns: ColumnMapping = {}
-    delimiter: str = ","
-    encoding: str = "utf-8"
-    fallback_encoding: str = "cp1252"  # for a file that is not valid in `encoding`
+    delimiter: str = Field(",", pattern=r"^[\x01-\x7f]$")
+    encoding: Encoding = "utf-8"
+    fallback_encoding: Encoding = "cp1252"  # for a file that is not valid in `encoding`
     date_format: str | None = None  # strptime format; None: the unambiguous formats are recognised
     decimal: Literal[".", ","] = "."
-    report: str | None = None  # regular expression on the file name: files with one match are versions of one report
+    report: Pattern | None = None  # on the file name: files with one match are versions of one report
 
 
 class Source(Section):
@@ -87,7 +130,7 @@ class Match(Section):
     """Rows whose `column` matches the regular expression `pattern`."""
 
     column: str
-    pattern: str
+    pattern: Pattern
 
 
 class Cancellation(Match):
@@ -113,9 +156,16 @@ class Backtest(Section):
 
 
 class Training(Section):
-    candidates: list[str] = ["seasonal_naive", "gradient_boosting", "lightgbm"]
+    candidates: list[CandidateName] = ["seasonal_naive", "gradient_boosting", "lightgbm"]
     window: int = 1400  # days of history that training rows are drawn from
-    max_rows: int = 400_000
+    max_rows: int = Field(400_000, ge=1)
+
+    @field_validator("candidates")
+    @classmethod
+    def with_the_baseline(cls, names: list[CandidateName]) -> list[CandidateName]:
+        if "seasonal_naive" not in names:
+            raise ValueError("seasonal_naive must be among the candidates: every other is measured against it")
+        return names
 
 
 class Promotion(Section):
@@ -132,8 +182,8 @@ class Replenishment(Section):
 
 
 class Automation(Section):
-    timezone: str = "UTC"
-    nightly: str = "0 3 * * *"
+    timezone: Timezone = "UTC"
+    nightly: Cron = "0 3 * * *"
     landing_interval: int = Field(60, ge=30)  # seconds between looks at the sources
 
 
@@ -154,7 +204,7 @@ class Settings(BaseSettings):
     missing_day: Literal["no_sale", "closed"] = "no_sale"
     history_start: date | None = None  # rows before are rejected; None: the first day in the sources
     seed: int = 7
-    owners: list[str] = ["team:demand-forecast"]
+    owners: list[Owner] = ["team:demand-forecast"]
     source: Source | None = None
     sources: list[Source] = []
     covariates: Covariates = Covariates()

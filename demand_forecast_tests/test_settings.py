@@ -89,3 +89,20 @@ def test_a_password_in_a_url_is_not_shown(write) -> None:
 
 def test_a_date_is_read_as_a_date(write) -> None:
     assert load_settings(write("history_start: 2011-01-29" + SOURCE)).history_start == date(2011, 1, 29)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("automation: {timezone: Mars/Olympus}" + SOURCE, r"config.yaml: automation.timezone: .*Mars/Olympus"),
+        ("automation: {nightly: every night}" + SOURCE, r"config.yaml: automation.nightly"),
+        ("owners: [somebody]" + SOURCE, r"config.yaml: owners"),
+        (SOURCE.replace("columns:", "encoding: utf-99, columns:"), r"config.yaml: source.sales.encoding"),
+        (SOURCE.replace("columns:", "report: '(', columns:"), r"config.yaml: source.sales.report"),
+        ("training: {candidates: [seasonal_naive, prophet]}" + SOURCE, r"config.yaml: training.candidates"),
+        ("training: {candidates: [lightgbm]}" + SOURCE, r"config.yaml: training.candidates.*seasonal_naive"),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused_before_anything_runs(write, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_settings(write(text))

@@ -7,6 +7,7 @@ from demand_forecast.defs.metadata import contract_check
 from demand_forecast.defs.project import Project
 
 MOST_REJECTED = 0.5
+REPLACED = ("superseded", "extract_overlap", "exact_duplicate")  # said again, and better: no sign of a broken source
 
 clean_sales_contract = contract_check("clean_sales")
 clean_plan_contract = contract_check("clean_plan")
@@ -36,8 +37,10 @@ def every_row_accounted_for(project: Project) -> dg.AssetCheckResult:
 def newest_day_is_mostly_clean(project: Project) -> dg.AssetCheckResult:
     raw = project.lake.scan("raw_sales")
     newest = raw.select(pl.col("day").max()).collect().item()
-    arrived = raw.filter(pl.col("day") == newest).select(pl.len()).collect().item()
-    refused = project.lake.scan("rejected_sales").filter(pl.col("day") == newest)
+    rejected = project.lake.scan("rejected_sales").filter(pl.col("day") == newest)
+    replaced = rejected.filter(pl.col("reason").is_in(REPLACED)).select(pl.len()).collect().item()
+    arrived = raw.filter(pl.col("day") == newest).select(pl.len()).collect().item() - replaced
+    refused = rejected.filter(~pl.col("reason").is_in(REPLACED))
     reasons = refused.group_by("reason").len().sort("len", descending=True).collect()
     share = reasons["len"].sum() / max(arrived, 1)
     most = f", most of them {reasons['reason'][0]}" if len(reasons) else ""
