@@ -1,16 +1,16 @@
 """Demand by series and day: complete, with what is known of price, stock and opening."""
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import Literal
 
 import numpy as np
 import polars as pl
 
+from demand_forecast.domain.calendar import Frequency
 from demand_forecast.domain.grid import WEEK, Grid, monday
 from demand_forecast.domain.tables import SERIES
 
-Frequency = Literal["daily", "weekly"]
 PLAN_LEVELS = ((), ("store_id",), ("product_id",), SERIES)  # the later one is the more particular and counts
 NEXT_TO_NOTHING = 1e-6  # weight of a line without units in the mean price of its day
 UNIX = date(1970, 1, 1)
@@ -46,17 +46,6 @@ def build_daily_demand(
     if frequency == "daily":
         return grid.table(daily, step=1)
     return grid.table({name: _week(name, values.reshape(-1, WEEK)) for name, values in daily.items()}, step=WEEK)
-
-
-def last_closed_day(sales: pl.DataFrame, frequency: Frequency) -> date:
-    """The last day that demand reaches: the last with a line in clean_sales; weekly, the last Sunday up to it.
-
-    Raises ValueError when there are no sales.
-    """
-    last = sales["date"].max()
-    if not isinstance(last, date):
-        raise ValueError("clean_sales: no sales, so no last day; look into rejected_sales for the reasons")
-    return UNIX + timedelta(days=_whole(0, (last - UNIX).days, frequency)[1])
 
 
 def _whole(first: int, last: int, frequency: Frequency) -> tuple[int, int]:

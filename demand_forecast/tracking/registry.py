@@ -84,10 +84,6 @@ class TrackedRun:
             path.write_bytes(png)
             self.client.log_artifact(self.run_id, str(path), "figures")
 
-    def log_folder(self, folder: Path, name: str | None = None) -> None:
-        """Keeps the files of `folder` below `name`, or at the top."""
-        self.client.log_artifacts(self.run_id, str(folder), name)
-
 
 class Tracking:
     """One registered model `name`, with the experiment of the same name, in the MLflow store at `uri`.
@@ -130,6 +126,10 @@ class Tracking:
             raise
         finally:
             client.set_terminated(run_id, status)
+
+    def finished_run(self, run_id: str) -> TrackedRun:
+        """A run that has ended, to add what was found out about its model since."""
+        return TrackedRun(self._client, run_id)
 
     def register(self, run_id: str, folder: Path, tags: Mapping[str, Any]) -> str:
         """Keeps the model in `folder` with its run, makes a registered version of it and gives the version.

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from demand_forecast.domain.panel import build_daily_demand, last_closed_day
+from demand_forecast.domain.panel import build_daily_demand
 
 MONDAY = date(2024, 2, 26)  # the week of the leap day
 SALES = {
@@ -149,7 +149,6 @@ def test_weeks_are_whole() -> None:
     found = panel(sales, frequency="weekly", missing_day="closed", plan=[asked(8, price=9)])
     assert found.select("date", "units", "open", "visitors").rows() == [(day(0), 3, True, 5), (day(7), 5, True, None)]
     assert found["price"].to_list() == pytest.approx([2, (2 + 6 * 9) / 7])
-    assert last_closed_day(pl.DataFrame(sales, schema=SALES), "weekly") == day(13)
 
 
 def test_a_week_without_an_open_day_is_closed_and_one_short_of_stock_says_so() -> None:
@@ -169,15 +168,6 @@ def test_less_than_a_week_has_no_week() -> None:
 @pytest.mark.parametrize("frequency", ["daily", "weekly"])
 def test_no_sales_are_no_demand(frequency: str) -> None:
     assert panel([], frequency=frequency, missing_day="closed").is_empty()
-
-
-def test_the_last_closed_day() -> None:
-    sales = pl.DataFrame([sale(5, 1), sale(6, 0)], schema=SALES)
-    assert last_closed_day(sales, "daily") == day(6)
-    assert last_closed_day(sales, "weekly") == day(6)
-    assert last_closed_day(sales.head(1), "weekly") == day(-1)
-    with pytest.raises(ValueError, match="rejected_sales"):
-        last_closed_day(sales.clear(), "daily")
 
 
 def price_in_force(plan: Sequence[Row], store: str, product: str, today: date) -> object:

@@ -104,6 +104,7 @@ def evaluation_report(context: dg.AssetExecutionContext, project: Project) -> dg
     metrics = score_backtest(made, demand, levels, products, stores, season=season)
     version = lake.replace("backtest_metrics", metrics)
     summary = summary_table(metrics)
+    _track(project, summary)
     if _is_echo(made):
         summary, made, metrics = (frame.filter(pl.col("model") != CHAMPION) for frame in (summary, made, metrics))
     page = evaluation.evaluation_report(
@@ -128,6 +129,14 @@ def evaluation_report(context: dg.AssetExecutionContext, project: Project) -> dg
         "metrics_by_level": picture(metrics_by_level(metrics)),
     }
     return dg.MaterializeResult(metadata=table_metadata(metrics, version) | shown)
+
+
+def _track(project: Project, summary: pl.DataFrame) -> None:
+    """Adds each candidate's metrics to the MLflow run that trained it, so that runs can be compared there."""
+    figures = {row.pop("model"): row for row in summary.to_dicts()}
+    for name, version in registered_candidates(project).items():
+        known = {metric: value for metric, value in figures[name].items() if value is not None}
+        project.tracking.finished_run(version.run_id).log_metrics(known)
 
 
 def _is_echo(made: pl.DataFrame) -> bool:

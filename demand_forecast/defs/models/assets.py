@@ -82,6 +82,8 @@ def _model_asset(name: str) -> dg.AssetsDefinition:
 def _train(
     context: dg.AssetExecutionContext, project: Project, model: ForecastModel, versions: dict[str, int]
 ) -> ModelVersion:
+    from demand_forecast.reports.charts.accuracy import feature_importance
+
     features, contract = read_features(project)
     origin = newest_origin(features)
     rows = training_rows(features, origin)
@@ -89,6 +91,8 @@ def _train(
     with project.tracking.run(f"{model.name} {origin}", tags) as run, TemporaryDirectory() as folder:
         model.fit(rows, contract)
         model.save(Path(folder))
+        if (importance := model.importance()) is not None:
+            run.log_figure(feature_importance(importance), "feature_importance")
         run.log_params({"model": model.name, **model.parameters, "training_rows": len(rows), "forecast_origin": origin})
         version = project.tracking.register(
             run.run_id,
