@@ -73,6 +73,23 @@ def status(config: str | None) -> None:
 
 
 @main.command()
+@CONFIG_OPTION
+def profile(config: str | None) -> None:
+    """Where the time of the last run went, stage by stage."""
+    settings = _open(config)
+    import dagster as dg
+
+    from demand_forecast.stages import last_profile
+    from demand_forecast.summary import print_profile
+
+    with dg.DagsterInstance.get() as instance:
+        found = last_profile(instance)
+    if found is None:
+        raise click.ClickException(f"No run has ended in {settings.root}: run `demand-forecast run` first.")
+    print_profile(found, Console())
+
+
+@main.command()
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("data"), show_default=True)
 @click.option("--truth", type=click.Path(file_okay=False, path_type=Path), help="Where to write what really happened.")
 @click.option("--seed", default=2026, show_default=True)

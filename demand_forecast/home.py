@@ -18,6 +18,9 @@ concurrency:
     max_concurrent_runs: 2
 run_monitoring:
   enabled: true
+event_log_storage:  # SQLite as Dagster's own, a night's events in one transaction; for PostgreSQL: storage:
+  module: demand_forecast.event_log
+  class: BatchedSqliteEventLogStorage
 """
 
 
@@ -57,6 +60,7 @@ class Home:
         """Variables that keep Dagster, BentoML, Evidently and MLflow inside this folder, and threads from spinning."""
         return {
             "DAGSTER_HOME": str(self.dagster),
+            "DAGSTER_EVENT_BATCH_SIZE": "1000",  # else each of a history's days is a transaction of its own
             "BENTOML_HOME": str(self.bentoml),
             "BENTOML_DO_NOT_TRACK": "true",
             "DO_NOT_TRACK": "1",

@@ -11,7 +11,8 @@ from demand_forecast.home import Home
 from demand_forecast.settings import Settings
 from demand_forecast.sources.collect import SourceError, span
 from demand_forecast.sources.delivery import local_day
-from demand_forecast.summary import print_summary
+from demand_forecast.stages import last_profile, note_end, process_started
+from demand_forecast.summary import print_duration, print_summary
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 def run_whole_graph(settings: Settings, progress: Console, out: Console) -> bool:
     """Collects what is new, runs every asset, prints progress and a summary; True only if all of it worked."""
+    started = process_started()
     _quiet()
     try:
         result = _execute(settings)
@@ -33,7 +35,18 @@ def run_whole_graph(settings: Settings, progress: Console, out: Console) -> bool
         )
         return False
     print_summary(settings, out)
+    _print_duration(result.run_id, started, out)
     return True
+
+
+def _print_duration(run_id: str, started: float, out: Console) -> None:
+    import dagster as dg
+
+    with dg.DagsterInstance.get() as instance:
+        note_end(instance, run_id, started)
+        profile = last_profile(instance)
+    if profile is not None:
+        print_duration(profile, out)
 
 
 def _quiet() -> None:

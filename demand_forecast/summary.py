@@ -11,7 +11,9 @@ from rich.table import Table
 from demand_forecast.home import Home
 from demand_forecast.lake.tables import Lake
 from demand_forecast.settings import Settings
+from demand_forecast.stages import Profile, Stage
 
+GIGABYTE = 1e9
 DECISIONS = {
     "promoted": "version {to_version} promoted to champion",
     "kept": "champion version {from_version} kept, version {to_version} considered",
@@ -132,3 +134,40 @@ def _print_next(settings: Settings, out: Console) -> None:
         (str(home.reports), "the evaluation report and the drift report"),
     ):
         out.print(f"  {command:<12} {what}", highlight=False, markup=False, soft_wrap=True)
+
+
+def print_profile(profile: Profile, out: Console) -> None:
+    """The stages of a run: seconds, share of the whole, seconds inside the models' own fit, rows."""
+    failed = "" if profile.success else ", failed"
+    table = _table(f"Run {profile.run_id[:8]} of {profile.job}, {profile.started:%Y-%m-%d %H:%M}{failed}")
+    table.add_column("stage", no_wrap=True)
+    for label in ("seconds", "share", "in fit", "rows"):
+        table.add_column(label, justify="right")
+    for stage in profile.stages:
+        table.add_row(*_stage_row(stage, profile.seconds))
+    table.add_section()
+    table.add_row(*_stage_row(Stage("total", profile.seconds, profile.fit_seconds), profile.seconds))
+    out.print(table)
+    print_duration(profile, out)
+
+
+def _stage_row(stage: Stage, total: float) -> list[str]:
+    fit = f"{stage.fit_seconds:.1f}" if stage.fit_seconds else ""
+    rows = "" if stage.rows is None else f"{stage.rows:,}"
+    return [stage.name, f"{stage.seconds:.1f}", f"{stage.seconds / total:.1%}" if total else "", fit, rows]
+
+
+def print_duration(profile: Profile, out: Console) -> None:
+    """One line: how long, how much of it inside and outside the models' own fit, peak memory."""
+    fit, whole = profile.fit_seconds, profile.seconds
+    memory = f", {profile.peak_bytes / GIGABYTE:.1f} GB peak memory" if profile.peak_bytes else ""
+    out.print(
+        f"\n[bold]Time[/]: {_clock(whole)}, of which {_clock(fit)} ({fit / whole:.0%}) inside the models' fit and "
+        f"{_clock(whole - fit)} ({1 - fit / whole:.0%}) outside{memory}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _clock(seconds: float) -> str:
+    return f"{round(seconds) // 60}:{round(seconds) % 60:02d}"

@@ -98,8 +98,10 @@ def _ids(raw: pl.DataFrame, names: Sequence[str], reading: InputReading) -> dict
 
 
 def _date(table: str, raw: pl.DataFrame, reading: InputReading) -> pl.Series:
+    texts = raw.select("source", "date").unique()
     parsed = by_source(lambda form: parse_dates(pl.col("date"), form), reading.date_formats, None)
-    dates = raw.select(date=parsed)["date"]
+    days = texts.with_columns(day=parsed)
+    dates = raw.select("source", "date").join(days, on=["source", "date"], how="left", maintain_order="left")["day"]
     if len(dates) and not dates.count():
         example = raw["date"].drop_nulls().head(1).to_list()
         raise UnreadableDatesError(
@@ -138,6 +140,9 @@ def _one_per_key(
     order = pl.col("source").replace_strict(place, default=len(place), return_dtype=pl.Int64)
     rows = raw.select("source", "file", "line", place=order)
     rows = rows.with_columns(**keys, **{f"value_{name}": series for name, series in values.items()})
-    rows = rows.drop_nulls(required).sort("place", "source", "file", "line")
+    rows = rows.drop_nulls(required)
+    repeated = pl.struct(*keys).is_duplicated()  # few or none are: a group of its own for each would take 5 s of M5's 6
     last = [pl.col(f"value_{name}").drop_nulls().last().alias(name) for name in values]
-    return rows.group_by(*keys).agg(last).sort(*keys)
+    several = rows.filter(repeated).sort("place", "source", "file", "line").group_by(*keys).agg(last)
+    once = rows.filter(~repeated).select(*keys, **{name: f"value_{name}" for name in values})
+    return pl.concat([once, several]).sort(*keys)

@@ -28,3 +28,9 @@ def parse_dates(text: pl.Expr, date_format: str | None = None) -> pl.Expr:
     return pl.coalesce(
         stripped.str.extract(pattern).str.to_date(format_, strict=False) for pattern, format_ in _UNAMBIGUOUS
     )
+
+
+def read_dates(texts: pl.Series, date_format: str | None = None) -> pl.Series:
+    """`parse_dates` of a column; each text is parsed once, for there are far fewer dates than rows."""
+    days = texts.unique().to_frame("text").with_columns(day=parse_dates(pl.col("text"), date_format))
+    return texts.to_frame("text").join(days, on="text", how="left", maintain_order="left")["day"]

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 import polars as pl
 
-from demand_forecast.domain.dates import EARLIEST_DAY, parse_dates
+from demand_forecast.domain.dates import EARLIEST_DAY, parse_dates, read_dates
 from demand_forecast.domain.tables import RAW_PROVENANCE, now
 from demand_forecast.settings import Settings
 from demand_forecast.sources import files, m5, sql
@@ -277,7 +277,7 @@ def _with_day(rows: pl.DataFrame, date_format: str | None, today: date) -> pl.Da
     """`said`: the row's date where it is readable; `day`: the same where it is possible, else the latest such of its
     delivery. A delivery without one goes to yesterday, which can be collected; one all to come waits as today's.
     """
-    rows = rows.with_columns(said=parse_dates(pl.col("date"), date_format))
+    rows = rows.with_columns(said=read_dates(rows["date"], date_format))
     rows = rows.with_columns(day=pl.when(pl.col("said").is_between(EARLIEST_DAY, today)).then("said"))
     if not rows["day"].null_count():
         return rows
