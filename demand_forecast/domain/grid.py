@@ -40,15 +40,17 @@ class Grid:
         return len(self.day)
 
     def positions(self, rows: pl.DataFrame, keys: Sequence[str], *, carry: bool = False) -> pl.DataFrame:
-        """`rows` (`date`, `keys` and more) once for each series that has their keys, with `position`.
+        """`rows` (`date`, `keys` and more) once for each series with their keys: `position`, `day` and the more.
 
         Days outside a series are left out; with `carry`, days before its start stand at its start.
         """
-        days = rows.with_columns(day=pl.col("date").to_physical())
-        joined = days.join(self.series, on=list(keys), how="inner") if keys else days.join(self.series, how="cross")
+        days, series = rows.lazy().with_columns(day=pl.col("date").to_physical()), self.series.lazy()
+        joined = days.join(series, on=list(keys), how="inner") if keys else days.join(series, how="cross")
         inside = joined.filter(pl.col("day") <= self.last)
         inside = inside if carry else inside.filter(pl.col("day") >= pl.col("start"))
-        return inside.with_columns(position=pl.col("origin") + pl.max_horizontal("day", "start"))
+        more = [name for name in rows.columns if name not in ("date", *keys)]
+        position = pl.col("origin") + pl.max_horizontal("day", "start")
+        return inside.select("day", *more, position=position).collect()  # keys left out: 0.4 GB of M5's sales lines
 
     def forward(self, values: np.ndarray) -> np.ndarray:
         """NaN replaced by the last value before it in its series."""

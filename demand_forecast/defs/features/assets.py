@@ -8,6 +8,7 @@ from demand_forecast.defs.project import Project, first_and_last_day
 from demand_forecast.domain.backtest import backtest_origins
 from demand_forecast.domain.features import build_demand_features
 from demand_forecast.domain.panel import build_daily_demand
+from demand_forecast.domain.tables import SERIES
 
 KINDS = {"polars", "deltalake"}
 
@@ -23,8 +24,9 @@ def daily_demand(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
     from demand_forecast.reports.charts.data import demand_over_time
 
     lake, settings = project.lake, project.settings
+    read = [*SERIES, "date", "units", "price", *settings.covariates.past_only]
     demand = build_daily_demand(
-        lake.read("clean_sales"),
+        lake.scan("clean_sales").select(read).collect(),
         lake.read("clean_stock"),
         lake.read("clean_plan"),
         frequency=settings.frequency,
