@@ -35,9 +35,9 @@ KINDS = (
 )
 
 HONESTY = (
-    "Each tenth of an honest forecast distribution catches a tenth of what is then sold. Tall bars at both ends: too sure "
-    "of itself; a hill in the middle: too cautious; tall at the right: more is sold than was thought possible, and "
-    "orders that follow the high quantiles run short."
+    "Each tenth of an honest forecast distribution catches a tenth of what is then sold. Tall bars at both ends: "
+    "too sure of itself; a hill in the middle: too cautious; tall at the right: more is sold than was thought "
+    "possible, and orders that follow the high quantiles run short."
 )
 
 

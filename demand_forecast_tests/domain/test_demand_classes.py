@@ -46,7 +46,7 @@ def test_every_class_is_that_of_a_plain_loop() -> None:
     frames = []
     for number in range(120):
         days = int(rng.integers(30, 900))
-        rate, shape = rng.choice([0.0, 0.1, 0.8, 4.0]), rng.choice([0.3, 30.0])
+        rate, shape = rng.choice([0.0, 0.1, 0.8, 4.0]), rng.choice([0.3, 1.0, 30.0])
         units = rng.poisson(rng.gamma(shape, 1 / shape, days) * rate * 3) * (rng.random(days) < min(rate, 1))
         frame = history(
             units.astype(float).tolist(),

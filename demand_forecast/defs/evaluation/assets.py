@@ -90,8 +90,8 @@ def _champion_backtest(
     deps=["backtest", "clean_products", "clean_stores"],
     group_name="evaluation",
     kinds={"polars", "html"},
-    description="Metrics of every candidate by level of the hierarchy and class of demand, per origin and over all, as a table "
-    "(backtest_metrics) and as a page for people.",
+    description="Metrics of every candidate by level of the hierarchy and class of demand, per origin and over all, "
+    "as a table (backtest_metrics) and as a page for people.",
 )
 def evaluation_report(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
     from demand_forecast.reports import evaluation
