@@ -355,7 +355,8 @@ def _examples(backtest: pl.DataFrame, demand: pl.DataFrame, model: str) -> list[
     made = backtest.filter(pl.col("model") == model)
     if made.is_empty() or demand.is_empty():
         return []
-    recent = demand.filter(pl.col("date") > made["forecast_origin"].min() - forecasts.HISTORY)
+    first, _ = style.first_and_last(made["forecast_origin"].unique())
+    recent = demand.filter(pl.col("date") > first - forecasts.HISTORY)
     chosen = forecasts.representative_series(recent.join(made.select(SERIES).unique(), on=list(SERIES), how="semi"))
     return [
         Picture(

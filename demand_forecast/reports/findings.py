@@ -105,7 +105,7 @@ def _beaten_at(figures: Figures) -> list[str]:
     """The levels at which another model's RMSSE is clearly lower."""
     rivals = over_origins(figures.metrics).filter(pl.col("metric") == "rmsse", pl.col("model") != figures.model)
     own = figures.by("rmsse", figures.levels)
-    lost = {}
+    lost: dict[str, list[str]] = {}
     for model, level, value in rivals.select("model", "level", "value").iter_rows():
         if level in own and value < own[level] * (1 - TIE):
             lost.setdefault(model, []).append(place_name(level))
@@ -131,7 +131,7 @@ def _classes(figures: Figures) -> list[str]:
 def _leaning(figures: Figures) -> list[str]:
     bias = figures.by("bias", figures.large_classes())
     leaning = [f"{place_name(level)} ({value:+.0%})" for level, value in bias.items() if abs(value) >= LEANS]
-    return [f"It leans on {_listed(leaning)} demand."] if leaning else []
+    return [f"In sum it is too high (+) or too low (-) on {_listed(leaning)} demand."] if leaning else []
 
 
 def _new(figures: Figures) -> list[str]:
