@@ -185,7 +185,7 @@ def means_of(metrics: pl.DataFrame, metric: str, level: str, model: str = "light
 
 def test_every_class_and_every_tenth_is_in_the_page(html: str, metrics: pl.DataFrame) -> None:
     page = Page(html)
-    for name in ("smooth", "erratic", "intermittent", "lumpy"):
+    for name in ("smooth", "erratic", "intermittent"):
         assert name in page.text
         assert show("wape", means_of(metrics, "wape", f"class {name}")) in page.cells
     for tenth in range(10, 101, 10):
@@ -244,8 +244,8 @@ def test_the_findings_say_whether_quantiles_can_be_trusted(summary: pl.DataFrame
 
 def test_new_products_are_told_apart(summary: pl.DataFrame, metrics: pl.DataFrame, content: dict[str, Any]) -> None:
     assert said_about(summary, metrics)["New products"] == "None of the series was new at an origin."
-    young = pl.concat([metrics, metrics.filter(level="class lumpy").with_columns(level=pl.lit("class new"))])
-    missed = means_of(metrics, "wape", "class lumpy")
+    young = pl.concat([metrics, metrics.filter(level="class intermittent").with_columns(level=pl.lit("class new"))])
+    missed = means_of(metrics, "wape", "class intermittent")
     assert f"it misses {missed:.0%} of what is sold" in said_about(summary, young)["New products"]
     assert "New products, apart" in evaluation_report(**{**content, "metrics": young})
     assert "New products, apart" not in evaluation_report(**content)

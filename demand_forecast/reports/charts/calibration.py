@@ -1,6 +1,6 @@
 """Pictures of how honest the quantiles are, drawn from `backtest_metrics`."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -73,7 +73,7 @@ def _histogram(ax: "Axes", shares: pl.DataFrame, colour: str) -> None:
     ax.axhline(0.1, color=style.GREY, linewidth=1)
     ax.bar(shares["tenth"] / 10 + 0.05, shares["share"], width=0.085, color=colour)
     for tenth, share in shares.filter(pl.col("share") > TALLEST).select("tenth", "share").iter_rows():
-        place = {"ha": "left" if tenth < 5 else "right", "va": "top"}
+        place: dict[str, Any] = {"ha": "left" if tenth < 5 else "right", "va": "top"}
         ax.annotate(f" {share:.0%} ", (tenth / 10 + 0.1 * (tenth < 5), TALLEST), fontsize=9, color=style.INK, **place)
     ax.set(xlim=(0, 1), xticks=[0, 0.5, 1], ylim=(0, TALLEST), yticks=[0, 0.1, 0.2, 0.3])
     style.label_axes(ax, "quantile level")
