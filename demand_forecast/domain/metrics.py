@@ -6,11 +6,14 @@ An expression gives one number in a `select` and one per group in a `group_by`. 
 from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import getdoc
+from itertools import pairwise
 from typing import Literal
 
 import polars as pl
 
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS
+
+PIT_SHARES = tuple(f"pit_{10 * tenth}" for tenth in range(1, 11))
 
 Optimum = Literal["mean", "median", "quantiles", "nothing"]
 Expression = Callable[[], pl.Expr]
@@ -145,24 +148,39 @@ def coverage_80() -> pl.Expr:
     return pl.col("units").is_between("q10", "q90").mean()
 
 
+def pit_below(level: float) -> pl.Expr:
+    """Share of the probability integral transform below `level`: F_bar(level).
+
+    A pair's transform is spread evenly from F(y-1) (`pit_low`) to F(y) (`pit_high`), where a randomised one would draw
+    it; where these are equal it is a point. Source: Czado, Gneiting & Held (2009), Biometrics 65, 1254-1261, eq. 2.
+    """
+    low, width = pl.col("pit_low"), pl.col("pit_high") - pl.col("pit_low")
+    spread = ((level - low) / width).clip(0, 1)
+    return pl.when(width == 0).then((low < level).cast(pl.Float64)).otherwise(spread).mean()
+
+
+def pit_shares() -> dict[str, pl.Expr]:
+    """The share of the probability integral transform in each tenth, `pit_10` … `pit_100`: 0.1 when calibrated."""
+    below = [pl.lit(0.0), *(pit_below(level) for level in QUANTILE_LEVELS), pl.lit(1.0)]
+    return {name: upper - lower for name, (lower, upper) in zip(PIT_SHARES, pairwise(below), strict=True)}
+
+
 @metric("nothing")
 def calibration_error() -> pl.Expr:
-    """Calibration error: the largest violation of P(y < q_p) <= p <= P(y <= q_p) over the nine levels p.
+    """Calibration error: the largest |P(PIT <= p) - p| over the nine levels p; zero when calibrated, counts or not.
 
-    Source: the definition of a quantile of a discrete variable; as in Kolassa (2016), Int. J. Forecasting 32, 788-803.
-    Zero is possible for whole numbers, where P(y <= q_p) = p is not.
+    Source: as `pit_below`, whose shares `pit_10` … `pit_90` it reads; the Kolmogorov distance at nine points.
     """
-    return pl.max_horizontal(violation for item in _quantiles() for violation in _violations(*item)).clip(lower_bound=0)
+    below = [pl.sum_horizontal(PIT_SHARES[: i + 1]) for i in range(len(QUANTILE_LEVELS))]
+    gaps = [(share - level).abs() for share, level in zip(below, QUANTILE_LEVELS, strict=True)]
+    return (
+        pl.when(pl.any_horizontal(gap.is_nan() for gap in gaps)).then(float("nan")).otherwise(pl.max_horizontal(gaps))
+    )
 
 
 def forecast_value_added(value: pl.Expr, baseline: pl.Expr) -> pl.Expr:
     """FVA = 1 - metric / metric of seasonal naive; null where that is zero. Source: Gilliland (2013), Foresight 29."""
     return 1 - ratio(value, baseline)
-
-
-def _violations(column: str, level: float) -> tuple[pl.Expr, pl.Expr]:
-    below, at_most = pl.col("units") < pl.col(column), pl.col("units") <= pl.col(column)
-    return below.mean() - level, level - at_most.mean()
 
 
 def _quantiles() -> list[tuple[str, float]]:

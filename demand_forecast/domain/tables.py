@@ -52,7 +52,7 @@ MEANING = {
     "weight": "training weight of the row",
     "training": "whether models train on the row",
     "expected_open": "share of the day that the shop is expected to be open",
-    "level": "level of the hierarchy: the forecasts are summed to it before they are compared",
+    "level": "level of the hierarchy: forecasts are summed to it before they are compared; `class …`: its series alone",
     "metric": "what is measured",
     "value": "value of the metric; origin unknown: over all origins",
     "order_quantity": "units to order now",

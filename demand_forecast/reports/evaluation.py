@@ -1,7 +1,6 @@
 """The evaluation report: one HTML page that says which model is best, how good it is, and how that was measured."""
 
 import base64
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,14 +9,18 @@ from typing import Any
 
 import polars as pl
 
-from demand_forecast.domain.scoring import MIN_IN_STOCK, SUMMARY
+from demand_forecast.domain.demand_classes import MIN_IN_STOCK
+from demand_forecast.domain.hierarchy import SERIES_LEVEL
+from demand_forecast.domain.scoring import SUMMARY
 from demand_forecast.domain.tables import DAY_KEY, SERIES
 from demand_forecast.reports import style
 from demand_forecast.reports.charts import accuracy, forecasts
+from demand_forecast.reports.charts.calibration import calibration, calibration_by_class, pit_shares
+from demand_forecast.reports.findings import findings, known
 from demand_forecast.reports.glossary import MEASURES
 
 TEMPLATES = Path(__file__).parent / "templates"
-BY_LEVEL = ("wape", "rmsse")
+NEW = "new"
 HIGHLIGHTS = {
     "wape": "Missed, of what was sold (WAPE)",
     "fva_wape": "Value added over seasonal naive",
@@ -25,6 +28,17 @@ HIGHLIGHTS = {
     "coverage_80": "Inside the 80% interval",
 }
 UNKNOWN = "–"
+KINDS = (
+    "By how often and how evenly a product sold in a store in the year before the origin. Smooth: three days in four "
+    "or more, in similar amounts. Erratic: as often, in very unequal amounts. Intermittent: more seldom, in similar "
+    "amounts. Lumpy: seldom and unequal. Dormant: not at all. New: first sold less than 8 weeks before."
+)
+
+HONESTY = (
+    "Each tenth of an honest forecast distribution catches a tenth of what is then sold. Tall bars at both ends: "
+    "too sure of itself; a hill in the middle: too cautious; tall at the right: more is sold than was thought "
+    "possible, and orders that follow the high quantiles run short."
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +65,16 @@ class Picture:
         return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
 
 
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: what it asks, in words, pictures and tables."""
+
+    title: str
+    words: str
+    pictures: list[Picture]
+    tables: list[Table]
+
+
 def evaluation_report(
     *,
     summary: pl.DataFrame,
@@ -60,6 +84,7 @@ def evaluation_report(
     title: str,
     generated_at: datetime,
     data_versions: Mapping[str, int | str],
+    pictures: Mapping[str, Picture],
     metric: str = "wrmsse",
     decision: str | None = None,
     reproduce: Sequence[str] = (),
@@ -67,7 +92,8 @@ def evaluation_report(
     """The report as one HTML page that needs no network.
 
     `summary`: one row per model, columns `model` and measures (a missing or null one is shown as a dash); `metrics`:
-    `backtest_metrics`; `backtest`, `demand`: the tables `backtest` and `daily_demand`. `metric` names the best model,
+    `backtest_metrics`; `backtest`, `demand`: the tables `backtest` and `daily_demand`; `pictures`: those of
+    `accuracy_pictures`. `metric` names the best model,
     `decision` is the promotion decision in words, `reproduce` the commands that make these numbers again.
     Raises ValueError when `summary` has no model.
     """
@@ -79,10 +105,10 @@ def evaluation_report(
         generated_at=f"{style.day_text(generated_at)}, {generated_at:%H:%M} {generated_at.tzname() or ''}".strip(),
         scope=scope(backtest, demand),
         headline=headline(summary, best, metric),
+        findings=findings(summary, metrics, best, metric),
         highlights=highlights(summary, best),
         decision=decision,
-        tables=_tables(summary, metrics),
-        accuracy=_accuracy_pictures(metrics, _counted(backtest, demand), metric),
+        sections=_sections(summary, metrics, pictures),
         examples=_examples(backtest, demand, best),
         glossary=[measure for key, measure in MEASURES.items() if key in summary.columns],
         data_versions=data_versions,
@@ -111,7 +137,7 @@ def headline(summary: pl.DataFrame, best: str, metric: str) -> str:
 
 
 def _verdict(figures: dict[str, Any], metric: str, models: int) -> str:
-    name, added = style.sentence(style.plain(figures["model"])), _known(figures.get(f"fva_{metric}"))
+    name, added = style.sentence(style.plain(figures["model"])), known(figures.get(f"fva_{metric}"))
     if figures["model"] == style.BASELINE:
         return "No model beats seasonal naive" + (": nothing more complex is worth running." if models > 1 else " yet.")
     beaten = f"the best of {models} models" if models > 1 else "the only model"
@@ -122,7 +148,7 @@ def _verdict(figures: dict[str, Any], metric: str, models: int) -> str:
 
 
 def _bias_sentence(figures: dict[str, Any]) -> list[str]:
-    bias = _known(figures.get("bias"))
+    bias = known(figures.get("bias"))
     if bias is None:
         return []
     if abs(bias) < 0.005:
@@ -131,7 +157,7 @@ def _bias_sentence(figures: dict[str, Any]) -> list[str]:
 
 
 def _interval_sentence(figures: dict[str, Any]) -> list[str]:
-    covered = _known(figures.get("coverage_80"))
+    covered = known(figures.get("coverage_80"))
     return [] if covered is None else [f"Sales stayed inside its 80% interval {covered:.0%} of the time."]
 
 
@@ -145,39 +171,68 @@ def scope(backtest: pl.DataFrame, demand: pl.DataFrame) -> list[tuple[str, str]]
     """What was measured, as (label, text)."""
     if backtest.is_empty() or demand.is_empty():
         return [("Backtest", "no rows")]
-    first, last = style.first_and_last(demand["date"])
+    first, last = demand.select(first=pl.col("date").min(), last=pl.col("date").max()).row(0)
     origins = backtest["forecast_origin"].unique().sort().to_list()
     period, longest = style.period_of(backtest["date"]), int(backtest["horizon"].to_numpy().max())
     return [
-        ("Series", f"{demand.select('store_id', 'product_id').n_unique():,}"),
+        ("Series", f"{backtest.select(SERIES).unique().height:,}"),
         ("History", f"{style.day_text(first)} to {style.day_text(last)}"),
         ("Forecast origins", f"{len(origins)}: {', '.join(map(style.day_text, origins))}"),
         ("Horizon", style.counted(longest, period)),
     ]
 
 
-def _known(value: Any) -> float | None:
-    return None if value is None or math.isnan(value) else float(value)
-
-
 def show(key: str, value: Any) -> str:
     """A measure's value as it is printed: percent, signed percent, or three decimals; a dash when unknown."""
-    known = _known(value)
-    text = UNKNOWN if known is None else format(known, MEASURES[key].form)
-    return text if known is None or text.strip("+-0.%") else text.lstrip("+-")
+    found = known(value)
+    text = UNKNOWN if found is None else format(found, MEASURES[key].form)
+    return text if found is None or text.strip("+-0.%") else text.lstrip("+-")
 
 
-def _counted(backtest: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:
-    """The rows of `backtest` that the metrics count: not the days on which a series was mostly out of stock."""
-    return backtest.join(demand.filter(pl.col("in_stock") < MIN_IN_STOCK), on=list(DAY_KEY), how="anti")
-
-
-def _tables(summary: pl.DataFrame, metrics: pl.DataFrame) -> list[Table]:
+def _sections(summary: pl.DataFrame, metrics: pl.DataFrame, pictures: Mapping[str, Picture]) -> list[Section]:
+    means = accuracy.over_origins(metrics)
+    by_class = _by_class(means)
+    ages = [by_class.filter((pl.col("kind_of_demand") == NEW) == young) for young in (False, True)]
     return [
-        measure_table("All origins together", summary),
-        measure_table("By forecast origin", _by_origin(metrics), "forecast_origin", style.day_text),
-        level_table(metrics),
+        Section("The models side by side", "", [], [measure_table("All origins together", summary)]),
+        Section(
+            "When: by forecast origin",
+            "A model is better when it is better again and again: one origin proves little.",
+            [pictures["skill_by_origin"], pictures["error_by_horizon"]],
+            [measure_table("By forecast origin", _by_origin(metrics), "forecast_origin", style.day_text)],
+        ),
+        Section(
+            "Where: by level of the hierarchy",
+            "The same forecasts summed to departments, stores and the total, as buying and logistics read them. "
+            "WRMSSE is the mean of the levels' RMSSE.",
+            [pictures["metrics_by_level"]],
+            [level_table(metrics, "rmsse"), level_table(metrics, "wape")],
+        ),
+        Section(
+            "Which products: by kind of demand",
+            KINDS,
+            [pictures["metrics_by_class"]],
+            [
+                measure_table(caption, table, "kind_of_demand")
+                for caption, table in zip(("By kind of demand", "New products, apart"), ages, strict=True)
+                if table.height
+            ],
+        ),
+        Section(
+            "How sure: can the quantiles be taken at their word?",
+            HONESTY,
+            [pictures["calibration"], pictures["calibration_by_class"]],
+            [tenths_table(metrics)],
+        ),
     ]
+
+
+def _by_class(means: pl.DataFrame) -> pl.DataFrame:
+    classes = accuracy.classes_in_order(means)
+    kind = pl.col("level").replace_strict({level: accuracy.place_name(level) for level in classes})
+    found = means.filter(pl.col("level").is_in(classes), pl.col("metric").is_in(list(MEASURES)))
+    wide = found.pivot("metric", index=["level", "model"], values="value")
+    return wide.sort(pl.col("level").cast(pl.Enum(classes)), "model").with_columns(kind_of_demand=kind)
 
 
 def _by_origin(metrics: pl.DataFrame) -> pl.DataFrame:
@@ -208,19 +263,42 @@ def _rows(part: pl.DataFrame, keys: list[str], group: str | None, name: Callable
     return [[*place, model, *row] for place, model, row in zip(places, models, zip(*columns, strict=True), strict=True)]
 
 
-def level_table(metrics: pl.DataFrame) -> Table:
-    """Levels in rows; WAPE and RMSSE of each model in columns, as means over the origins."""
-    means = metrics.filter(pl.col("forecast_origin").is_null(), pl.col("metric").is_in(BY_LEVEL))
-    found = {tuple(place): value for *place, value in means.select("level", "metric", "model", "value").iter_rows()}
+def level_table(metrics: pl.DataFrame, key: str) -> Table:
+    """Levels in rows; one measure of each model in columns, as means over the origins. RMSSE has their mean, WRMSSE."""
+    means = accuracy.over_origins(metrics)
+    found = {(level, model): value for level, model, value in _values(means, key)}
     models = style.in_order(means["model"])
-    columns = [f"{MEASURES[key].label} {style.plain(model)}" for key in BY_LEVEL for model in models]
+    rows = [
+        [Cell(style.plain(level), heading=True), *_rivals(key, [found.get((level, model)) for model in models])]
+        for level in accuracy.levels_in_order(means)
+    ]
+    if key == "rmsse":
+        weighted = {model: value for _, model, value in _values(means, "wrmsse")}
+        rows.append([Cell("mean: WRMSSE", heading=True), *_rivals("wrmsse", [weighted.get(model) for model in models])])
+    caption = f"{MEASURES[key].label} by level (mean over the origins)"
+    return Table(caption, ["Level", *map(style.plain, models)], rows)
+
+
+def _values(means: pl.DataFrame, metric: str) -> list[tuple[Any, ...]]:
+    return means.filter(pl.col("metric") == metric).select("level", "model", "value").rows()
+
+
+def tenths_table(metrics: pl.DataFrame) -> Table:
+    """Models in rows, the share of sales in each tenth of their forecast distribution in columns, over all series."""
+    shares = pit_shares(metrics).filter(level=SERIES_LEVEL.name)
     rows = []
-    for level in accuracy.levels_in_order(means):
-        row = [Cell(style.plain(level), heading=True)]
-        for key in BY_LEVEL:
-            row += _rivals(key, [found.get((level, key, model)) for model in models])
-        rows.append(row)
-    return Table("By level of the hierarchy (mean over the origins)", ["Level", *columns], rows)
+    for model in style.in_order(shares["model"]):
+        found = shares.filter(model=model).sort("tenth")["share"].to_list()
+        rows.append([Cell(style.plain(model), heading=True), *(Cell(_percent(share)) for share in found)])
+    tenths = [f"{10 * tenth}–{10 * tenth + 10}%" for tenth in range(10)]
+    return Table(
+        "Share of sales by tenth of the forecast distribution (mean over the origins)", ["Model", *tenths], rows
+    )
+
+
+def _percent(share: Any) -> str:
+    found = known(share)
+    return UNKNOWN if found is None else f"{found:.1%}"
 
 
 def _rivals(key: str, values: list[Any]) -> list[Cell]:
@@ -230,31 +308,59 @@ def _rivals(key: str, values: list[Any]) -> list[Cell]:
 
 def _best(key: str, values: list[Any]) -> str | None:
     """The best value as it is printed, so that what reads equal is marked alike; None where all do."""
-    known, distance = [value for value in map(_known, values) if value is not None], MEASURES[key].distance
-    differ = len({show(key, value) for value in known}) > 1
-    return show(key, min(known, key=distance)) if distance and differ else None
+    found, distance = [value for value in map(known, values) if value is not None], MEASURES[key].distance
+    differ = len({show(key, value) for value in found}) > 1
+    return show(key, min(found, key=distance)) if distance and differ else None
 
 
-def _accuracy_pictures(metrics: pl.DataFrame, backtest: pl.DataFrame, metric: str) -> list[Picture]:
+def accuracy_pictures(
+    summary: pl.DataFrame, metrics: pl.DataFrame, backtest: pl.DataFrame, demand: pl.DataFrame, metric: str = "wrmsse"
+) -> dict[str, Picture]:
+    """The page's pictures of how good the models are, by name; arguments as `evaluation_report`."""
     added = f"fva_{metric}" if f"fva_{metric}" in SUMMARY else "fva_wape"
-    return [
-        Picture(
+    best = best_model(summary, metric)
+    return {
+        "skill_by_origin": Picture(
             accuracy.skill_by_origin(metrics, metric=added),
             "Bars: each model's value added over seasonal naive by origin",
         ),
-        Picture(accuracy.error_by_horizon(backtest), "Lines: each model's WAPE by horizon"),
-        Picture(accuracy.metrics_by_level(metrics), "Bars: WAPE and RMSSE of each model by level of the hierarchy"),
-        Picture(accuracy.calibration(backtest), "For each model, share of sales at or below each of nine quantiles"),
-    ]
+        "error_by_horizon": Picture(
+            accuracy.error_by_horizon(_counted(backtest, demand)), "Lines: each model's WAPE by horizon"
+        ),
+        "metrics_by_level": Picture(
+            accuracy.metrics_by_level(metrics), "Bars: WAPE and RMSSE of each model by level of the hierarchy"
+        ),
+        "metrics_by_class": Picture(
+            accuracy.metrics_by_class(metrics), "Bars: WAPE and WQL of each model by kind of demand"
+        ),
+        "calibration": Picture(
+            calibration(metrics), "Ten bars for each model: share of sales in each tenth of its forecast distribution"
+        ),
+        "calibration_by_class": Picture(
+            calibration_by_class(metrics, best), "Ten bars for each kind of demand: share of sales in each tenth"
+        ),
+    }
+
+
+def _counted(backtest: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:
+    """What a picture needs of the rows that the metrics count: not the days on which a series was mostly sold out."""
+    rows = backtest.select("model", "forecast_origin", "horizon", *DAY_KEY, "units", "mean")
+    sold_out = demand.lazy().filter(pl.col("in_stock") < MIN_IN_STOCK, pl.col("date") >= rows["date"].min())
+    missing = sold_out.select(DAY_KEY).collect()
+    return rows.join(missing, on=list(DAY_KEY), how="anti") if missing.height else rows
 
 
 def _examples(backtest: pl.DataFrame, demand: pl.DataFrame, model: str) -> list[Picture]:
     """Fast, medium and slow series that `model` has forecast."""
-    forecast = backtest.filter(pl.col("model") == model).select(SERIES).unique()
-    chosen = forecasts.representative_series(demand.join(forecast, on=list(SERIES), how="semi"))
+    made = backtest.filter(pl.col("model") == model)
+    if made.is_empty() or demand.is_empty():
+        return []
+    first, _ = style.first_and_last(made["forecast_origin"].unique())
+    recent = demand.filter(pl.col("date") > first - forecasts.HISTORY)
+    chosen = forecasts.representative_series(recent.join(made.select(SERIES).unique(), on=list(SERIES), how="semi"))
     return [
         Picture(
-            forecasts.forecast_against_actuals(backtest, demand, model, (store, product)),
+            forecasts.forecast_against_actuals(made, recent, model, (store, product)),
             f"Units sold of product {product} in store {store} beside forecast and 80% interval",
         )
         for store, product in chosen

@@ -27,6 +27,8 @@ def _near_zero(value: float) -> float:
 
 
 MEASURES = {
+    "series": Measure("Series", ",.0f", None, "How many products in stores there are of this kind."),
+    "share_of_units": Measure("Share of units", ".1%", None, "Their part of all units sold."),
     "wape": Measure(
         "WAPE",
         ".1%",
@@ -67,14 +69,15 @@ MEASURES = {
         ".0%",
         None,
         "How often sales stayed inside the 80% interval (q10 to q90). Below 80% the forecast is too sure of itself. "
-        "Slow sellers lie above, because units come whole.",
+        "Slow sellers lie above, because units come whole; the calibration error does not have this flaw.",
     ),
     "calibration_error": Measure(
         "Calibration error",
         ".3f",
         _low,
-        "The largest gap between what one of the nine quantiles promises and what happened; 0 is perfect. A q90 should "
-        "be exceeded on one day in ten.",
+        "The largest gap between how often sales stayed below one of the nine quantiles and what it promises; 0 is "
+        "perfect, 0.03 means that a 90% quantile may hold on 87 or 93 days of 100. Fair to slow sellers too: a day "
+        "whose sales hit the quantile exactly, as whole units often do, counts in parts.",
     ),
     "fva_wape": Measure(
         "FVA (WAPE)",

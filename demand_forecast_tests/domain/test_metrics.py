@@ -10,7 +10,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from demand_forecast.domain import metrics
-from demand_forecast.domain.hierarchy import Level, hierarchy_levels
+from demand_forecast.domain.demand_classes import demand_classes
+from demand_forecast.domain.hierarchy import SERIES_LEVEL, Level, hierarchy_levels
 from demand_forecast.domain.scoring import score_backtest, summary_table
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS
 from demand_forecast.settings import Promotion
@@ -52,7 +53,9 @@ def _demand(units: dict[Series, np.ndarray]) -> pl.DataFrame:
         for key, sold in units.items()
     ]
     known = pl.concat(frames).filter(pl.col("units").is_not_nan())
-    return known.with_columns(pl.col("units", "price").cast(pl.Float32), in_stock=pl.lit(1.0, pl.Float32))
+    return known.with_columns(
+        pl.col("units", "price").cast(pl.Float32), in_stock=pl.lit(1.0, pl.Float32), open=pl.lit(True)
+    )
 
 
 def _backtest(demand: pl.DataFrame) -> pl.DataFrame:
@@ -67,8 +70,17 @@ def _backtest(demand: pl.DataFrame) -> pl.DataFrame:
             quantiles = [
                 pl.Series(q, np.round(mean * 2 * p)) for q, p in zip(QUANTILE_COLUMNS, QUANTILE_LEVELS, strict=True)
             ]
-            frames.append(target.with_columns(pl.Series("mean", mean), *quantiles, pl.lit(model).alias("model")))
-    return pl.concat(frames).with_columns(pl.col("mean", *QUANTILE_COLUMNS).cast(pl.Float32))
+            made = target.with_columns(pl.Series("mean", mean), *quantiles, pl.lit(model).alias("model"))
+            frames.append(made.with_columns(*_transform(target["units"].to_numpy(), mean + 0.1)))
+    return pl.concat(frames).with_columns(pl.col("mean", *QUANTILE_COLUMNS, "pit_low", "pit_high").cast(pl.Float32))
+
+
+def _transform(units: np.ndarray, mean: np.ndarray | float, shape: float = 1.5) -> list[pl.Series]:
+    """F(y-1) and F(y) of the negative binomial with this mean."""
+    from scipy.stats import nbinom
+
+    law = nbinom(shape, shape / (shape + mean))
+    return [pl.Series("pit_low", law.cdf(units - 1)), pl.Series("pit_high", law.cdf(units))]
 
 
 UNITS = _units()
@@ -184,21 +196,70 @@ def test_coverage_counts_both_ends() -> None:
     assert pairs.select(metrics.coverage_80()).item() == 0.5
 
 
-@pytest.mark.parametrize(
-    ("scale", "error"), [(1.0, 0.0), (0.0, 0.9 - math.exp(-0.5)), (100.0, 1 - 0.1)], ids=["right", "zero", "far above"]
-)
-def test_calibration_error_of_counts(scale: float, error: float) -> None:
-    """The exact quantiles of a Poisson violate nothing; zero is violated at 90%, far too much at 10%."""
-    from scipy.stats import poisson
+def _shares(pairs: pl.DataFrame) -> pl.DataFrame:
+    return pairs.select(**metrics.pit_shares())
 
-    grid = (np.arange(20_000) + 0.5) / 20_000
-    units = poisson.ppf(grid, 0.5)
-    columns = {
-        column: pl.Series(np.full(len(units), scale * max(poisson.ppf(level, 0.5), float(scale == 100))))
-        for column, level in zip(QUANTILE_COLUMNS, QUANTILE_LEVELS, strict=True)
-    }
-    found = pl.DataFrame({"units": units, **columns}).select(metrics.calibration_error()).item()
-    assert found == pytest.approx(error, abs=2e-4)
+
+def _loop_share(pairs: pl.DataFrame, tenth: int) -> float:
+    """The mean part of [pit_low, pit_high] in a tenth, a pair at a time; a point counts in its tenth."""
+    low, high, parts = tenth / 10, (tenth + 1) / 10, []
+    for start, end in pairs.select("pit_low", "pit_high").iter_rows():
+        if start == end:
+            parts.append(float(low <= start < high or (tenth == 9 and start == 1)))
+        else:
+            parts.append(max(min(end, high) - max(start, low), 0) / (end - start))
+    return sum(parts) / len(parts)
+
+
+def test_shares_are_those_of_a_plain_loop_points_too() -> None:
+    rng = np.random.default_rng(1)
+    ends = np.sort(rng.uniform(0, 1, (500, 2)), axis=1)
+    points = np.array([0.0, 0.05, 0.1, 0.3, 0.55, 1.0])[:, None].repeat(2, axis=1)
+    pairs = pl.DataFrame(np.concatenate([ends, points]), schema=["pit_low", "pit_high"])
+    found = _shares(pairs).row(0)
+    assert found == pytest.approx([_loop_share(pairs, tenth) for tenth in range(10)], abs=1e-12)
+    assert sum(found) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("mean", [0.2, 1.0, 30.0])
+def test_counts_from_their_own_distribution_fill_every_tenth_alike(mean: float) -> None:
+    from scipy.stats import nbinom
+
+    units = nbinom(1.5, 1.5 / (1.5 + mean)).ppf((np.arange(20_000) + 0.5) / 20_000)
+    shares = _shares(pl.DataFrame(_transform(units, mean)))
+    assert shares.row(0) == pytest.approx([0.1] * 10, abs=1e-3)
+    assert shares.select(metrics.calibration_error()).item() < 1e-3
+    halved = _shares(pl.DataFrame(_transform(units, mean / 2)))
+    assert halved["pit_100"].item() > 0.15
+    assert halved.select(metrics.calibration_error()).item() > 0.05
+
+
+def test_calibration_error_is_the_largest_gap_of_the_sums() -> None:
+    shares = dict(zip(metrics.PIT_SHARES, [0.2, 0.1, 0.1, 0.0, *[0.1] * 6], strict=True))
+    assert pl.DataFrame(shares).select(metrics.calibration_error()).item() == pytest.approx(0.1)
+
+
+def test_calibration_over_all_origins_is_that_of_the_mean_shares() -> None:
+    shares = [sum(value(SCORES, name, "series", day) for day in ORIGINS) / len(ORIGINS) for name in metrics.PIT_SHARES]
+    expected = max(abs(sum(shares[: tenth + 1]) - (tenth + 1) / 10) for tenth in range(9))
+    assert value(SCORES, "calibration_error", "series", None) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_a_class_is_scored_as_if_its_series_were_alone(origin: date) -> None:
+    named = demand_classes(DEMAND, [origin])
+    at_origin = BACKTEST.filter(pl.col("forecast_origin") == origin)
+    measured = ("wape", "bias", "rmsse", "mase", "wql", "pinball", "coverage_80", "calibration_error", "fva_wql")
+    assert named["demand_class"].n_unique() >= 3
+    for (name,), members in named.group_by("demand_class"):
+        alone = at_origin.join(members, on=["store_id", "product_id"], how="semi")
+        scores = score_backtest(alone, DEMAND, [SERIES_LEVEL], PRODUCTS, STORES, season=SEASON)
+        for metric in measured:
+            expected = value(scores, metric, "series", origin)
+            assert value(SCORES, metric, f"class {name}", origin) == pytest.approx(expected), (name, metric)
+        sold = float(alone["units"].sum()) / float(at_origin["units"].sum())
+        assert value(SCORES, "series", f"class {name}", origin) == members.height
+        assert value(SCORES, "share_of_units", f"class {name}", origin) == pytest.approx(sold)
 
 
 def test_zero_denominators_give_null() -> None:
@@ -260,10 +321,10 @@ def test_a_model_that_skips_days_is_named() -> None:
 
 def test_a_missing_forecast_makes_its_metrics_not_a_number() -> None:
     last = (pl.col("model") == "gradient_boosting") & (pl.col("date") == BACKTEST["date"].max())
-    holes = BACKTEST.with_columns(pl.when(~last).then(pl.col("mean", *QUANTILE_COLUMNS)))
+    holes = BACKTEST.with_columns(pl.when(~last).then(pl.col("mean", *QUANTILE_COLUMNS, "pit_low", "pit_high")))
     row = summary_table(score_backtest(holes, DEMAND, LEVELS, PRODUCTS, STORES, season=SEASON))
     holed = row.filter(pl.col("model") == "gradient_boosting").row(0, named=True)
-    assert all(math.isnan(holed[metric]) for metric in ("wape", "bias", "wrmsse", "wql"))
+    assert all(math.isnan(holed[metric]) for metric in ("wape", "bias", "wrmsse", "wql", "calibration_error"))
     assert math.isfinite(row.filter(pl.col("model") == "seasonal_naive")["wrmsse"].item())
 
 

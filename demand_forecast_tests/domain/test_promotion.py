@@ -129,11 +129,14 @@ def _slow_sellers() -> tuple[pl.DataFrame, pl.DataFrame]:
     demand = (
         pl.DataFrame({"product_id": key["product_id"]})
         .join(days, how="cross")
-        .with_columns(pl.lit("s").alias("store_id"), price=pl.lit(1.0), in_stock=pl.lit(1.0))
+        .with_columns(pl.lit("s").alias("store_id"), price=pl.lit(1.0), in_stock=pl.lit(1.0), open=pl.lit(True))
     )
     demand = demand.with_columns(pl.Series("units", law.rvs(demand.height, random_state=rng).astype(float)))
     target = demand.filter(pl.col("date") > date(2024, 1, 28)).with_columns(
-        forecast_origin=pl.lit(date(2024, 1, 28)), **{column: pl.lit(value) for column, value in quantiles.items()}
+        forecast_origin=pl.lit(date(2024, 1, 28)),
+        pit_low=pl.col("units").map_batches(lambda units: pl.Series(law.cdf(units.to_numpy() - 1))),
+        pit_high=pl.col("units").map_batches(lambda units: pl.Series(law.cdf(units.to_numpy()))),
+        **{column: pl.lit(value) for column, value in quantiles.items()},
     )
     means = {
         "honest": pl.lit(float(law.mean())),

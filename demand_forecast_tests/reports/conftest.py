@@ -6,6 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from demand_forecast.domain.hierarchy import SERIES_LEVEL, TOTAL, Level
+from demand_forecast.domain.scoring import score_backtest, summary_table
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS
 
 LAST_DAY = date(2024, 6, 30)
@@ -57,41 +59,9 @@ def make_forecast(demand: pl.DataFrame, origin: date, spread: float, seed: int) 
         forecast_origin=pl.lit(origin),
         horizon=(pl.col("date") - origin).dt.total_days().cast(pl.Int32),
         mean=pl.Series(mean.astype(np.float32)),
+        pit_low=pl.Series(nbinom.cdf(future["units"].to_numpy() - 1, 4, 4 / (4 + mean)).astype(np.float32)),
+        pit_high=pl.Series(nbinom.cdf(future["units"].to_numpy(), 4, 4 / (4 + mean)).astype(np.float32)),
         **{name: pl.Series(values) for name, values in quantiles.items()},
-    )
-
-
-def make_metrics(backtest: pl.DataFrame) -> pl.DataFrame:
-    """A plain reading of wape, rmsse (scaled by a constant) and fva_wape at three levels."""
-    levels = {"series": SERIES, "store_id": ["store_id"], "total": []}
-    frames = []
-    for level, keys in levels.items():
-        summed = backtest.group_by("model", "forecast_origin", "date", *keys).agg(pl.col("units", "mean").sum())
-        error = (pl.col("mean") - pl.col("units")).abs()
-        by_origin = summed.group_by("model", "forecast_origin").agg(
-            wape=error.sum() / pl.col("units").sum(),
-            bias=(pl.col("mean") - pl.col("units")).sum() / pl.col("units").sum(),
-            rmsse=(error**2).mean().sqrt() / pl.col("units").std(),
-        )
-        naive = by_origin.filter(model="seasonal_naive").select("forecast_origin", naive="wape")
-        by_origin = by_origin.join(naive, on="forecast_origin").with_columns(
-            fva_wape=1 - pl.col("wape") / pl.col("naive")
-        )
-        long = by_origin.drop("naive").unpivot(index=["model", "forecast_origin"], variable_name="metric")
-        frames.append(long.with_columns(level=pl.lit(level)))
-    metrics = pl.concat(frames)
-    metrics = pl.concat(
-        [
-            metrics,
-            metrics.filter(level="series", metric="rmsse").with_columns(metric=pl.lit("wrmsse"), level=pl.lit("all")),
-            metrics.filter(level="series", metric="fva_wape").with_columns(
-                metric=pl.lit("fva_wrmsse"), level=pl.lit("all")
-            ),
-        ]
-    )
-    means = metrics.group_by("model", "level", "metric", maintain_order=True).agg(pl.col("value").mean())
-    return pl.concat([metrics, means.with_columns(forecast_origin=pl.lit(None, pl.Date))], how="diagonal").select(
-        "model", "forecast_origin", "level", "metric", "value"
     )
 
 
@@ -112,23 +82,14 @@ def backtest(demand: pl.DataFrame) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def metrics(backtest: pl.DataFrame) -> pl.DataFrame:
-    return make_metrics(backtest)
+def metrics(backtest: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:
+    levels = [TOTAL, Level("store_id", ("store_id",)), SERIES_LEVEL]
+    return score_backtest(backtest, demand, levels, pl.DataFrame(), pl.DataFrame(), season=7)
 
 
 @pytest.fixture(scope="session")
 def summary(metrics: pl.DataFrame) -> pl.DataFrame:
-    means = metrics.filter(pl.col("forecast_origin").is_null(), level="series").pivot(
-        "metric", index="model", values="value"
-    )
-    return means.with_columns(
-        wrmsse=pl.col("rmsse") * 0.9,
-        wql=pl.col("wape") * 0.7,
-        coverage_80=pl.lit(0.81),
-        calibration_error=pl.lit(0.02),
-        fva_wrmsse=pl.col("fva_wape") * 0.9,
-        fva_wql=pl.col("fva_wape") * 0.8,
-    )
+    return summary_table(metrics)
 
 
 @pytest.fixture(scope="session")

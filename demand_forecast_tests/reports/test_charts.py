@@ -13,9 +13,8 @@ from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 from PIL import Image
 
-from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS
 from demand_forecast.reports import style
-from demand_forecast.reports.charts import accuracy, data, forecasts, monitoring
+from demand_forecast.reports.charts import accuracy, calibration, data, forecasts, monitoring
 
 LARGEST_PNG = 60_000
 COUNTS = pl.DataFrame({"day": [date(2024, 1, day) for day in (1, 2, 4)], "rows": [10, 30, 20]})
@@ -38,9 +37,9 @@ def bar_lengths(ax: Axes) -> list[float]:
     return [bar.get_width() for bar in bars(ax)]
 
 
-def distance_to_diagonal(backtest: pl.DataFrame) -> float:
-    dots = accuracy.calibration.figure(backtest).axes[0].lines[1]
-    return float(np.abs(np.subtract(dots.get_xdata(), dots.get_ydata())).max())
+def tenths(ax: Axes) -> list[float]:
+    """The heights of a histogram's ten bars."""
+    return [bar.get_height() for bar in ax.containers[0]]
 
 
 def tick_names(ax: Axes) -> list[str]:
@@ -71,7 +70,9 @@ def pictures(
         "error_by_horizon": lambda: accuracy.error_by_horizon(backtest),
         "skill_by_origin": lambda: accuracy.skill_by_origin(metrics),
         "metrics_by_level": lambda: accuracy.metrics_by_level(metrics),
-        "calibration": lambda: accuracy.calibration(backtest),
+        "metrics_by_class": lambda: accuracy.metrics_by_class(metrics),
+        "calibration": lambda: calibration.calibration(metrics),
+        "calibration_by_class": lambda: calibration.calibration_by_class(metrics, "lightgbm"),
         "against_actuals": lambda: forecasts.forecast_against_actuals(backtest, demand, "lightgbm", series),
         "fan": lambda: forecasts.forecast_fan(demand, forecast, series),
         "reorder": lambda: forecasts.reorder_summary(reorder_plan),
@@ -162,24 +163,42 @@ def test_metrics_by_level_has_a_panel_each_for_wape_and_rmsse(metrics: pl.DataFr
     figure = accuracy.metrics_by_level.figure(metrics)
     assert tick_names(figure.axes[0]) == ["total", "store", "series"]
     for ax, metric in zip(figure.axes, ["wape", "rmsse"], strict=True):
-        means = metrics.filter(pl.col("forecast_origin").is_null(), metric=metric, model="lightgbm")
+        drawn = pl.col("level").is_in(["total", "store_id", "series"]) & pl.col("forecast_origin").is_null()
+        means = metrics.filter(drawn, metric=metric, model="lightgbm")
+        assert means.height == 3
         assert set(means["value"].to_list()) <= set(bar_lengths(ax))
 
 
-def test_calibration_counts_below_and_at_or_below(backtest: pl.DataFrame) -> None:
-    shares = accuracy.quantile_shares(backtest).filter(model="lightgbm")
-    rows = backtest.filter(model="lightgbm")
-    for (_, level, below, at_or_below), column in zip(shares.iter_rows(), QUANTILE_COLUMNS, strict=True):
-        pairs = list(zip(rows["units"], rows[column], strict=True))
-        assert below == pytest.approx(sum(units < q for units, q in pairs) / len(pairs))
-        assert at_or_below == pytest.approx(sum(units <= q for units, q in pairs) / len(pairs))
-        assert level in QUANTILE_LEVELS
+def test_metrics_by_class_names_the_classes_that_there_are(metrics: pl.DataFrame) -> None:
+    figure = accuracy.metrics_by_class.figure(metrics)
+    assert tick_names(figure.axes[0]) == ["smooth", "erratic", "intermittent"]
+    wql = metrics.filter(pl.col("forecast_origin").is_null(), metric="wql", level="class intermittent")
+    assert set(wql["value"].to_list()) <= set(bar_lengths(figure.axes[1]))
 
 
-def test_calibration_bars_of_honest_quantiles_touch_the_diagonal(backtest: pl.DataFrame) -> None:
-    honest = backtest.filter(model="lightgbm")
-    assert distance_to_diagonal(honest) < 0.02
-    assert distance_to_diagonal(honest.with_columns(pl.col("units") * 3)) > 0.15
+def test_calibration_has_a_panel_per_model_with_its_ten_shares(metrics: pl.DataFrame) -> None:
+    figure = calibration.calibration.figure(metrics)
+    means = metrics.filter(pl.col("forecast_origin").is_null(), level="series", model="lightgbm")
+    wanted = [means.filter(metric=f"pit_{tenth}")["value"].item() for tenth in range(10, 101, 10)]
+    drawn = {ax.get_title(loc="left"): tenths(ax) for ax in figure.axes}
+    assert drawn["LightGBM"] == pytest.approx(wanted)
+    assert sum(drawn["seasonal naive"]) == pytest.approx(1)
+    assert set(drawn) == {"LightGBM", "gradient boosting", "seasonal naive"}
+
+
+def test_calibration_by_class_is_that_of_one_model(metrics: pl.DataFrame) -> None:
+    figure = calibration.calibration_by_class.figure(metrics, "lightgbm")
+    share = metrics.filter(
+        pl.col("forecast_origin").is_null(), metric="pit_100", level="class intermittent", model="lightgbm"
+    )["value"].item()
+    assert tenths(figure.axes[2])[-1] == pytest.approx(share)
+    assert figure.axes[2].get_title(loc="left") == "intermittent"
+
+
+def test_a_bar_that_leaves_the_picture_says_how_tall_it_is(metrics: pl.DataFrame) -> None:
+    tall = metrics.with_columns(value=pl.when(pl.col("metric") == "pit_100").then(0.42).otherwise("value"))
+    assert "42%" in words(calibration.calibration.figure(tall))
+    assert "42%" not in words(calibration.calibration.figure(metrics))
 
 
 def test_representative_series_run_from_fast_to_slow(demand: pl.DataFrame) -> None:

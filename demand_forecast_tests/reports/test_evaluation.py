@@ -8,7 +8,16 @@ import polars as pl
 import pytest
 
 from demand_forecast.domain.scoring import SUMMARY
-from demand_forecast.reports.evaluation import best_model, evaluation_report, headline, level_table, measure_table, show
+from demand_forecast.reports.evaluation import (
+    accuracy_pictures,
+    best_model,
+    evaluation_report,
+    headline,
+    level_table,
+    measure_table,
+    show,
+)
+from demand_forecast.reports.findings import findings
 from demand_forecast.reports.glossary import MEASURES
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -58,6 +67,7 @@ def content(
         "generated_at": datetime(2024, 7, 1, 3, 12, tzinfo=UTC),
         "data_versions": {"daily_demand": 12, "backtest": 4},
         "decision": "Version 7 was promoted.",
+        "pictures": accuracy_pictures(summary, metrics, backtest, demand),
         "reproduce": ["demand-forecast reproduce 7"],
     }
 
@@ -74,9 +84,9 @@ def test_the_page_is_whole_small_and_needs_no_network(html: str) -> None:
     assert not {"script", "link", "iframe"} & set(page.tags)
 
 
-def test_seven_pictures_each_described_in_words(html: str) -> None:
+def test_nine_pictures_each_described_in_words(html: str) -> None:
     images = Page(html).images
-    assert len(images) == 7
+    assert len(images) == 9
     assert all(len(image["alt"] or "") > 20 for image in images)
 
 
@@ -159,11 +169,86 @@ def test_the_best_of_each_column_is_marked_by_what_good_means() -> None:
 
 
 def test_levels_run_from_the_total_to_the_series_with_every_model(metrics: pl.DataFrame) -> None:
-    table = level_table(metrics)
-    assert [row[0].text for row in table.rows] == ["total", "store", "series"]
+    table = level_table(metrics, "rmsse")
+    assert [row[0].text for row in table.rows] == ["total", "store", "series", "mean: WRMSSE"]
     mean = metrics.filter(pl.col("forecast_origin").is_null(), level="store_id", metric="rmsse", model="lightgbm")
-    assert table.rows[1][table.columns.index("RMSSE LightGBM")].text == f"{mean['value'][0]:.3f}"
-    assert [cell.best for cell in table.rows[0][1:]] == [False, True, False, False, True, False]
+    assert table.rows[1][table.columns.index("LightGBM")].text == f"{mean['value'][0]:.3f}"
+    assert [cell.best for cell in table.rows[0][1:]] == [False, True, False]
+    assert table.rows[-1][2].text == show("wrmsse", means_of(metrics, "wrmsse", "all"))
+    assert level_table(metrics, "wape").rows[-1][0].text == "series"
+
+
+def means_of(metrics: pl.DataFrame, metric: str, level: str, model: str = "lightgbm") -> float:
+    rows = metrics.filter(pl.col("forecast_origin").is_null(), metric=metric, level=level, model=model)
+    return float(rows["value"].item())
+
+
+def test_every_class_and_every_tenth_is_in_the_page(html: str, metrics: pl.DataFrame) -> None:
+    page = Page(html)
+    for name in ("smooth", "erratic", "intermittent"):
+        assert name in page.text
+        assert show("wape", means_of(metrics, "wape", f"class {name}")) in page.cells
+    for tenth in range(10, 101, 10):
+        assert f"{means_of(metrics, f'pit_{tenth}', 'series'):.1%}" in page.cells
+
+
+def said_about(summary: pl.DataFrame, metrics: pl.DataFrame, model: str = "lightgbm") -> dict[str, str]:
+    return dict(findings(summary, metrics, model, "wrmsse"))
+
+
+def changed(metrics: pl.DataFrame, metric: str, level: str, value: float, model: str = "lightgbm") -> pl.DataFrame:
+    there = (pl.col("metric") == metric) & (pl.col("level") == level) & (pl.col("model") == model)
+    return metrics.with_columns(value=pl.when(there).then(value).otherwise("value"))
+
+
+def test_the_findings_say_how_far_ahead_and_how_reliably(summary: pl.DataFrame, metrics: pl.DataFrame) -> None:
+    values = dict(summary.select("model", "wrmsse").iter_rows())
+    said = said_about(summary, metrics)
+    behind = values["gradient_boosting"] / values["lightgbm"] - 1
+    assert said["Lead"].startswith("Gradient boosting is next")
+    assert f"({behind:.1%} more)" in said["Lead"]
+    assert said["Reliability"].startswith("It beats seasonal naive at all 3 forecast origins")
+    lost = changed(metrics, "fva_wrmsse", "all", -0.25)
+    assert "at 0 of 3 forecast origins" in said_about(summary, lost)["Reliability"]
+    assert "25% above seasonal naive's" in said_about(summary, lost)["Reliability"]
+
+
+def test_the_findings_name_the_weak_level_and_the_model_that_is_better_there(
+    summary: pl.DataFrame, metrics: pl.DataFrame
+) -> None:
+    weak = changed(changed(metrics, "fva_wape", "store_id", 0.01), "rmsse", "store_id", 9.0)
+    said = said_about(summary, weak)["By level"]
+    assert "least at level store (+1.0% value added)" in said
+    assert "Gradient boosting is better by RMSSE at store." in said
+    assert "is better" not in said_about(summary, metrics)["By level"]
+
+
+def test_the_findings_name_the_hard_kind_of_demand_where_it_is_enough_to_matter(
+    summary: pl.DataFrame, metrics: pl.DataFrame
+) -> None:
+    hard = changed(metrics, "wape", "class erratic", 1.7)
+    assert "170 on erratic" in said_about(summary, hard)["By kind of demand"]
+    assert "Weakest on erratic demand" in said_about(summary, hard)["By kind of demand"]
+    few = changed(hard, "share_of_units", "class erratic", 0.001)
+    assert "erratic" not in said_about(summary, few)["By kind of demand"]
+    leaning = changed(metrics, "bias", "class smooth", -0.12)
+    assert "smooth (-12%)" in said_about(summary, leaning)["By kind of demand"]
+
+
+def test_the_findings_say_whether_quantiles_can_be_trusted(summary: pl.DataFrame, metrics: pl.DataFrame) -> None:
+    off = changed(metrics, "pit_100", "series", 0.16)
+    assert "16.0% of sales, where 10% belong: the quantiles are somewhat off" in said_about(summary, off)["How sure"]
+    even = metrics.with_columns(value=pl.when(pl.col("metric").str.starts_with("pit_")).then(0.1).otherwise("value"))
+    assert said_about(summary, even)["How sure"].endswith("word. The top tenth, above the 90% quantile, caught 10.0%.")
+
+
+def test_new_products_are_told_apart(summary: pl.DataFrame, metrics: pl.DataFrame, content: dict[str, Any]) -> None:
+    assert said_about(summary, metrics)["New products"] == "None of the series was new at an origin."
+    young = pl.concat([metrics, metrics.filter(level="class intermittent").with_columns(level=pl.lit("class new"))])
+    missed = means_of(metrics, "wape", "class intermittent")
+    assert f"it misses {missed:.0%} of what is sold" in said_about(summary, young)["New products"]
+    assert "New products, apart" in evaluation_report(**{**content, "metrics": young})
+    assert "New products, apart" not in evaluation_report(**content)
 
 
 def test_a_report_without_models_is_refused(content: dict[str, Any]) -> None:

@@ -90,12 +90,11 @@ def _champion_backtest(
     deps=["backtest", "clean_products", "clean_stores"],
     group_name="evaluation",
     kinds={"polars", "html"},
-    description="Metrics of every candidate at every level of the hierarchy, per origin and over all, as a table "
-    "(backtest_metrics) and as a page for people.",
+    description="Metrics of every candidate by level of the hierarchy and class of demand, per origin and over all, "
+    "as a table (backtest_metrics) and as a page for people.",
 )
 def evaluation_report(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
     from demand_forecast.reports import evaluation
-    from demand_forecast.reports.charts.accuracy import metrics_by_level, skill_by_origin
 
     lake, settings = project.lake, project.settings
     made, demand, products, stores = map(lake.read, ("backtest", "daily_demand", "clean_products", "clean_stores"))
@@ -107,6 +106,7 @@ def evaluation_report(context: dg.AssetExecutionContext, project: Project) -> dg
     _track(project, summary)
     if _is_echo(made):
         summary, made, metrics = (frame.filter(pl.col("model") != CHAMPION) for frame in (summary, made, metrics))
+    pictures = evaluation.accuracy_pictures(summary, metrics, made, demand, settings.promotion.metric)
     page = evaluation.evaluation_report(
         summary=summary,
         metrics=metrics,
@@ -115,6 +115,7 @@ def evaluation_report(context: dg.AssetExecutionContext, project: Project) -> dg
         title=f"Evaluation of {settings.name}",
         generated_at=now(),
         data_versions=lake.versions(INPUT_TABLES),
+        pictures=pictures,
         metric=settings.promotion.metric,
         reproduce=[f"demand-forecast run --config {settings.path.name}"],
     )
@@ -125,8 +126,7 @@ def evaluation_report(context: dg.AssetExecutionContext, project: Project) -> dg
     shown = {
         "summary": dg.MetadataValue.md(markdown_table(summary)),
         "report": report(file),
-        "skill_by_origin": picture(skill_by_origin(metrics)),
-        "metrics_by_level": picture(metrics_by_level(metrics)),
+        **{name: picture(one.png) for name, one in pictures.items()},
     }
     return dg.MaterializeResult(metadata=table_metadata(metrics, version) | shown)
 

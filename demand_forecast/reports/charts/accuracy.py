@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from demand_forecast.domain.demand_classes import DEMAND_CLASSES
 from demand_forecast.domain.metrics import wape
-from demand_forecast.domain.scoring import SUMMARY
-from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS
+from demand_forecast.domain.scoring import CLASS_LEVEL, SUMMARY
 from demand_forecast.reports import style
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_FEATURES = 20
-MOST_PANELS = 4
 
 
 @style.chart(empty="The model names no feature")
@@ -103,70 +102,58 @@ def metrics_by_level(metrics: pl.DataFrame) -> "Figure":
 
     `metrics`: `backtest_metrics`; rows without `forecast_origin` are the means.
     """
-    means = metrics.filter(pl.col("forecast_origin").is_null(), pl.col("metric").is_in(["wape", "rmsse"]))
-    if means.is_empty():
-        return style.blank("No metrics by level")
+    means = over_origins(metrics)
     levels = levels_in_order(means)
-    figure, axes = style.canvas("Error by level", "Totals are easier than single series; lower is better", panels=2)
-    for ax, metric in zip(axes, ("wape", "rmsse"), strict=True):
-        _grouped_bars(ax, means.filter(pl.col("metric") == metric), "level", levels, across=True)
+    return _two_measures(
+        means, levels, "Error by level", "Totals are easier than single series; lower is better", "rmsse"
+    )
+
+
+@style.chart(empty="No metrics yet")
+def metrics_by_class(metrics: pl.DataFrame) -> "Figure":
+    """WAPE and WQL of each model by class of demand, as means over the origins; `metrics`: `backtest_metrics`."""
+    means = over_origins(metrics)
+    return _two_measures(
+        means,
+        classes_in_order(means),
+        "Error by kind of demand",
+        "How often and how evenly a product sells decides how well it can be forecast; lower is better",
+        "wql",
+    )
+
+
+def _two_measures(means: pl.DataFrame, levels: list[str], title: str, subtitle: str, second: str) -> "Figure":
+    shown = means.filter(pl.col("level").is_in(levels), pl.col("metric").is_in(["wape", second]))
+    if shown.is_empty():
+        return style.blank(f"{title}: no metrics")
+    figure, axes = style.canvas(title, subtitle, panels=2)
+    for ax, metric in zip(axes, ("wape", second), strict=True):
+        _grouped_bars(ax, shown.filter(pl.col("metric") == metric), "level", levels, across=True)
         style.label_axes(ax, x=metric.upper())
-    style.name_rows(axes[0], [style.plain(level) for level in levels])
+    style.name_rows(axes[0], [place_name(level) for level in levels])
     style.vertical_grid(axes[1])
     style.percent_axis(axes[0].xaxis)
     style.legend(figure, axes[0])
     return figure
 
 
+def over_origins(metrics: pl.DataFrame) -> pl.DataFrame:
+    """The rows of `backtest_metrics` that are means over the origins."""
+    return metrics.filter(pl.col("forecast_origin").is_null())
+
+
 def levels_in_order(means: pl.DataFrame) -> list[str]:
     """The hierarchy's levels from the easiest to the hardest, which is from the total to the series."""
-    error = means.filter(metric="wape").group_by("level").agg(pl.col("value").mean())
-    return error.sort("value", "level")["level"].to_list()
+    levels = means.filter(~pl.col("level").str.starts_with(CLASS_LEVEL), metric="wape")
+    return levels.group_by("level").agg(pl.col("value").mean()).sort("value", "level")["level"].to_list()
 
 
-@style.chart(empty="No backtest yet")
-def calibration(backtest: pl.DataFrame) -> "Figure":
-    """How often sales stayed below, and at or below, each quantile: one panel per model, four at most.
-
-    Units are counts, so a quantile is honest when its level lies between P(units < q) and P(units <= q)
-    (Czado, Gneiting, Held 2009, Predictive Model Assessment for Count Data): the bar must touch the diagonal.
-    """
-    shares = quantile_shares(backtest)
-    models = style.in_order(shares["model"])[:MOST_PANELS]
-    figure, axes = style.canvas(
-        "Calibration: are the quantiles honest?",
-        "Bar: share of sales below (lower end) and at or below (upper end) the quantile",
-        panels=len(models),
-    )
-    colours = style.model_colours(shares["model"])
-    for ax, model in zip(axes, models, strict=True):
-        _reliability(ax, shares.filter(pl.col("model") == model), colours[model])
-        ax.set_title(style.plain(model), loc="left", fontsize=10, color=style.INK)
-    style.label_axes(axes[0], "quantile level", "share of actual sales")
-    return figure
+def classes_in_order(means: pl.DataFrame) -> list[str]:
+    """The levels of the classes that there are, from smooth to new."""
+    found = set(means["level"])
+    return [CLASS_LEVEL + name for name in DEMAND_CLASSES if CLASS_LEVEL + name in found]
 
 
-def _reliability(ax: "Axes", shares: pl.DataFrame, colour: str) -> None:
-    levels, lows, highs = (shares[name].to_numpy() for name in ("level", "below", "at_or_below"))
-    nearest = levels.clip(lows, highs)
-    ax.plot([0, 1], [0, 1], color=style.GREY, linewidth=1, linestyle="--")
-    ax.vlines(levels, lows, highs, color=colour, linewidth=7, alpha=0.35)
-    ax.plot(levels, nearest, "o", color=colour, markersize=5)
-    ax.set(xlim=(0, 1), ylim=(0, 1))
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_ticks([0, 0.25, 0.5, 0.75, 1] if axis is ax.yaxis else [0, 0.5, 1])
-        style.percent_axis(axis)
-    style.label_axes(ax, "quantile level")
-
-
-def quantile_shares(backtest: pl.DataFrame) -> pl.DataFrame:
-    """`model, level, below, at_or_below`: P(units < q) and P(units <= q) for each of the nine quantiles."""
-    shares = [
-        backtest.group_by("model").agg(
-            pl.lit(level).alias("level"),
-            (pl.col("units") < pl.col(name)).mean().alias("below"),
-            (pl.col("units") <= pl.col(name)).mean().alias("at_or_below"),
-        )
-        for level, name in zip(QUANTILE_LEVELS, QUANTILE_COLUMNS, strict=True)
-    ]
-    return pl.concat(shares).sort("model", "level")
+def place_name(level: str) -> str:
+    """A level or class as a reader's: `class lumpy` is lumpy."""
+    return style.plain(level.removeprefix(CLASS_LEVEL))

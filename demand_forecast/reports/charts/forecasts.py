@@ -16,6 +16,7 @@ Series = tuple[str, str]
 
 RECENT = timedelta(days=91)
 TAIL = timedelta(days=90)
+HISTORY = max(RECENT, TAIL) + timedelta(days=1)  # before the first origin: all that these pictures read
 MOST_STORES = 12
 FASTEST, SLOWEST = 0.05, 0.90  # ranks that stand for the assortment without its extremes
 
