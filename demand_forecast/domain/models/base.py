@@ -52,16 +52,33 @@ class ForecastModel(ABC):
         return self
 
     def forecast(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The forecast of every row of a feature frame, in its order: `store_id, product_id, date, forecast_origin,
-        horizon, mean, q10 … q90, model`. A day on which the shop is expected closed has a forecast of zero.
+        """The forecast of every row of a feature frame: `distribution` around `expected`."""
+        return self.distribution(rows, self.expected(rows))
+
+    def expected(self, rows: pl.DataFrame) -> Floats:
+        """Expected units of every row of a feature frame, shape (rows,); zero where the shop is expected closed.
 
         Raises ContractError where `rows` is not what the model's contract says.
         """
         self.contract.check(rows)
-        mean, quantiles = self._distribution(rows, rows["expected_open"].cast(pl.Float64).to_numpy())
-        values = pl.DataFrame(np.column_stack([mean, quantiles]).astype(np.float32), schema=["mean", *QUANTILE_COLUMNS])
+        return self._mean(rows, column(rows, "expected_open"))
+
+    def distribution(self, rows: pl.DataFrame, mean: Floats) -> pl.DataFrame:
+        """The forecast of every row, in its order, around `mean`: `store_id, product_id, date, forecast_origin,
+        horizon, mean, q10 … q90, model`.
+        """
+        values = np.column_stack([mean, self._quantiles(rows, mean)]).astype(np.float32)
         keys = rows.select(*series_key(), "date", "forecast_origin", pl.col("horizon").cast(pl.Int32))
-        return pl.concat([keys, values], how="horizontal").with_columns(model=pl.lit(self.name))
+        frame = pl.DataFrame(values, schema=["mean", *QUANTILE_COLUMNS])
+        return pl.concat([keys, frame], how="horizontal").with_columns(model=pl.lit(self.name))
+
+    def probabilities(self, rows: pl.DataFrame, mean: Floats) -> pl.DataFrame:
+        """`pit_low` and `pit_high` of every row: the probabilities, as forecast around `mean`, of less than the row's
+        `units` and of at most them. Where units are sure to be what they are, these are 0 and 1.
+        """
+        low, high = self._probabilities(rows, mean, column(rows, "units"))
+        bounds = np.where(mean[:, None] > 0, np.column_stack([low, high]), [0.0, 1.0])
+        return pl.DataFrame(bounds.astype(np.float32), schema=["pit_low", "pit_high"])
 
     def importance(self) -> pl.DataFrame | None:
         """`feature`, `gain` (share of the whole), largest first; None where the model does not know."""
@@ -89,8 +106,16 @@ class ForecastModel(ABC):
     def _learn(self, rows: pl.DataFrame) -> None: ...
 
     @abstractmethod
-    def _distribution(self, rows: pl.DataFrame, expected_open: Floats) -> tuple[Floats, Floats]:
-        """Mean (rows) and quantiles (rows x 9)."""
+    def _mean(self, rows: pl.DataFrame, expected_open: Floats) -> Floats:
+        """Expected units, shape (rows,)."""
+
+    @abstractmethod
+    def _quantiles(self, rows: pl.DataFrame, mean: Floats) -> Floats:
+        """Quantiles around `mean`, shape (rows, 9)."""
+
+    @abstractmethod
+    def _probabilities(self, rows: pl.DataFrame, mean: Floats, units: Floats) -> tuple[Floats, Floats]:
+        """Probability of less than `units`, and of at most `units`, shape (rows,) each."""
 
     @abstractmethod
     def _fitted(self, folder: Path) -> dict[str, Any]:
@@ -116,11 +141,17 @@ class LevelModel(ForecastModel):
         # a loss with a logarithm needs something sold somewhere: 1e-9 units change no forecast
         self._train(matrix, np.maximum(units, 1e-9), level, weight)
         mean = self._ratio(matrix) * level
-        self._dispersion = fit_dispersion(mean, units, column(rows, "variance_to_mean"), weight)
+        # a row was drawn with a chance of 1 / weight^2: so weighted, every series and day counts the same
+        self._dispersion = fit_dispersion(mean, units, column(rows, "variance_to_mean"), weight**2)
 
-    def _distribution(self, rows: pl.DataFrame, expected_open: Floats) -> tuple[Floats, Floats]:
-        mean = self._ratio(self.contract.matrix(rows)) * column(rows, "base_level") * expected_open
-        return mean, self._dispersion.quantiles(mean, column(rows, "variance_to_mean"))
+    def _mean(self, rows: pl.DataFrame, expected_open: Floats) -> Floats:
+        return self._ratio(self.contract.matrix(rows)) * column(rows, "base_level") * expected_open
+
+    def _quantiles(self, rows: pl.DataFrame, mean: Floats) -> Floats:
+        return self._dispersion.quantiles(mean, column(rows, "variance_to_mean"))
+
+    def _probabilities(self, rows: pl.DataFrame, mean: Floats, units: Floats) -> tuple[Floats, Floats]:
+        return self._dispersion.probabilities(mean, column(rows, "variance_to_mean"), units)
 
     def _fitted(self, folder: Path) -> dict[str, Any]:
         self._save_learner(folder)

@@ -11,6 +11,7 @@ from demand_forecast.domain.quantiles import Floats
 
 LEARNER_FILE = "model.txt"
 ROUNDS = 150
+POWER = 1.1  # of the Tweedie variance: sums of a few counted sales a day
 
 
 class LightGBMTweedie(LevelModel):
@@ -20,8 +21,8 @@ class LightGBMTweedie(LevelModel):
     text: ClassVar[str] = "Gradient-boosted trees (LightGBM, Tweedie loss), one model for all series and horizons."
     kinds: ClassVar[frozenset[str]] = frozenset({"lightgbm"})
 
-    def __init__(self, *, seed: int = 7, threads: int = 0) -> None:
-        super().__init__(seed=seed, threads=threads)
+    def __init__(self, *, seed: int = 7, threads: int = 0, rounds: int = ROUNDS) -> None:
+        super().__init__(seed=seed, threads=threads, rounds=rounds)
         self._booster: Any = None
 
     def _train(self, matrix: Any, units: Floats, level: Floats, weight: Floats) -> None:
@@ -31,13 +32,13 @@ class LightGBMTweedie(LevelModel):
         data = lightgbm.Dataset(
             matrix, units, weight=weight, init_score=np.log(level), feature_name=names, categorical_feature=categories
         )
-        self._booster = lightgbm.train(self._options(len(units)), data, num_boost_round=ROUNDS)
+        self._booster = lightgbm.train(self._options(len(units)), data, num_boost_round=self.parameters["rounds"])
 
     def _options(self, rows: int) -> dict[str, Any]:
         leaf = int(np.clip(rows // 200, 1, 100))
         return {
             "objective": "tweedie",
-            "tweedie_variance_power": 1.1,
+            "tweedie_variance_power": POWER,
             "learning_rate": 0.08,
             "num_leaves": int(np.clip(rows // (2 * leaf), 2, 63)),
             "min_data_in_leaf": leaf,

@@ -8,7 +8,7 @@ import polars as pl
 
 from demand_forecast.domain.calendar import calendar_of
 from demand_forecast.domain.models.base import ForecastModel, column
-from demand_forecast.domain.quantiles import Floats, normal_quantiles
+from demand_forecast.domain.quantiles import Floats, normal_probabilities, normal_quantiles
 
 
 class SeasonalNaive(ForecastModel):
@@ -25,15 +25,24 @@ class SeasonalNaive(ForecastModel):
     def _learn(self, rows: pl.DataFrame) -> None:
         """Nothing to learn: all it needs stands in the row."""
 
-    def _distribution(self, rows: pl.DataFrame, expected_open: Floats) -> tuple[Floats, Floats]:
-        last, season_ago = column(rows, "last_units"), column(rows, "last_season_units")
-        mean = np.where(np.isnan(season_ago), last, season_ago)
-        scale = column(rows, "season_scale")
+    def _mean(self, rows: pl.DataFrame, expected_open: Floats) -> Floats:
+        season_ago = column(rows, "last_season_units")
+        mean = np.where(np.isnan(season_ago), column(rows, "last_units"), season_ago)
+        return np.where(expected_open > 0, mean, 0.0)
+
+    def _quantiles(self, rows: pl.DataFrame, mean: Floats) -> Floats:
+        return normal_quantiles(mean, self._deviation(rows))
+
+    def _probabilities(self, rows: pl.DataFrame, mean: Floats, units: Floats) -> tuple[Floats, Floats]:
+        return normal_probabilities(mean, self._deviation(rows), units)
+
+    def _deviation(self, rows: pl.DataFrame) -> Floats:
+        """Standard deviation of units, none where the shop is expected closed; shape (rows,)."""
+        scale, last = column(rows, "season_scale"), column(rows, "last_season_units")
         seasons = np.ceil(column(rows, "horizon") / calendar_of(self.contract.inputs.frequency).season)
-        deviation = np.where(np.isnan(scale), np.sqrt(mean), scale) * np.sqrt(seasons)
-        closed = expected_open == 0
-        mean[closed], deviation[closed] = 0, 0
-        return mean, normal_quantiles(mean, deviation)
+        usual = np.sqrt(np.where(np.isnan(last), column(rows, "last_units"), last))
+        deviation = np.where(np.isnan(scale), usual, scale) * np.sqrt(seasons)
+        return np.where(column(rows, "expected_open") > 0, deviation, 0.0)
 
     def _fitted(self, folder: Path) -> dict[str, Any]:  # noqa: ARG002
         return {}

@@ -1,0 +1,88 @@
+"""The demand of groups of series, forecast directly: sums are steadier than what they are made of."""
+
+from collections.abc import Callable
+from datetime import date
+
+import numpy as np
+import polars as pl
+
+from demand_forecast.domain.alignment.calendar_regression import regress
+from demand_forecast.domain.alignment.groups import GROUP, GroupTables, group_tables, membership
+from demand_forecast.domain.backtest import training_rows
+from demand_forecast.domain.calendar import Frequency
+from demand_forecast.domain.features import History, build_demand_features, build_history
+from demand_forecast.domain.hierarchy import Level
+from demand_forecast.domain.models.lightgbm_tweedie import POWER, LightGBMTweedie
+from demand_forecast.domain.tables import SERIES
+from demand_forecast.settings import Covariates, Training
+
+ROUNDS = 400  # groups follow the calendar closely enough to learn single days of it
+MAX_ROWS = 120_000
+
+Said = Callable[[date], None]
+
+
+def forecast_groups(
+    demand: pl.DataFrame,
+    plan: pl.DataFrame,
+    products: pl.DataFrame,
+    stores: pl.DataFrame,
+    level: Level,
+    *,
+    covariates: Covariates,
+    frequency: Frequency,
+    horizon: int,
+    origins: list[date],
+    training: Training,
+    seed: int,
+    threads: int = 0,
+    on_origin: Said = lambda _: None,
+) -> pl.DataFrame:
+    """The table group_forecast: `store_group, product_group, forecast_origin, date, horizon, mean` of every group of
+    `level` at each of `origins`, from what was known there.
+
+    The mean is the geometric mean of two forecasts that err differently: one LightGBM for the groups of all levels, on
+    the features that series have, and a regression on the calendar by group.
+    """
+    groups = group_tables(demand, plan, products, stores, covariates)
+    wanted = membership(demand.select(SERIES).unique(), level, products, stores).select(GROUP).unique()
+    wanted = wanted.rename(dict(zip(GROUP, SERIES, strict=True)))
+    arguments = {"covariates": groups.covariates, "frequency": frequency, "horizon": horizon}
+    tables = (groups.demand, groups.plan, groups.products, groups.stores)
+    few = training.model_copy(update={"max_rows": min(training.max_rows, MAX_ROWS)})
+    history = build_history(*tables, **arguments)
+    features, contract = build_demand_features(*tables, **arguments, origins=origins, training=few, seed=seed)
+    parts = []
+    for origin in origins:
+        boosted = _boosted(features, contract, wanted, origin, seed, threads)
+        parts.append(_combined(boosted, _regressed(history, wanted, origin)))
+        on_origin(origin)
+    return pl.concat(parts).rename(dict(zip(SERIES, GROUP, strict=True))).sort("forecast_origin", *GROUP, "horizon")
+
+
+def _boosted(features, contract, wanted, origin, seed, threads) -> pl.DataFrame:
+    model = LightGBMTweedie(seed=seed, threads=threads, rounds=ROUNDS)
+    # by level^(power - 2) the deviance of units is that of units over level: every group counts the same
+    known = training_rows(features, origin).with_columns(weight=pl.col("base_level") ** (POWER - 2))
+    asked = features.filter(~pl.col("training") & (pl.col("forecast_origin") == origin)).join(wanted, on=SERIES)
+    mean = model.fit(known, contract).expected(asked)
+    return asked.select(*SERIES, "forecast_origin", "date", "horizon", boosted=pl.Series(mean))
+
+
+def _regressed(history: History, wanted: pl.DataFrame, origin: date) -> pl.DataFrame:
+    parts = []
+    for row in history.series.join(wanted, on=SERIES).iter_rows(named=True):
+        panel = history.panel.slice(row["start"], row["rows"])
+        known = int((panel["date"] <= origin).sum())
+        if known:
+            mean = regress(panel, history.inputs, history.calendar, known, history.horizon)
+            horizons = np.arange(1, history.horizon + 1, dtype=np.int32)
+            key = {name: [row[name]] * history.horizon for name in SERIES}
+            parts.append(pl.DataFrame({**key, "horizon": horizons, "regressed": mean}))
+    return pl.concat(parts)
+
+
+def _combined(boosted: pl.DataFrame, regressed: pl.DataFrame) -> pl.DataFrame:
+    both = boosted.join(regressed, on=[*SERIES, "horizon"], how="inner")
+    mean = (pl.col("boosted") * pl.col("regressed")).sqrt()
+    return both.select(*SERIES, "forecast_origin", "date", "horizon", mean=mean.cast(pl.Float32))

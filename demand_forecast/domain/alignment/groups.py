@@ -1,0 +1,150 @@
+"""Groups of series: which level of the hierarchy they are, and their demand and plan as if each were one series."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from demand_forecast.domain.hierarchy import TOTAL, Level, attach_static, hierarchy_levels
+from demand_forecast.domain.tables import SERIES
+from demand_forecast.settings import Covariates
+
+SERIES_PER_GROUP = 10  # in a smaller group a single series' noise is the group's
+GROUP = ["store_group", "product_group"]
+ALL = "all"
+LEVEL, NODE = "group_level", "group_node"  # static columns of the groups
+
+
+@dataclass(frozen=True)
+class GroupTables:
+    """The tables of a retailer whose series are groups; `demand`, `plan`, `products` and `stores` have the columns of
+    daily_demand and of the clean tables, a group's `store_id` and `product_id` are its GROUP columns.
+    """
+
+    demand: pl.DataFrame
+    plan: pl.DataFrame
+    products: pl.DataFrame
+    stores: pl.DataFrame
+    covariates: Covariates
+
+
+def alignment_level(series: pl.DataFrame, products: pl.DataFrame, stores: pl.DataFrame, static: Sequence[str]) -> Level:
+    """The finest level above products whose groups hold ten series or more on average; the total if none does."""
+    return max(_levels(series, products, stores, static), key=lambda item: item[1])[0]
+
+
+def membership(series: pl.DataFrame, level: Level, products: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
+    """`series` (`store_id, product_id`) with `store_group` and `product_group`, the group of `level` they belong to."""
+    known = attach_static(series.select(SERIES).unique(maintain_order=True), products, stores)
+    on_shops = [name for name in level.columns if name in stores.columns or name == "store_id"]
+    on_products = [name for name in level.columns if name not in on_shops]
+    sides = [_label(names).alias(group) for names, group in zip((on_shops, on_products), GROUP, strict=True)]
+    return known.select(*SERIES, *sides)
+
+
+def group_tables(
+    demand: pl.DataFrame, plan: pl.DataFrame, products: pl.DataFrame, stores: pl.DataFrame, covariates: Covariates
+) -> GroupTables:
+    """Every group of every level above products, as one series each: units summed, open where any of it is.
+
+    Covariates of the plan are averaged over a group's shops and series; texts are kept where they hold for all.
+    """
+    series = demand.select(SERIES).unique().sort(SERIES)
+    levels = [level for level, _ in _levels(series, products, stores, covariates.static)]
+    members = pl.concat(_named(membership(series, level, products, stores), level) for level in levels)
+    groups = members.select(GROUP).unique().sort(GROUP)
+    known_future = [name for name in covariates.known_future if name in plan.columns and name not in ("price", "open")]
+    return GroupTables(
+        demand=_group_demand(demand, members),
+        plan=_group_plan(plan, members, known_future),
+        products=groups.select(
+            product_id="product_group",
+            **{LEVEL: pl.col("product_group").str.split(":").list.first(), NODE: "product_group"},
+        ).unique(),
+        stores=groups.select(store_id="store_group").unique(),
+        covariates=Covariates(static=[LEVEL, NODE], known_future=known_future),
+    )
+
+
+def _levels(
+    series: pl.DataFrame, products: pl.DataFrame, stores: pl.DataFrame, static: Sequence[str]
+) -> list[tuple[Level, int]]:
+    """Levels above products with their number of groups; of levels with as many groups only the finest named."""
+    known = attach_static(series.select(SERIES).unique(), products, stores)
+    sized = {}
+    for level in hierarchy_levels(products, stores, static, max_levels=1000):
+        groups = known.select(level.columns).n_unique() if level.columns else 1
+        if "product_id" not in level.columns and groups * SERIES_PER_GROUP <= len(known):
+            sized[groups] = level
+    return [(level, groups) for groups, level in sized.items()] or [(TOTAL, 1)]
+
+
+def _label(names: list[str]) -> pl.Expr:
+    if not names:
+        return pl.lit(ALL)
+    values = pl.concat_str([pl.col(name).cast(pl.String).fill_null("unknown") for name in names], separator=" / ")
+    return pl.lit(" x ".join(names) + ":") + values
+
+
+def _named(members: pl.DataFrame, level: Level) -> pl.DataFrame:
+    return members.with_columns(level=pl.lit(level.name))
+
+
+def _group_demand(demand: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
+    """daily_demand of the groups: first the cells that no level cuts, then each level's groups from the cells."""
+    cells = members.group_by(SERIES).agg(cell=pl.struct("level", *GROUP).sort_by("level"))
+    cells = cells.with_columns(cell=pl.col("cell").cast(pl.List(pl.Struct(dict.fromkeys(("level", *GROUP), pl.String)))))
+    numbers = cells.select("cell").unique().with_row_index("number")
+    numbered = cells.join(numbers, on="cell").select(*SERIES, "number")
+    small = (
+        demand.lazy()
+        .select(*SERIES, "date", "units", "open")
+        .join(numbered.lazy(), on=SERIES)
+        .group_by("number", "date")
+        .agg(pl.col("units").cast(pl.Float64).sum(), pl.col("open").any())
+        .collect()
+    )
+    wide = small.join(numbers, on="number").explode("cell").unnest("cell")
+    summed = wide.group_by(*GROUP, "date").agg(pl.col("units").sum().cast(pl.Float32), pl.col("open").any())
+    return _complete(summed).with_columns(price=pl.lit(None, pl.Float32), in_stock=pl.lit(1.0, pl.Float32))
+
+
+def _complete(groups: pl.DataFrame) -> pl.DataFrame:
+    """Without holes to the last date of all, under the names of series; a date that no series has is closed."""
+    dates = groups.select("date").unique()
+    first = groups.group_by(GROUP).agg(first=pl.col("date").min())
+    every = first.join(dates, how="cross").filter(pl.col("date") >= pl.col("first")).drop("first")
+    filled = every.join(groups, on=[*GROUP, "date"], how="left")
+    named = filled.rename(dict(zip(GROUP, SERIES, strict=True)))
+    return named.with_columns(pl.col("units").fill_null(0), pl.col("open").fill_null(value=False)).sort(*SERIES, "date")
+
+
+def _group_plan(plan: pl.DataFrame, members: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+    """clean_plan of the groups: rows for all stay, rows of shops and of products become their groups' means."""
+    for key in SERIES:
+        if key not in plan.columns:
+            plan = plan.with_columns(pl.lit(None, pl.String).alias(key))
+    plan = plan.filter(~pl.all_horizontal(pl.col(names).is_null())) if names else plan.clear()
+    numbers = [name for name in names if plan.schema[name].is_numeric()]
+    of_all = plan.filter(pl.all_horizontal(pl.col(SERIES).is_null()))
+    parts = [of_all.select(*SERIES, "date", *(pl.col(name).cast(pl.Float64) for name in numbers), *_texts(names, plan))]
+    for keys in (["store_id"], ["product_id"], SERIES):
+        missing = [pl.col(key).is_null() for key in SERIES if key not in keys]
+        part = plan.filter(*(pl.col(key).is_not_null() for key in keys), *missing)
+        if len(part) and numbers:
+            parts.append(_averaged(part, members, keys, numbers))
+    return pl.concat(parts, how="diagonal")
+
+
+def _texts(names: list[str], plan: pl.DataFrame) -> list[str]:
+    return [name for name in names if not plan.schema[name].is_numeric()]
+
+
+def _averaged(part: pl.DataFrame, members: pl.DataFrame, keys: list[str], numbers: list[str]) -> pl.DataFrame:
+    """Sum over a group's shops (products, series) of what the plan says, by how many there are: silence counts as 0."""
+    belongs = members.select(*keys, *GROUP).unique()
+    size = belongs.group_by(GROUP).agg(size=pl.len())
+    said = part.group_by(*keys, "date").agg(pl.col(numbers).cast(pl.Float64).mean())
+    total = said.join(belongs, on=keys).group_by(*GROUP, "date").agg(pl.col(numbers).sum())
+    mean = total.join(size, on=GROUP).with_columns(pl.col(numbers) / pl.col("size"))
+    return mean.rename(dict(zip(GROUP, SERIES, strict=True))).select(*SERIES, "date", *numbers)
