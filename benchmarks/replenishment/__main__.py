@@ -61,11 +61,11 @@ def main(
     policies = all_policies(forecasts, backtest, model, settings)
     curve = trade_off(policies, demand, stock, policy.lead_time, unmet)  # type: ignore[arg-type]
     kept = promises(policies[model], demand, stock, policy.lead_time, window.protection)
-    table = equal_service(curve, model)
+    table, name = equal_service(curve, model), name or settings.name
     out.mkdir(parents=True, exist_ok=True)
-    written = write_report(out, name or settings.name, window, stock, curve, table, kept, time.time() - started)
-    (out / f"{name or settings.name}.png").write_bytes(trade_off_picture(curve, table, name or settings.name))
-    click.echo(written)
+    (out / f"{name}.png").write_bytes(trade_off_picture(curve, table, name))
+    click.echo(write_report(out, name, window, stock, curve, table, kept))
+    click.echo(f"{time.time() - started:.0f} s; written to {out}")
 
 
 def starting_stock(demand: pl.DataFrame, lead_time: int) -> pl.DataFrame:

@@ -16,7 +16,6 @@ def write_report(
     curve: pl.DataFrame,
     table: pl.DataFrame,
     kept: pl.DataFrame,
-    seconds: float,
 ) -> str:
     """Writes `<name>.md` and `<name>.csv` into `out`; the markdown is returned."""
     text = "\n".join(
@@ -24,7 +23,7 @@ def write_report(
             f"# {name}",
             "",
             f"{len(stock):,} series, {window.cycles} orders from {window.start}, lead time {window.lead_time} days, "
-            f"review each {window.review} days; {seconds:.0f} s.",
+            f"review each {window.review} days.",
             "",
             "## Stock needed at equal achieved service",
             "",
