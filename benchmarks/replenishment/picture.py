@@ -22,31 +22,32 @@ from demand_forecast.reports.style import (
 )
 
 LOOKS = ((BLUE, "-", 2.4), (ORANGE, "-", 1.6), (GREY, "-", 1.6), (PINK, "--", 1.6))
-LOWEST = 0.8
+TICKS = (0.8, 0.85, 0.9, 0.95, 0.98, 1.0)
 TITLES = {"fill_rate": "Fill rate: share of demand served", "cycle_service": "Cycles without a stock-out"}
 
 
 def policy_name(policy: str) -> str:
     """`lightgbm, normal error` as a reader's: the forecast, then how its error is taken."""
     forecast, _, error = policy.partition(", ")
-    return f"{plain(forecast)} + {error or 'reorder plan'}"
+    return f"{plain(forecast)}, {error or 'reorder plan'}"
 
 
 def trade_off_picture(curve: pl.DataFrame, table: pl.DataFrame, name: str) -> bytes:
     """PNG of `trade_off`'s frame beside `equal_service`'s: one panel per kind of service."""
     figure, axes = canvas(
         f"What stock buys what service: {name}",
-        "12 weeks of held-back days, a review each week; each point is one promised service level. "
-        "Up and to the left is better",
+        "12 weeks of held-back days, an order each week; a point per promised service level. "
+        "Arrow: stock saved at equal service",
         panels=len(ACHIEVED),
     )
     policies = curve["policy"].unique(maintain_order=True).to_list()
     for ax, service in zip(axes, ACHIEVED, strict=True):
-        for policy, look in zip(policies, LOOKS, strict=True):
+        for policy, look in zip(policies, LOOKS, strict=False):
             _line(ax, curve.filter(pl.col("policy") == policy).sort("asked"), service, policy_name(policy), look)
         _saving(ax, table.filter(pl.col("service") == service, pl.col("achieved") == 0.95), policies)
         ax.set_title(TITLES[service], loc="left", fontsize=10, color=INK)
-        ax.set_ylim(LOWEST, 1.003)
+        ax.set_ylim(TICKS[0], 1.003)
+        ax.set_yticks(TICKS)
         ax.set_xlim(*_shown(curve, service))
         percent_axis(ax.yaxis)
         vertical_grid(ax)
@@ -59,12 +60,12 @@ def trade_off_picture(curve: pl.DataFrame, table: pl.DataFrame, name: str) -> by
 def _line(ax: Any, own: pl.DataFrame, service: str, label: str, look: tuple[str, str, float]) -> None:
     colour, style, width = look
     values = own["cover_days"].to_list(), own[service].to_list()
-    ax.plot(*values, style, color=colour, linewidth=width, marker="o", markersize=3.2, label=label)
+    ax.plot(*values, style, color=colour, linewidth=width, marker="o", markersize=3.2, label=label, zorder=2 + width)
 
 
 def _shown(curve: pl.DataFrame, service: str) -> tuple[float, float]:
     """From the leanest stock in the panel to a little beyond where the second worst policy serves 98%."""
-    inside = curve.filter(pl.col(service) >= LOWEST)
+    inside = curve.filter(pl.col(service) >= TICKS[0])
     leanest = inside["cover_days"].min()
     ends = curve.filter(pl.col(service) >= 0.98).group_by("policy").agg(pl.col("cover_days").min())["cover_days"].sort()
     return 0.92 * leanest, 1.08 * (ends[-1] if len(ends) else inside["cover_days"].max())  # type: ignore[operator]
@@ -79,12 +80,13 @@ def _saving(ax: Any, at: pl.DataFrame, policies: list[str]) -> None:
     start, end = best["cover_days"][0], ours["cover_days"][0]
     ax.annotate("", (end, 0.95), (start, 0.95), arrowprops={"arrowstyle": "->", "color": MUTED, "linewidth": 1.1})
     ax.annotate(
-        f"{100 * (end / start - 1):+.0f}% stock".replace("-", "−"),
-        (max(start, end), 0.95),
-        xytext=(4, -9),
+        f"{100 * (end / start - 1):+.0f}%".replace("-", "−"),
+        ((start + end) / 2, 0.95),
+        xytext=(0, 7),
         textcoords="offset points",
-        ha="left",
+        ha="center",
         va="center",
         fontsize=9,
-        color=MUTED,
+        color=INK,
+        zorder=9,
     )
