@@ -7,11 +7,11 @@ import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from scipy.stats import gamma, poisson
+from scipy.stats import gamma, nbinom, norm, poisson
 
-from demand_forecast.domain.protection import EXCESS_CORRELATION, daily_variance
+from demand_forecast.domain.protection import daily_variance
 from demand_forecast.domain.quantiles import count_quantiles
-from demand_forecast.domain.replenishment import PLAN_COLUMNS, reorder_plan
+from demand_forecast.domain.replenishment import CORRELATION, PLAN_COLUMNS, error_correlation, reorder_plan
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS
 from demand_forecast.settings import Replenishment
 
@@ -53,24 +53,31 @@ def stock_report(days_ago: int, on_hand: float | None, product: str = "p") -> pl
     return pl.DataFrame([row], schema_overrides={"on_hand": pl.Float32})
 
 
-def _simulated_level(shape: float, days: int, draws: int = 30_000) -> np.ndarray:
-    """Gamma levels with mean 1 and variance 1/shape, (draws, days), correlated between days."""
+def _alike(family: Any, correlation: float, draws: int = 30_000) -> np.ndarray:
+    """Demand of the days of a protection period, (draws, days), any two of them alike: a Gaussian copula."""
     rng = np.random.default_rng(17)
-    shared = rng.gamma(EXCESS_CORRELATION * shape, size=(draws, 1))
-    own = rng.gamma((1 - EXCESS_CORRELATION) * shape, size=(draws, days))
-    return (shared + own) / shape
+    shared, own = rng.normal(size=(draws, 1)), rng.normal(size=(draws, PROTECTION))
+    chance = norm.cdf(correlation**0.5 * shared + (1 - correlation) ** 0.5 * own)
+    return family.ppf(np.clip(chance, 1e-12, 1 - 1e-12))
+
+
+def _counts(mean: np.ndarray, ratio: float) -> Any:
+    """The negative binomial with these means and this variance to mean."""
+    return nbinom(mean / (ratio - 1), 1 / ratio)
 
 
 @pytest.mark.parametrize("daily", [0.3, 2.0, 15.0, 80.0])
 @pytest.mark.parametrize("ratio", [1.5, 3.0])
 @pytest.mark.parametrize("service_level", [0.8, 0.95])
-def test_target_stock_keeps_the_service_level_in_simulation(daily: float, ratio: float, service_level: float) -> None:
-    shape, mean = daily / (ratio - 1), daily * WEEK
-    quantiles = count_quantiles(mean, mean + mean**2 / shape)
+@pytest.mark.parametrize("correlation", [0.0, 0.3])
+def test_target_stock_keeps_the_service_level_in_simulation(
+    daily: float, ratio: float, service_level: float, correlation: float
+) -> None:
+    mean = daily * WEEK
     settings = Replenishment(service_level=service_level)
-    row = plan_row(reorder_plan(forecast(mean, quantiles), None, settings, "daily"))
-    level = _simulated_level(shape, PROTECTION)
-    demand = np.random.default_rng(4).poisson(mean[:PROTECTION] * level).sum(axis=1)
+    quantiles = count_quantiles(mean, ratio * mean)
+    row = plan_row(reorder_plan(forecast(mean, quantiles), None, settings, "daily", correlation=correlation))
+    demand = _alike(_counts(mean[:PROTECTION], ratio), correlation).sum(axis=1)
     spare = (demand == row["target_stock"]).mean()
     assert service_level - 0.03 <= (demand <= row["target_stock"]).mean() <= service_level + 0.03 + spare
     assert row["service_level"] == pytest.approx((demand <= row["target_stock"]).mean(), abs=0.03)
@@ -83,16 +90,64 @@ def test_goods_sold_by_weight_follow_a_gamma(variation: float) -> None:
     shape, mean = variation**-2, np.full(HORIZON, 3.7)
     quantiles = np.tile(gamma.ppf(QUANTILE_LEVELS, shape, scale=3.7 / shape), (HORIZON, 1))
     row = plan_row(reorder_plan(forecast(mean, quantiles), None, SETTINGS, "daily"))
-    demand = 3.7 * _simulated_level(shape, PROTECTION).sum(axis=1)
+    demand = _alike(gamma(np.full(PROTECTION, shape), scale=3.7 / shape), CORRELATION).sum(axis=1)
     assert row["target_stock"] == pytest.approx(np.quantile(demand, 0.95), rel=0.03)
     assert row["order_quantity"] == np.ceil(row["target_stock"])
 
 
 @pytest.mark.parametrize("daily", [0.05, 0.7, 6.0])
-def test_poisson_days_add_up_to_a_poisson(daily: float) -> None:
+def test_independent_poisson_days_add_up_to_a_poisson(daily: float) -> None:
     mean = daily * WEEK
-    row = plan_row(reorder_plan(forecast(mean, count_quantiles(mean, mean)), None, SETTINGS, "daily"))
+    demand = forecast(mean, count_quantiles(mean, mean))
+    row = plan_row(reorder_plan(demand, None, SETTINGS, "daily", correlation=0.0))
     assert row["target_stock"] == pytest.approx(poisson.ppf(0.95, mean[:PROTECTION].sum()), abs=1)
+
+
+def test_slow_sellers_whose_quantiles_are_all_zero_are_taken_as_poisson() -> None:
+    mean = np.full(HORIZON, 0.05)
+    found = daily_variance(np.zeros(HORIZON, np.int64), mean, np.zeros((HORIZON, 9)), np.array([True]))
+    assert found == pytest.approx(mean)
+
+
+def backtest(correlation: float, daily: float, series: int = 400, model: str = "ours") -> pl.DataFrame:
+    """What a perfect forecast of each day would have left, where days are alike."""
+    mean = daily * WEEK
+    quantiles = count_quantiles(mean, 2 * mean)
+    sold = _alike(_counts(mean[:PROTECTION], 2.0), correlation, series)
+    return pl.concat(
+        forecast(mean, quantiles, f"p{number}")
+        .head(PROTECTION)
+        .with_columns(units=pl.Series(sold[number], dtype=pl.Float32), model=pl.lit(model))
+        for number in range(series)
+    )
+
+
+@pytest.mark.parametrize("daily", [0.5, 20.0])
+@pytest.mark.parametrize("correlation", [0.0, 0.1, 0.4])
+def test_the_correlation_of_errors_is_found_in_the_backtest(daily: float, correlation: float) -> None:
+    ours = backtest(correlation, daily)
+    between = np.corrcoef(ours["units"].to_numpy().reshape(-1, PROTECTION), rowvar=False)
+    alike = between[~np.eye(PROTECTION, dtype=bool)].mean()
+    rows = pl.concat([ours, backtest(0.9, daily, 20, "other")])
+    assert error_correlation(rows, "ours", SETTINGS, "daily") == pytest.approx(alike, abs=0.09)  # the tail of 400 sums
+
+
+def test_what_the_backtest_taught_keeps_the_promise_and_orders_more() -> None:
+    """With days much alike a plan that takes them as independent promises too much."""
+    rows = backtest(0.4, 5.0)
+    sold = rows.group_by("product_id").agg(pl.col("units").sum())["units"]
+    learned = error_correlation(rows, "ours", SETTINGS, "daily")
+    independent, honest = (
+        plan_row(reorder_plan(rows.drop("units"), None, SETTINGS, "daily", correlation=rho), "p0")
+        for rho in (0.0, learned)
+    )
+    assert (sold <= independent["target_stock"]).mean() < 0.9
+    assert (sold <= honest["target_stock"]).mean() == pytest.approx(0.95, abs=0.02)
+
+
+@pytest.mark.parametrize("rows", [backtest(0.1, 2.0, 2, "other"), backtest(0.1, 2.0, 2).head(1)])
+def test_a_backtest_that_does_not_tell_leaves_the_usual_correlation(rows: pl.DataFrame) -> None:
+    assert error_correlation(rows, "ours", SETTINGS, "daily") == CORRELATION
 
 
 def test_quantiles_of_days_are_not_added_up() -> None:

@@ -10,6 +10,7 @@ from demand_forecast.defs.metadata import picture, table_metadata
 from demand_forecast.defs.project import Project
 from demand_forecast.domain.backtest import newest_origin
 from demand_forecast.domain.models import load_model
+from demand_forecast.domain.replenishment import error_correlation
 from demand_forecast.domain.replenishment import reorder_plan as plan_orders
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, series_key
 
@@ -60,7 +61,7 @@ def demand_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.M
 
 
 @dg.asset(
-    deps=["demand_forecast", "clean_stock", "clean_products"],
+    deps=["demand_forecast", "backtest", "clean_stock", "clean_products"],
     group_name="forecasts",
     kinds=KINDS,
     description="What to order now, by series: up to the service-level quantile of demand over lead time and review "
@@ -70,10 +71,13 @@ def reorder_plan(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
     from demand_forecast.reports.charts.forecasts import reorder_summary
 
     lake, settings = project.lake, project.settings
-    stock, products = lake.read("clean_stock"), lake.read("clean_products")
-    plan = plan_orders(lake.read("demand_forecast"), stock, settings.replenishment, settings.frequency, products)
+    stock, products, forecast = (lake.read(name) for name in ("clean_stock", "clean_products", "demand_forecast"))
+    policy, frequency = settings.replenishment, settings.frequency
+    alike = error_correlation(lake.read("backtest"), forecast["model"][0], policy, frequency)
+    plan = plan_orders(forecast, stock, policy, frequency, products, alike)
     context.log.info(
         f"{plan['order_quantity'].sum():,.0f} units to order in {(plan['order_quantity'] > 0).sum():,} series"
     )
     metadata = table_metadata(plan, lake.replace("reorder_plan", plan))
-    return dg.MaterializeResult(metadata=metadata | {"orders": picture(reorder_summary(plan))})
+    shown = {"error_correlation": round(alike, 3), "orders": picture(reorder_summary(plan))}
+    return dg.MaterializeResult(metadata=metadata | shown)
