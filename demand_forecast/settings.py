@@ -57,7 +57,7 @@ def _timezone(name: str) -> str:
     return name
 
 
-CandidateName = Literal["seasonal_naive", "gradient_boosting", "lightgbm"]
+CandidateName = Literal["seasonal_naive", "gradient_boosting", "lightgbm", "ensemble"]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Encoding = Annotated[str, AfterValidator(_encoding)]
 Timezone = Annotated[str, AfterValidator(_timezone)]
@@ -156,7 +156,7 @@ class Backtest(Section):
 
 
 class Training(Section):
-    candidates: list[CandidateName] = ["seasonal_naive", "gradient_boosting", "lightgbm"]
+    candidates: list[CandidateName] = ["seasonal_naive", "gradient_boosting", "lightgbm", "ensemble"]
     window: int = 1400  # days of history that training rows are drawn from
     max_rows: int = Field(400_000, ge=1)
 

@@ -66,6 +66,7 @@ def known_deliveries(lake: Lake) -> pl.DataFrame:
     return known_sales(lake.scan("raw_sales")) if lake.exists("raw_sales") else pl.DataFrame(schema=KNOWN)
 
 
+CHAMPION = "champion"  # its name in the tables of the backtest
 SETTINGS = load_settings()
 SALES_DAYS = dg.DailyPartitionsDefinition(
     start_date=datetime.combine(first_sales_day(SETTINGS), datetime.min.time()),

@@ -36,6 +36,12 @@ MEANING = {
         name: f"units not exceeded with probability {level:.0%}"
         for name, level in zip(QUANTILE_COLUMNS, QUANTILE_LEVELS, strict=True)
     },
+    "pit_low": "probability, as forecast, of less than the units that were sold",
+    "pit_high": "probability, as forecast, of at most the units that were sold",
+    "store_group": "group of shops; with product_group it names a group of series",
+    "product_group": "group of products; with store_group it names a group of series",
+    "error_before": "error of groups and of the total, as a share of units, before alignment",
+    "error_after": "the same after alignment",
     "model": "model family",
     "model_version": "registered model version",
     "source": "source the row came from",

@@ -8,13 +8,13 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.metadata import markdown_table, picture, report, table_metadata
-from demand_forecast.defs.models.assets import INPUT_TABLES, read_features, registered_candidates
-from demand_forecast.defs.project import SETTINGS, Project
+from demand_forecast.defs.models.assets import INPUT_TABLES, read_features, read_groups, registered_candidates
+from demand_forecast.defs.project import CHAMPION, SETTINGS, Project
 from demand_forecast.domain.backtest import Candidate, run_backtest
 from demand_forecast.domain.calendar import calendar_of
 from demand_forecast.domain.features import FeatureContract
 from demand_forecast.domain.hierarchy import hierarchy_levels
-from demand_forecast.domain.models import create, describe, load_model
+from demand_forecast.domain.models import ForecastModel, create, describe, load_model
 from demand_forecast.domain.promotion import Candidate as Contender
 from demand_forecast.domain.promotion import Decision, decide
 from demand_forecast.domain.scoring import score_backtest, summary_table
@@ -22,68 +22,67 @@ from demand_forecast.domain.tables import now
 from demand_forecast.tracking.ledger import PromotionLedger
 
 KINDS = {"polars", "deltalake"}
-BASELINE, CHAMPION = "seasonal_naive", "champion"
+BASELINE = "seasonal_naive"
 
 
 @dg.asset(
-    deps=SETTINGS.training.candidates,
+    deps=[*SETTINGS.training.candidates, "group_forecast"],
     group_name="evaluation",
     kinds=KINDS,
     description="What every candidate would have forecast at the same rolling origins, each trained only on what was "
     "known there, beside the units that were sold. The champion is among them: as it is where it has not "
-    "seen the days, else its recipe trained at the origin.",
+    "seen the days, else its recipe trained at the origin. Says too how far each is moved towards the forecasts of "
+    "groups (table alignment), learned for an origin from the others.",
 )
 def backtest(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
     from demand_forecast.reports.charts.accuracy import error_by_horizon
 
-    settings = project.settings
     features, contract = read_features(project)
     origins = _backtest_origins(features)
-    candidates: dict[str, Candidate] = {
-        name: lambda name=name: create(name, seed=settings.seed)  # type: ignore[misc]
-        for name in settings.training.candidates
-    }
+    seconds = []
 
-    def said(model: str, origin: date) -> None:
+    def said(model: str, origin: date, took: float) -> None:
         context.log.info(f"{model} at {origin}")
+        seconds.append(took)
 
-    made = run_backtest(features, contract, candidates, origins, on_forecast=said)
-    made = pl.concat([made, *_champion_backtest(project, features, contract, origins, made)])
+    made, learned = run_backtest(
+        features, contract, _candidates(project, contract), origins, read_groups(project), on_fit=said
+    )
     version = project.lake.replace("backtest", made)
-    shown = {"origins": [*map(str, origins)], "error_by_horizon": picture(error_by_horizon(made))}
+    project.lake.replace("alignment", learned)
+    shown = {
+        "origins": [*map(str, origins)],
+        "fit_seconds": round(sum(seconds), 2),
+        "alignment": dg.MetadataValue.md(markdown_table(learned.filter(pl.col("forecast_origin").is_null()))),
+        "error_by_horizon": picture(error_by_horizon(made)),
+    }
     return dg.MaterializeResult(metadata=table_metadata(made, version) | shown)
+
+
+def _candidates(project: Project, contract: FeatureContract) -> dict[str, Candidate]:
+    """The candidates, and the champion: as it is at origins it has not seen, else its recipe."""
+    seed, champion = project.settings.seed, project.tracking.champion()
+    candidates: dict[str, Candidate] = {
+        name: lambda _, name=name: create(name, seed=seed)  # type: ignore[misc]
+        for name in SETTINGS.training.candidates
+    }
+    if champion is None:
+        return candidates
+    with TemporaryDirectory() as folder:
+        frozen = load_model(project.tracking.download(champion.version, Path(folder)))
+    usable, recipe = frozen.contract.columns == contract.columns, describe(champion.model)
+
+    def defending(origin: date) -> ForecastModel:
+        unseen = str(origin) >= champion.tags["forecast_origin"]
+        return frozen if usable and unseen else recipe(**frozen.parameters)
+
+    return candidates | {CHAMPION: defending}
 
 
 def _backtest_origins(features: pl.DataFrame) -> list[date]:
     """The origins of the rows that are not for training and whose outcome is known."""
     known = features.filter(~pl.col("training") & pl.col("units").is_not_null())
     return known["forecast_origin"].unique().sort().to_list()
-
-
-def _champion_backtest(
-    project: Project, features: pl.DataFrame, contract: FeatureContract, origins: list[date], made: pl.DataFrame
-) -> list[pl.DataFrame]:
-    """The champion's forecasts at the same origins, under the name `champion`; none when there is no champion."""
-    version = project.tracking.champion()
-    if version is None:
-        return []
-    with TemporaryDirectory() as folder:
-        champion = load_model(project.tracking.download(version.version, Path(folder)))
-    unseen = [origin for origin in origins if str(origin) >= version.tags["forecast_origin"]]
-    frozen = unseen if champion.contract.columns == contract.columns else []
-    again = [origin for origin in origins if origin not in frozen]
-    parts = [run_backtest(features, contract, {CHAMPION: champion}, frozen)] if frozen else []
-    if (
-        again
-        and version.model in SETTINGS.training.candidates
-        and create(version.model, seed=project.settings.seed).parameters == champion.parameters
-    ):
-        same = made.filter((pl.col("model") == version.model) & pl.col("forecast_origin").is_in(again))
-        parts.append(same.with_columns(model=pl.lit(CHAMPION)))
-    elif again:
-        recipe = describe(version.model)
-        parts.append(run_backtest(features, contract, {CHAMPION: lambda: recipe(**champion.parameters)}, again))
-    return parts
 
 
 @dg.asset(

@@ -7,12 +7,14 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.metadata import picture, table_metadata
-from demand_forecast.defs.project import Project
+from demand_forecast.defs.models.assets import read_groups, registered_candidates
+from demand_forecast.defs.project import CHAMPION, Project
 from demand_forecast.domain.backtest import newest_origin
 from demand_forecast.domain.models import load_model
 from demand_forecast.domain.replenishment import error_correlation
 from demand_forecast.domain.replenishment import reorder_plan as plan_orders
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, series_key
+from demand_forecast.tracking.registry import ModelVersion
 
 KINDS = {"polars", "deltalake"}
 
@@ -22,7 +24,7 @@ class NoChampionError(RuntimeError):
 
 
 @dg.asset(
-    deps=["promoted_model", "demand_features"],
+    deps=["promoted_model", "demand_features", "group_forecast", "backtest"],
     group_name="forecasts",
     kinds=KINDS,
     description="Expected units and nine quantiles for every series and day of the horizon, by the champion.",
@@ -41,23 +43,38 @@ def demand_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.M
     rows = features.filter(~pl.col("training") & (pl.col("forecast_origin") == origin))
     with TemporaryDirectory() as folder:
         model = load_model(project.tracking.download(champion.version, Path(folder)))
+    weight = alignment_weight(project, champion)
+    mean = read_groups(project).align(rows, model.expected(rows), weight)
     forecast = (
-        model.forecast(rows)
+        model.distribution(rows, mean)
         .with_columns(model_version=pl.lit(champion.version))
         .select(
             *series_key(), "date", "forecast_origin", "horizon", "mean", *QUANTILE_COLUMNS, "model", "model_version"
         )
         .sort(*series_key(), "horizon")
     )
-    context.log.info(f"{len(forecast):,} rows from {origin} by {champion.model} version {champion.version}")
+    context.log.info(
+        f"{len(forecast):,} rows from {origin} by {champion.model} version {champion.version}, "
+        f"aligned with groups by {weight:g}"
+    )
     version = project.lake.replace("demand_forecast", forecast)
     demand = project.lake.read("daily_demand")
     pictures = {
         f"forecast_{number}": picture(forecast_fan(demand, forecast, series))
         for number, series in enumerate(representative_series(demand, 3), start=1)
     }
-    shown = {"forecast_origin": str(origin), "model": champion.model, "model_version": champion.version}
+    shown = {"forecast_origin": str(origin), "model": champion.model, "model_version": champion.version} | {
+        "alignment": weight
+    }
     return dg.MaterializeResult(metadata=table_metadata(forecast, version) | shown | pictures)
+
+
+def alignment_weight(project: Project, champion: ModelVersion) -> float:
+    """How far the champion's forecast is moved towards those of groups: what its backtest, or its recipe's, says."""
+    candidates = {version.version: name for name, version in registered_candidates(project).items()}
+    learned = project.lake.read("alignment").filter(pl.col("forecast_origin").is_null())
+    weights = dict(zip(learned["model"], learned["weight"], strict=True))
+    return float(weights.get(candidates.get(champion.version, CHAMPION), 0.0))
 
 
 @dg.asset(

@@ -1,4 +1,4 @@
-"""One asset per candidate: trained, tracked as an MLflow run, registered as a model version."""
+"""One asset per candidate: trained, tracked as an MLflow run, registered as a model version; and groups' forecasts."""
 
 import json
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import perf_counter
 from typing import Any
 
 import dagster as dg
@@ -13,8 +14,11 @@ import polars as pl
 
 import demand_forecast.domain
 from demand_forecast.defs.features.contract import read_contract
-from demand_forecast.defs.metadata import Metadata, picture
+from demand_forecast.defs.metadata import Metadata, picture, table_metadata
 from demand_forecast.defs.project import SETTINGS, Project
+from demand_forecast.domain.alignment.align import Groups
+from demand_forecast.domain.alignment.group_forecast import forecast_groups
+from demand_forecast.domain.alignment.groups import alignment_level, membership
 from demand_forecast.domain.backtest import newest_origin, training_rows
 from demand_forecast.domain.features import FeatureContract
 from demand_forecast.domain.models import ForecastModel, create, describe, load_model
@@ -59,9 +63,11 @@ def read_features(project: Project) -> tuple[pl.DataFrame, FeatureContract]:
 
 
 def _model_asset(name: str) -> dg.AssetsDefinition:
+    members = [member for member in describe(name).members if member in SETTINGS.training.candidates]
+
     @dg.asset(
         name=name,
-        deps=["demand_features"],
+        deps=["demand_features", *members],
         group_name="models",
         kinds={"mlflow", *describe(name).kinds},
         description=f"{describe(name).text} Tracked as an MLflow run, registered with the versions of the tables it "
@@ -74,14 +80,16 @@ def _model_asset(name: str) -> dg.AssetsDefinition:
         found = project.tracking.find(fingerprint(recipe, versions))
         if found:
             context.log.info(f"version {found.version} was trained on the same tables by the same code")
-        return dg.MaterializeResult(metadata=_shown(project, found or _train(context, project, recipe, versions)))
+        version, seconds = (found, 0.0) if found else _train(context, project, recipe, versions)
+        return dg.MaterializeResult(metadata=_shown(project, version) | {"fit_seconds": round(seconds, 2)})
 
     return model
 
 
 def _train(
     context: dg.AssetExecutionContext, project: Project, model: ForecastModel, versions: dict[str, int]
-) -> ModelVersion:
+) -> tuple[ModelVersion, float]:
+    """The version registered, and the seconds that its fit took."""
     from demand_forecast.reports.charts.accuracy import feature_importance
 
     features, contract = read_features(project)
@@ -89,14 +97,17 @@ def _train(
     rows = training_rows(features, origin)
     tags = {"dagster_run_id": context.run_id, "dagster_asset_key": model.name}
     with project.tracking.run(f"{model.name} {origin}", tags) as run, TemporaryDirectory() as folder:
+        model.adopt(_registered_members(project, model, Path(folder)))
+        started = perf_counter()
         model.fit(rows, contract)
-        model.save(Path(folder))
+        seconds = perf_counter() - started
+        model.save(Path(folder) / "model")
         if (importance := model.importance()) is not None:
             run.log_figure(feature_importance(importance), "feature_importance")
         run.log_params({"model": model.name, **model.parameters, "training_rows": len(rows), "forecast_origin": origin})
         version = project.tracking.register(
             run.run_id,
-            Path(folder),
+            Path(folder) / "model",
             {
                 "model": model.name,
                 "fingerprint": fingerprint(model, versions),
@@ -107,7 +118,17 @@ def _train(
             },
         )
     context.log.info(f"{model.name} trained on {len(rows):,} rows, registered as version {version}")
-    return project.tracking.version(version)
+    return project.tracking.version(version), seconds
+
+
+def _registered_members(project: Project, model: ForecastModel, folder: Path) -> dict[str, ForecastModel]:
+    """The models that `model` is made of, as registered for the tables as they are now."""
+    registered = registered_candidates(project) if model.members else {}
+    return {
+        name: load_model(project.tracking.download(registered[name].version, folder / name))
+        for name in model.members
+        if name in registered
+    }
 
 
 def _shown(project: Project, version: ModelVersion) -> Metadata:
@@ -125,3 +146,45 @@ def _shown(project: Project, version: ModelVersion) -> Metadata:
 
 
 models = [_model_asset(name) for name in SETTINGS.training.candidates]
+
+
+@dg.asset(
+    deps=["demand_features", "daily_demand", "clean_plan", "clean_products", "clean_stores"],
+    group_name="models",
+    kinds={"lightgbm", "polars", "deltalake"},
+    description="The demand of groups of series (of the finest declared level above products), forecast directly at "
+    "every origin. Sums are steadier than what they are made of: the backtest learns how far the forecasts of series "
+    "are moved towards these, by group and day.",
+)
+def group_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
+    lake, settings = project.lake, project.settings
+    demand = lake.scan("daily_demand").select("store_id", "product_id", "date", "units", "open").collect()
+    plan, products, stores = map(lake.read, ("clean_plan", "clean_products", "clean_stores"))
+    origins = lake.scan("demand_features").select("forecast_origin", "training").collect()
+    series = demand.select("store_id", "product_id").unique()
+    level = alignment_level(series, products, stores, settings.covariates.static)
+    seconds = []
+    forecast = forecast_groups(
+        demand,
+        plan,
+        products,
+        stores,
+        level,
+        covariates=settings.covariates,
+        frequency=settings.frequency,
+        horizon=settings.horizon,
+        origins=origins.filter(~pl.col("training"))["forecast_origin"].unique().sort().to_list(),
+        training=settings.training,
+        seed=settings.seed,
+        on_fit=lambda origin, took: (context.log.info(f"groups at {origin}"), seconds.append(took)),
+    )
+    lake.replace("group_members", membership(series, level, products, stores).sort("store_id", "product_id"))
+    version = lake.replace("group_forecast", forecast)
+    groups = forecast.select("store_group", "product_group").n_unique()
+    context.log.info(f"{groups} groups of level {level.name}")
+    shown = {"level": level.name, "groups": groups, "fit_seconds": round(sum(seconds), 2)}
+    return dg.MaterializeResult(metadata=table_metadata(forecast, version) | shown)
+
+
+def read_groups(project: Project) -> Groups:
+    return Groups(project.lake.read("group_forecast"), project.lake.read("group_members"))

@@ -1,6 +1,7 @@
 """Series' forecasts moved towards the forecast of their group, as far as the backtest says that it pays."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -10,31 +11,53 @@ from demand_forecast.domain.alignment.groups import GROUP
 from demand_forecast.domain.quantiles import Floats
 from demand_forecast.domain.tables import SERIES
 
-WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+WEIGHTS = (0.0, 0.25, 0.5, 0.75)  # beyond, a few origins decide by luck: groups are not forecast without error
 LARGEST = 2.0  # factor up or down: beyond it one of the two forecasts is wrong
 DAY = [*GROUP, "date"]
 
 
-def align(rows: pl.DataFrame, mean: Floats, groups: pl.DataFrame, members: pl.DataFrame, weight: float) -> Floats:
-    """`mean`, expected units of `rows` (`store_id, product_id, date`, all of one origin), times
-    (group forecast / sum of the group's means) ^ weight by group and day; shape (rows,).
+@dataclass(frozen=True)
+class Groups:
+    """The groups of all series: `forecast` is the table group_forecast, `members` says the group of every series."""
 
-    `groups`: group_forecast of the same origin; `members`: the group of every series. Forecasts stay coherent: those
-    of groups are the sums of those of series. A group that is not forecast, or has no demand that day, stays as it is.
-    """
-    if weight == 0:
-        return mean
-    days = rows.select(*SERIES, "date").join(members, on=SERIES, how="left", maintain_order="left")
-    days = days.with_columns(mean=pl.Series(mean)).join(
-        groups.select(*DAY, top="mean"), on=DAY, how="left", maintain_order="left", nulls_equal=True
-    )
-    ratio = pl.col("top") / pl.col("mean").sum().over(DAY)
-    factor = pl.when(ratio.is_finite()).then(ratio).otherwise(1.0).fill_null(1.0).clip(1 / LARGEST, LARGEST) ** weight
-    return mean * days.select(factor).to_series().to_numpy()
+    forecast: pl.DataFrame
+    members: pl.DataFrame
+
+    def align(self, rows: pl.DataFrame, mean: Floats, weight: float) -> Floats:
+        """`mean`, expected units of `rows` (`store_id, product_id, forecast_origin, date`, all of one origin), times
+        (group forecast / sum of the group's means) ^ weight by group and day; shape (rows,).
+
+        Forecasts stay coherent: those of groups are the sums of those of series. A group that is not forecast, or has
+        no demand that day, stays as it is.
+        """
+        if weight == 0:
+            return mean
+        return mean * self._ratio(rows, mean) ** weight
+
+    def errors(self, rows: pl.DataFrame, mean: Floats) -> dict[float, float]:
+        """The error that each of WEIGHTS leaves in groups and in their total: the mean over both levels of root mean
+        squared daily errors, summed over the level's nodes, divided by the units sold. `rows` have `units` too.
+        """
+        ratio = self._ratio(rows, mean)
+        days = rows.select(*SERIES, "date", pl.col("units").cast(pl.Float64))
+        days = days.join(self.members, on=SERIES, how="left", maintain_order="left")
+        return {weight: _error(days.with_columns(mean=pl.Series(mean * ratio**weight))) for weight in WEIGHTS}
+
+    def _ratio(self, rows: pl.DataFrame, mean: Floats) -> Floats:
+        days = rows.select(*SERIES, "forecast_origin", "date").join(
+            self.members, on=SERIES, how="left", maintain_order="left"
+        )
+        known = self.forecast.select(*DAY, "forecast_origin", top="mean")
+        days = days.with_columns(mean=pl.Series(mean)).join(
+            known, on=[*DAY, "forecast_origin"], how="left", maintain_order="left"
+        )
+        ratio = pl.col("top") / pl.col("mean").sum().over(DAY)
+        bounded = pl.when(ratio.is_finite()).then(ratio.clip(1 / LARGEST, LARGEST)).otherwise(1.0)
+        return days.select(bounded.cast(pl.Float64)).to_series().to_numpy()
 
 
 def learn_weights(errors: Mapping[date, Mapping[float, float]]) -> dict[date | None, float]:
-    """The weight that pays, from the `aligned_error` of each of WEIGHTS at each origin.
+    """The weight that pays, from the errors (`Groups.errors`) of each of WEIGHTS at each origin.
 
     Under None: from all origins, for the next forecast. Under an origin: from the others alone, so that the origin's
     own score is that of a weight learned elsewhere. 0, no alignment, where there is one origin only, or where weights
@@ -50,17 +73,6 @@ def learn_weights(errors: Mapping[date, Mapping[float, float]]) -> dict[date | N
 
 def _best(errors: Sequence[Mapping[float, float]]) -> float:
     return min(WEIGHTS, key=lambda weight: sum(error[weight] for error in errors)) if errors else 0.0
-
-
-def aligned_error(rows: pl.DataFrame, mean: Floats, groups: pl.DataFrame, members: pl.DataFrame) -> dict[float, float]:
-    """For each of WEIGHTS the error of groups and of their total: the mean of both levels' root mean squared daily
-    errors, each summed over its nodes and divided by the units sold. `rows` have `units`; NaN where nothing was sold.
-    """
-    days = rows.select(*SERIES, "date", "units").join(members, on=SERIES, how="left", maintain_order="left")
-    return {
-        weight: _error(days.with_columns(mean=pl.Series(align(rows, mean, groups, members, weight))))
-        for weight in WEIGHTS
-    }
 
 
 def _error(days: pl.DataFrame) -> float:

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from datetime import date
+from time import perf_counter
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from demand_forecast.domain.alignment.calendar_regression import regress
-from demand_forecast.domain.alignment.groups import GROUP, GroupTables, group_tables, membership
+from demand_forecast.domain.alignment.groups import GROUP, group_tables, membership
 from demand_forecast.domain.backtest import training_rows
 from demand_forecast.domain.calendar import Frequency
-from demand_forecast.domain.features import History, build_demand_features, build_history
+from demand_forecast.domain.features import FeatureContract, History, build_demand_features, build_history
 from demand_forecast.domain.hierarchy import Level
 from demand_forecast.domain.models.lightgbm_tweedie import POWER, LightGBMTweedie
 from demand_forecast.domain.tables import SERIES
@@ -18,8 +20,6 @@ from demand_forecast.settings import Covariates, Training
 
 ROUNDS = 400  # groups follow the calendar closely enough to learn single days of it
 MAX_ROWS = 120_000
-
-Said = Callable[[date], None]
 
 
 def forecast_groups(
@@ -36,7 +36,7 @@ def forecast_groups(
     training: Training,
     seed: int,
     threads: int = 0,
-    on_origin: Said = lambda _: None,
+    on_fit: Callable[[date, float], object] = lambda *_: None,
 ) -> pl.DataFrame:
     """The table group_forecast: `store_group, product_group, forecast_origin, date, horizon, mean` of every group of
     `level` at each of `origins`, from what was known there.
@@ -47,26 +47,31 @@ def forecast_groups(
     groups = group_tables(demand, plan, products, stores, covariates)
     wanted = membership(demand.select(SERIES).unique(), level, products, stores).select(GROUP).unique()
     wanted = wanted.rename(dict(zip(GROUP, SERIES, strict=True)))
-    arguments = {"covariates": groups.covariates, "frequency": frequency, "horizon": horizon}
+    arguments: dict[str, Any] = {"covariates": groups.covariates, "frequency": frequency, "horizon": horizon}
     tables = (groups.demand, groups.plan, groups.products, groups.stores)
-    few = training.model_copy(update={"max_rows": min(training.max_rows, MAX_ROWS)})
+    few = training.model_copy(update={"max_rows": MAX_ROWS})
     history = build_history(*tables, **arguments)
     features, contract = build_demand_features(*tables, **arguments, origins=origins, training=few, seed=seed)
     parts = []
     for origin in origins:
-        boosted = _boosted(features, contract, wanted, origin, seed, threads)
-        parts.append(_combined(boosted, _regressed(history, wanted, origin)))
-        on_origin(origin)
+        started = perf_counter()
+        model = _boosting(features, contract, origin, seed, threads)
+        on_fit(origin, perf_counter() - started)
+        parts.append(_combined(_boosted(model, features, wanted, origin), _regressed(history, wanted, origin)))
     return pl.concat(parts).rename(dict(zip(SERIES, GROUP, strict=True))).sort("forecast_origin", *GROUP, "horizon")
 
 
-def _boosted(features, contract, wanted, origin, seed, threads) -> pl.DataFrame:
-    model = LightGBMTweedie(seed=seed, threads=threads, rounds=ROUNDS)
+def _boosting(
+    features: pl.DataFrame, contract: FeatureContract, origin: date, seed: int, threads: int
+) -> LightGBMTweedie:
     # by level^(power - 2) the deviance of units is that of units over level: every group counts the same
     known = training_rows(features, origin).with_columns(weight=pl.col("base_level") ** (POWER - 2))
+    return LightGBMTweedie(seed=seed, threads=threads, rounds=ROUNDS).fit(known, contract)
+
+
+def _boosted(model: LightGBMTweedie, features: pl.DataFrame, wanted: pl.DataFrame, origin: date) -> pl.DataFrame:
     asked = features.filter(~pl.col("training") & (pl.col("forecast_origin") == origin)).join(wanted, on=SERIES)
-    mean = model.fit(known, contract).expected(asked)
-    return asked.select(*SERIES, "forecast_origin", "date", "horizon", boosted=pl.Series(mean))
+    return asked.select(*SERIES, "forecast_origin", "date", "horizon", boosted=pl.Series(model.expected(asked)))
 
 
 def _regressed(history: History, wanted: pl.DataFrame, origin: date) -> pl.DataFrame:

@@ -93,7 +93,9 @@ def _named(members: pl.DataFrame, level: Level) -> pl.DataFrame:
 def _group_demand(demand: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
     """daily_demand of the groups: first the cells that no level cuts, then each level's groups from the cells."""
     cells = members.group_by(SERIES).agg(cell=pl.struct("level", *GROUP).sort_by("level"))
-    cells = cells.with_columns(cell=pl.col("cell").cast(pl.List(pl.Struct(dict.fromkeys(("level", *GROUP), pl.String)))))
+    cells = cells.with_columns(
+        cell=pl.col("cell").cast(pl.List(pl.Struct(dict.fromkeys(("level", *GROUP), pl.String))))
+    )
     numbers = cells.select("cell").unique().with_row_index("number")
     numbered = cells.join(numbers, on="cell").select(*SERIES, "number")
     small = (
@@ -120,31 +122,35 @@ def _complete(groups: pl.DataFrame) -> pl.DataFrame:
 
 
 def _group_plan(plan: pl.DataFrame, members: pl.DataFrame, names: list[str]) -> pl.DataFrame:
-    """clean_plan of the groups: rows for all stay, rows of shops and of products become their groups' means."""
+    """clean_plan of the groups: rows for all stay, rows of shops and of products are brought to their groups."""
     for key in SERIES:
         if key not in plan.columns:
             plan = plan.with_columns(pl.lit(None, pl.String).alias(key))
-    plan = plan.filter(~pl.all_horizontal(pl.col(names).is_null())) if names else plan.clear()
-    numbers = [name for name in names if plan.schema[name].is_numeric()]
-    of_all = plan.filter(pl.all_horizontal(pl.col(SERIES).is_null()))
-    parts = [of_all.select(*SERIES, "date", *(pl.col(name).cast(pl.Float64) for name in numbers), *_texts(names, plan))]
+    plan = plan.select(*SERIES, "date", *names).filter(~pl.all_horizontal(pl.col(names).is_null()) if names else False)
+    parts = [plan.filter(pl.all_horizontal(pl.col(SERIES).is_null())).cast(dict.fromkeys(_numbers(plan), pl.Float64))]
     for keys in (["store_id"], ["product_id"], SERIES):
         missing = [pl.col(key).is_null() for key in SERIES if key not in keys]
-        part = plan.filter(*(pl.col(key).is_not_null() for key in keys), *missing)
-        if len(part) and numbers:
-            parts.append(_averaged(part, members, keys, numbers))
-    return pl.concat(parts, how="diagonal")
+        parts.append(_brought(plan.filter(*(pl.col(key).is_not_null() for key in keys), *missing), members, keys))
+    return pl.concat(parts)
 
 
-def _texts(names: list[str], plan: pl.DataFrame) -> list[str]:
-    return [name for name in names if not plan.schema[name].is_numeric()]
+def _numbers(plan: pl.DataFrame) -> list[str]:
+    return [name for name in plan.columns if plan.schema[name].is_numeric()]
 
 
-def _averaged(part: pl.DataFrame, members: pl.DataFrame, keys: list[str], numbers: list[str]) -> pl.DataFrame:
-    """Sum over a group's shops (products, series) of what the plan says, by how many there are: silence counts as 0."""
+def _brought(part: pl.DataFrame, members: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """Of a number the mean over a group's shops (products, series), silence counting as 0; of texts the most frequent.
+
+    `part`: rows of the plan that name exactly `keys`.
+    """
+    numbers = _numbers(part)
+    texts = [name for name in part.columns if name not in (*SERIES, "date", *numbers)]
     belongs = members.select(*keys, *GROUP).unique()
     size = belongs.group_by(GROUP).agg(size=pl.len())
-    said = part.group_by(*keys, "date").agg(pl.col(numbers).cast(pl.Float64).mean())
-    total = said.join(belongs, on=keys).group_by(*GROUP, "date").agg(pl.col(numbers).sum())
+    said = part.group_by(*keys, "date").agg(
+        pl.col(numbers).cast(pl.Float64).mean(), *(pl.col(name).drop_nulls().first() for name in texts)
+    )
+    usual = (pl.col(name).drop_nulls().mode().sort().first() for name in texts)
+    total = said.join(belongs, on=keys).group_by(*GROUP, "date").agg(pl.col(numbers).sum(), *usual)
     mean = total.join(size, on=GROUP).with_columns(pl.col(numbers) / pl.col("size"))
-    return mean.rename(dict(zip(GROUP, SERIES, strict=True))).select(*SERIES, "date", *numbers)
+    return mean.rename(dict(zip(GROUP, SERIES, strict=True))).select(part.columns)

@@ -3,15 +3,16 @@
 from pathlib import Path
 
 from demand_forecast.domain.models.base import ForecastModel, ModelError, read_description
+from demand_forecast.domain.models.ensemble import Ensemble
 from demand_forecast.domain.models.gradient_boosting import GradientBoosting
 from demand_forecast.domain.models.lightgbm_tweedie import LightGBMTweedie
 from demand_forecast.domain.models.seasonal_naive import SeasonalNaive
 
 CANDIDATES: dict[str, type[ForecastModel]] = {
-    model.name: model for model in (SeasonalNaive, GradientBoosting, LightGBMTweedie)
+    model.name: model for model in (SeasonalNaive, GradientBoosting, LightGBMTweedie, Ensemble)
 }
 
-__all__ = ["CANDIDATES", "ForecastModel", "ModelError", "create", "describe", "load_model"]
+__all__ = ["CANDIDATES", "Ensemble", "ForecastModel", "ModelError", "create", "describe", "load_model"]
 
 
 def describe(name: str) -> type[ForecastModel]:

@@ -2,6 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -27,10 +28,16 @@ class ForecastModel(ABC):
     name: ClassVar[str]
     text: ClassVar[str]
     kinds: ClassVar[frozenset[str]]
+    members: ClassVar[tuple[str, ...]] = ()  # the candidates that it is made of
+    aligned: ClassVar[bool] = False  # whether its means may be moved towards the forecasts of groups
 
     def __init__(self, **parameters: Any) -> None:
         self.parameters = parameters
         self._contract: FeatureContract | None = None
+
+    @property
+    def is_fitted(self) -> bool:
+        return self._contract is not None
 
     @property
     def contract(self) -> FeatureContract:
@@ -40,6 +47,10 @@ class ForecastModel(ABC):
                 f"{self.name} is not fitted: call fit(rows, contract), or load one with load_model(folder)"
             )
         return self._contract
+
+    def adopt(self, fitted: Mapping[str, "ForecastModel"]) -> Self:  # noqa: ARG002
+        """Takes those of `fitted`, by name and fitted on the rows that `fit` will get, that this model is made of."""
+        return self
 
     def fit(self, rows: pl.DataFrame, contract: FeatureContract) -> Self:
         """Learns from `rows`, a feature frame with `units` and a `weight` above zero; their order does not matter.
@@ -74,10 +85,12 @@ class ForecastModel(ABC):
 
     def probabilities(self, rows: pl.DataFrame, mean: Floats) -> pl.DataFrame:
         """`pit_low` and `pit_high` of every row: the probabilities, as forecast around `mean`, of less than the row's
-        `units` and of at most them. Where units are sure to be what they are, these are 0 and 1.
+        `units` and of at most them.
         """
-        low, high = self._probabilities(rows, mean, column(rows, "units"))
-        bounds = np.where(mean[:, None] > 0, np.column_stack([low, high]), [0.0, 1.0])
+        units = column(rows, "units")
+        low, high = self._probabilities(rows, mean, units)
+        sure = np.column_stack([units > 0, np.ones(len(units))])  # no demand: less than any sale
+        bounds = np.where(mean[:, None] > 0, np.column_stack([low, high]), sure)
         return pl.DataFrame(bounds.astype(np.float32), schema=["pit_low", "pit_high"])
 
     def importance(self) -> pl.DataFrame | None:
@@ -129,7 +142,8 @@ class ForecastModel(ABC):
 class LevelModel(ForecastModel):
     """A model of demand relative to the series' base level, with a distribution fitted to its errors."""
 
-    _dispersion: Dispersion
+    aligned: ClassVar[bool] = True
+    dispersion: Dispersion
 
     def _learn(self, rows: pl.DataFrame) -> None:
         if rows.is_empty():
@@ -142,23 +156,23 @@ class LevelModel(ForecastModel):
         self._train(matrix, np.maximum(units, 1e-9), level, weight)
         mean = self._ratio(matrix) * level
         # a row was drawn with a chance of 1 / weight^2: so weighted, every series and day counts the same
-        self._dispersion = fit_dispersion(mean, units, column(rows, "variance_to_mean"), weight**2)
+        self.dispersion = fit_dispersion(mean, units, column(rows, "variance_to_mean"), weight**2)
 
     def _mean(self, rows: pl.DataFrame, expected_open: Floats) -> Floats:
         return self._ratio(self.contract.matrix(rows)) * column(rows, "base_level") * expected_open
 
     def _quantiles(self, rows: pl.DataFrame, mean: Floats) -> Floats:
-        return self._dispersion.quantiles(mean, column(rows, "variance_to_mean"))
+        return self.dispersion.quantiles(mean, column(rows, "variance_to_mean"))
 
     def _probabilities(self, rows: pl.DataFrame, mean: Floats, units: Floats) -> tuple[Floats, Floats]:
-        return self._dispersion.probabilities(mean, column(rows, "variance_to_mean"), units)
+        return self.dispersion.probabilities(mean, column(rows, "variance_to_mean"), units)
 
     def _fitted(self, folder: Path) -> dict[str, Any]:
         self._save_learner(folder)
-        return {"dispersion": asdict(self._dispersion)}
+        return {"dispersion": asdict(self.dispersion)}
 
     def _restore(self, content: dict[str, Any], folder: Path) -> None:
-        self._dispersion = Dispersion(**content["dispersion"])
+        self.dispersion = Dispersion(**content["dispersion"])
         self._load_learner(folder)
 
     @abstractmethod
