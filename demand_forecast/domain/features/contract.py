@@ -16,7 +16,7 @@ KEYS = (*SERIES, "forecast_origin", "horizon", "date")
 OUTCOME = ("units", "weight", "training")
 PANEL_COLUMNS = (
     *("series", "sellable", "wanted", "in_stock", "open", "product_units", "open_usual", "similar", "trust"),
-    *("trust_cycle", "first_sale", "on_sale", "listed", "announced", "start", "first", "rows"),
+    *("trust_cycle", "pull", "pull_cycle", "first_sale", "on_sale", "listed", "announced", "start", "first", "rows"),
 )
 LIBRARIES = ("lightgbm", "numpy", "polars", "scikit-learn")
 

@@ -129,7 +129,7 @@ def _levels(calendar: Calendar) -> Iterator[Feature]:
             f"weekday_mean_{occurrences}",
             "past_only",
             "last_same_season",
-            drawn(mean(occurrences), "trust_cycle"),
+            drawn(mean(occurrences), "_cycle"),
             f"level of the last {occurrences} days with the target's weekday",
             relative_to="base_level",
             per=("series", "weekday"),

@@ -110,10 +110,9 @@ def similar_level(
         (pl.col("date") > pl.col("first_sale")) & (pl.col("date") <= pl.col("first_sale") + timedelta(days=LAUNCH_DAYS))
     )
     young = (pl.col("age") < calendar.level_windows[-1]) & pl.col("series").is_in(new["series"].implode())
-    rows = panel.lazy().filter(young, pl.col("date") <= demand["date"].max())
-    cells = rows.select("series", "date").join(new.lazy().select("series", "cell"), on="series")
-    levels = new.select("cell", "store", *groups).unique()
-    cells = cells.select(CELL).unique().collect().join(levels, on="cell").sort("date")
+    rows = panel.lazy().filter(young, pl.col("date") <= demand["date"].max()).select("series", "date")
+    days = rows.join(new.lazy().select("series", "cell"), on="series").select(CELL).unique().collect()
+    cells = days.join(new.select("cell", "store", *groups).unique(), on="cell").sort("date")
     known = _chained(cells, launched, _cell_mean(wanted, calendar), groups, calendar)
     cell = pl.col("series").replace_strict(new["series"], new["cell"], default=None, return_dtype=pl.UInt32)
     panel = panel.with_columns(cell=pl.when(young).then(cell))
@@ -163,21 +162,24 @@ def product_groups(products: pl.DataFrame, static: Sequence[str]) -> list[str]:
 def with_trust(panel: pl.DataFrame, cycle: int) -> pl.DataFrame:
     """`panel` with how far a series' own levels are trusted: `trust`, and `trust_cycle` for those of one weekday.
 
+    `pull` is the rest of the way to `similar`.
+
     n periods against one period and the time in which one unit is expected: the credibility n / (n + k) of Bühlmann
     (1967), with k right for units that vary as their mean and a mean as uncertain as itself.
     """
+    similar = pl.col("similar").cast(pl.Float64)
     seen = pl.col("sellable").cum_count().over("series").cast(pl.Float64)
-    weight = 1 + 1 / pl.col("similar").cast(pl.Float64).clip(lower_bound=1e-3)
-    known = pl.col("similar").is_null()
+    weight = 1 + 1 / similar.clip(lower_bound=1e-3)
+    own, own_cycle = seen / (seen + weight), seen / (seen + cycle * weight)
     return panel.with_columns(
-        trust=pl.when(known).then(1.0).otherwise(seen / (seen + weight)),
-        trust_cycle=pl.when(known).then(1.0).otherwise(seen / (seen + cycle * weight)),
-        similar=pl.col("similar").cast(pl.Float64),
+        similar=similar,
+        trust=own.fill_null(1.0),
+        trust_cycle=own_cycle.fill_null(1.0),
+        pull=((1 - own) * similar).fill_null(0.0),
+        pull_cycle=((1 - own_cycle) * similar).fill_null(0.0),
     )
 
 
-def drawn(level: pl.Expr, trust: str = "trust") -> pl.Expr:
-    """`level`, drawn towards what similar products sold as long as the series is new."""
-    own = pl.col(trust)
-    towards = pl.col("similar").fill_null(0)
-    return (level * own + towards * (1 - own)).fill_null(pl.col("similar"))
+def drawn(level: pl.Expr, per: str = "") -> pl.Expr:
+    """`level`, drawn towards what similar products sold as long as the series is new; `per`: "" or "_cycle"."""
+    return (level * pl.col(f"trust{per}") + pl.col(f"pull{per}")).fill_null(pl.col("similar"))
