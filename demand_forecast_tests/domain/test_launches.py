@@ -79,8 +79,7 @@ def test_the_level_of_a_new_series_is_drawn_towards_launches_like_it(
     origin = shelf.began + timedelta(days=STARTS[product] + age)
     for row in ahead(retailer, origin).filter(pl.col("product_id") == product).iter_rows(named=True):
         days = shelf.days[row["store_id"], product]
-        days = {day: beyond_the_first(days, day) for day in days}
-        own = [units for day, units in days.items() if day <= origin and units is not None]
+        own = [units for day, units in days.items() if min(days) < day <= origin and units is not None]
         similar = shelf.similar(row["store_id"], product, origin)
         means = [fmean(found) for window in (28, 91, 182) if (found := lately(days, origin, window))]
         trust = len(own) / (len(own) + 1 + 1 / similar)
@@ -89,15 +88,9 @@ def test_the_level_of_a_new_series_is_drawn_towards_launches_like_it(
         assert row["similar_level"] == pytest.approx(similar / level, rel=1e-5)
 
 
-def beyond_the_first(days: dict[date, float | None], day: date) -> float | None:
-    """Units of a day; of the first, which sold by definition, those after the first unit."""
-    units = days[day]
-    return units if units is None or day > min(days) else max(units - 1, 0)
-
-
 def lately(days: dict[date, float | None], origin: date, window: int) -> list[float]:
-    """Units of the days that count among the last `window`."""
-    since = origin - timedelta(days=window)
+    """Units of the days that count among the last `window`, after the first sale."""
+    since = max(min(days), origin - timedelta(days=window))
     return [units for day, units in days.items() if since < day <= origin and units is not None]
 
 

@@ -168,14 +168,12 @@ def _panel(
 
 
 def _sellable(began: object) -> pl.Expr:
-    """The demand that levels are made of. The day of the first sale sold one unit by definition: what it sold beyond
-    that counts (on M5, 2.24 units are sold on first days, 1.25 on those after).
+    """The demand that levels are made of: from the day after the first sale, which sold by definition.
 
     A series that sold on the first day of all was there before.
     """
     first = pl.col("first_sale")
-    beyond = pl.when(pl.col("date") == first).then((pl.col("wanted") - 1).clip(0))
-    return pl.when((pl.col("date") > first) | (first == began)).then("wanted").otherwise(beyond)
+    return pl.when((pl.col("date") > first) | (first == began)).then("wanted")
 
 
 def _product_units(panel: pl.DataFrame) -> pl.DataFrame:
