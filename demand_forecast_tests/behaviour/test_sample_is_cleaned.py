@@ -1,24 +1,19 @@
 """The sample retailer's mess, held against what its generator says really happened."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
-from pathlib import Path
+from datetime import date
 from typing import NamedTuple
 
 import polars as pl
 import pytest
 
-from demand_forecast.domain.attributes import InputReading, clean_plan, clean_products, clean_stock, clean_stores
 from demand_forecast.domain.cleaning import clean_sales
 from demand_forecast.domain.contracts import violations
 from demand_forecast.domain.panel import build_daily_demand
-from demand_forecast.settings import load_settings
-from demand_forecast.sources.collect import KNOWN, collect_inputs, collect_sales, date_formats, decimals
+from demand_forecast.sources.collect import KNOWN, collect_sales, date_formats, decimals
+from demand_forecast_tests.behaviour.sample import LATER, TRUTH, sample_attributes
 
-ROOT = Path(__file__).parents[2]
-TRUTH = ROOT / "demand_forecast_tests" / "data"
 LOST_DAY = date(2025, 3, 11)
-LATER = datetime(2026, 12, 1, tzinfo=UTC)
 EXPECTED = {
     "duplicate_line": "exact_duplicate",
     "return": "return",
@@ -43,26 +38,20 @@ class Cleaned(NamedTuple):
 
 @pytest.fixture(scope="module")
 def cleaned(monkeypatch_module: None) -> Cleaned:
-    settings = load_settings(ROOT / "config.yaml")
-
-    def read(table, cleaner) -> pl.DataFrame:
-        formats, marks = date_formats(settings, table), decimals(settings, table)
-        reading = InputReading(settings.covariates, settings.cleaning, marks, formats)
-        return cleaner(collect_inputs(settings, table, LATER), reading)
-
+    settings, attributes = sample_attributes()
     raw = pl.concat(collect_sales(settings, pl.DataFrame(schema=KNOWN), None, LATER), how="diagonal")
     clean, rejected = clean_sales(
         raw,
         cleaning=settings.cleaning,
-        products=read("products", clean_products)["product_id"],
-        stores=read("stores", clean_stores)["store_id"],
+        products=attributes["products"]["product_id"],
+        stores=attributes["stores"]["store_id"],
         past_only=[],
         date_formats=date_formats(settings),
         decimals=decimals(settings),
         history_start=settings.history_start,
         today=LATER.date(),
     )
-    stock, plan = read("stock", clean_stock), read("plan", clean_plan)
+    stock, plan = attributes["stock"], attributes["plan"]
     demand = build_daily_demand(clean, stock, plan, frequency="daily", missing_day=settings.missing_day)
     return Cleaned(raw, clean, rejected, demand)
 

@@ -27,6 +27,7 @@ class Retailer:
     covariates: Covariates
     horizon: int = 14
     frequency: Literal["daily", "weekly"] = "daily"
+    stock: pl.DataFrame | None = None
 
     @property
     def last_day(self) -> date:
@@ -51,8 +52,8 @@ class Retailer:
         )
 
     @property
-    def _tables(self) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-        return self.demand, self.plan, self.products, self.stores
+    def _tables(self) -> tuple[Any, ...]:
+        return self.demand, self.plan, self.products, self.stores, self.stock
 
     @property
     def _reading(self) -> dict[str, Any]:

@@ -77,7 +77,8 @@ def expected_values(read: Reading, row: dict) -> dict[str, float | None]:
 
 def test_features_equal_a_slow_reading_of_the_tables(retailer: Retailer, built: tuple) -> None:
     frame, _ = built
-    for row in frame.sample(300, seed=1).iter_rows(named=True):
+    established = frame.filter(pl.col("product_id") != "P-05")  # levels of new ones: test_launches.py
+    for row in established.sample(300, seed=1).iter_rows(named=True):
         read = Reading(retailer, row["store_id"], row["product_id"])
         for name, expected in expected_values(read, row).items():
             if expected is None:

@@ -42,7 +42,7 @@ def daily_demand(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
 
 
 @dg.asset(
-    deps=["daily_demand", "clean_plan", "clean_products", "clean_stores"],
+    deps=["daily_demand", "clean_plan", "clean_products", "clean_stores", "clean_stock"],
     group_name="features",
     kinds=KINDS,
     description="One row per series, forecast origin and horizon: what was known at the origin about that day, and, "
@@ -66,6 +66,7 @@ def demand_features(context: dg.AssetExecutionContext, project: Project) -> dg.M
         lake.read("clean_plan"),
         lake.read("clean_products"),
         lake.read("clean_stores"),
+        lake.read("clean_stock"),
         covariates=settings.covariates,
         frequency=settings.frequency,
         horizon=settings.horizon,

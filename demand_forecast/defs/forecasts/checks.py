@@ -13,15 +13,18 @@ demand_forecast_contract = contract_check("demand_forecast")
 @dg.asset_check(
     asset="demand_forecast",
     blocking=True,
-    description="Every series of daily_demand has a forecast for every day of the horizon.",
+    description="Every series of daily_demand, and every one announced, has a forecast for every day of the horizon.",
 )
 def every_series_is_forecast(project: Project) -> dg.AssetCheckResult:
-    series = project.lake.scan("daily_demand").select(series_key()).unique().select(pl.len()).collect().item()
+    sold = project.lake.scan("daily_demand").select(series_key()).unique().collect()
     forecast = project.lake.read("demand_forecast")
-    expected = series * project.settings.horizon
+    series = forecast.select(series_key()).unique()
+    missing = len(sold.join(series, on=series_key(), how="anti"))
+    complete = len(forecast) == len(series) * project.settings.horizon
     return dg.AssetCheckResult(
-        passed=len(forecast) == expected and forecast.select(*series_key(), "horizon").is_unique().all(),
-        description=f"{len(forecast):,} rows for {series:,} series x {project.settings.horizon} periods",
+        passed=missing == 0 and complete and forecast.select(*series_key(), "horizon").is_unique().all(),
+        description=f"{len(forecast):,} rows for {len(series):,} series x {project.settings.horizon} periods, "
+        f"{len(series) - len(sold) + missing:,} of them not sold yet; {missing:,} series without a forecast",
     )
 
 

@@ -10,6 +10,7 @@ from demand_forecast.domain.calendar import Calendar
 from demand_forecast.domain.features.contract import ContractError, FeatureContract
 from demand_forecast.domain.features.declaration import Feature, PanelInputs
 from demand_forecast.domain.features.history import History
+from demand_forecast.domain.features.launches import with_trust
 from demand_forecast.domain.tables import series_key
 
 SHARD_ROWS = 1_000_000  # of the panel; about 500 MB while its features are computed
@@ -20,7 +21,7 @@ def build_features(history: History, rows: pl.DataFrame, contract: FeatureContra
 
     `rows`: `store_id, product_id, forecast_origin, horizon`, and any other column, which is kept. Adds `date`
     (the target), the contract's columns (float32; Int32 codes for categories; null where not known), `expected_open`
-    (0..1) and `units` (null after the history's last day).
+    (0..1) and `units` (null after the history's last day; in rows for `training`, what would have sold in stock).
     Raises ContractError for a series, an origin or a horizon that the history does not have.
     """
     series = history.series.select(*series_key(), "series")
@@ -93,8 +94,10 @@ def _build_shard(
         if read_at not in ("row", "series"):
             source = panel.select(_known_ahead(contract.inputs)) if read_at == "target" else panel
             parts.append(_read(source, group, _index(placed, read_at, ahead, history.calendar)))
-    outcome = panel.select("date", "units").select(pl.all().gather(placed["target"]))
+    outcome = panel.select("date", "units", "wanted").select(pl.all().gather(placed["target"]))
     wide = pl.concat([*parts, outcome], how="horizontal")
+    if "training" in wide.columns:
+        wide = wide.with_columns(units=pl.when("training").then("wanted").otherwise("units"))
     return _finished(wide, features, contract)
 
 
@@ -105,13 +108,14 @@ def _slice(history: History, placed: pl.DataFrame) -> tuple[pl.DataFrame, pl.Dat
     panel = history.panel.slice(start, int(own["rows"].sum()))
     # float64: sums over windows of whole units stay exact, so features do not depend on where the history begins
     panel = panel.with_columns(pl.col(pl.Float32).cast(pl.Float64), weekday=pl.col("date").dt.weekday())
+    panel = with_trust(panel, history.calendar.cycle)
     return panel, placed.with_columns(pl.col("start", "origin", "target") - start)
 
 
 def _known_ahead(inputs: PanelInputs) -> list[str]:
     """The only columns that a feature read at the target can see."""
     price = ["price"] if inputs.price == "known_future" else []
-    return ["series", "date", "weekday", "open_planned", *price, *inputs.future]
+    return ["series", "date", "weekday", "age", "open_planned", *price, *inputs.future]
 
 
 def _index(placed: pl.DataFrame, read_at: str, ahead: int, calendar: Calendar) -> pl.Series:

@@ -14,7 +14,10 @@ from demand_forecast.domain.tables import SERIES
 
 KEYS = (*SERIES, "forecast_origin", "horizon", "date")
 OUTCOME = ("units", "weight", "training")
-PANEL_COLUMNS = ("series", "sellable", "in_stock", "open", "product_units", "open_usual", "start", "first", "rows")
+PANEL_COLUMNS = (
+    *("series", "sellable", "wanted", "in_stock", "open", "product_units", "open_usual", "similar", "trust"),
+    *("trust_cycle", "pull", "pull_cycle", "first_sale", "on_sale", "listed", "announced", "start", "first", "rows"),
+)
 LIBRARIES = ("lightgbm", "numpy", "polars", "scikit-learn")
 
 

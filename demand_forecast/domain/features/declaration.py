@@ -7,11 +7,13 @@ from typing import Literal
 import polars as pl
 
 from demand_forecast.domain.calendar import Calendar, Frequency, calendar_of
+from demand_forecast.domain.features.launches import drawn
 
 Kind = Literal["static", "known_future", "past_only"]
 ReadAt = Literal["row", "series", "origin", "last_same_season", "target", "last_year"]
 
 MIN_LEVEL = 0.01
+MANY_MISSED = 50.0  # sales: exp(-50) is no chance
 SHRINK_PERIODS = 10  # a response is trusted half when it was seen on as many periods
 
 
@@ -83,9 +85,12 @@ def mean(window: int, column: str = "sellable") -> pl.Expr:
 
 
 def base_level(calendar: Calendar) -> pl.Expr:
-    """Average of a short, a middle and a long trailing mean: the scale that models work in. Always above zero."""
+    """Average of a short, a middle and a long trailing mean: the scale that models work in. Always above zero.
+
+    Of a new series, drawn towards what similar ones sold.
+    """
     mixed = pl.mean_horizontal([mean(window) for window in calendar.level_windows])
-    return mixed.forward_fill().fill_null(0).clip(lower_bound=MIN_LEVEL)
+    return drawn(mixed.forward_fill()).fill_null(0).clip(lower_bound=MIN_LEVEL)
 
 
 def _support(calendar: Calendar) -> Iterator[Feature]:
@@ -94,7 +99,7 @@ def _support(calendar: Calendar) -> Iterator[Feature]:
     usual: ReadAt = "last_same_season" if calendar.cycle > 1 else "origin"
     for name, kind, read_at, expression, reason in (
         ("base_level", "past_only", "origin", base_level(calendar), "mean of short, middle and long trailing means"),
-        ("last_units", "past_only", "origin", pl.col("units"), "units at the origin"),
+        ("last_units", "past_only", "origin", pl.col("units").fill_null(0), "units at the origin"),
         ("last_season_units", "past_only", "last_same_season", pl.col("units"), "the seasonal naive forecast"),
         ("season_scale", "past_only", "origin", scale, "root mean squared difference over a season"),
         ("open_usual", "past_only", usual, pl.col("open_usual"), "share of such days on which the shop was open"),
@@ -115,16 +120,16 @@ def _past(name: str, expression: pl.Expr, reason: str, relative_to: str | None =
 
 def _levels(calendar: Calendar) -> Iterator[Feature]:
     for window in calendar.trailing_windows:
-        yield _past(f"mean_{window}", mean(window), f"level over {window} periods", "base_level")
+        yield _past(f"mean_{window}", drawn(mean(window)), f"level over {window} periods", "base_level")
     for life in calendar.half_lives:
         recent = pl.col("sellable").ewm_mean(half_life=life, ignore_nulls=True).forward_fill()
-        yield _past(f"recent_{life}", recent, f"level, half of it from the last {life} periods", "base_level")
+        yield _past(f"recent_{life}", drawn(recent), f"level, half of it from the last {life} periods", "base_level")
     for occurrences in calendar.cycle_windows:
         yield Feature(
             f"weekday_mean_{occurrences}",
             "past_only",
             "last_same_season",
-            mean(occurrences),
+            drawn(mean(occurrences), "_cycle"),
             f"level of the last {occurrences} days with the target's weekday",
             relative_to="base_level",
             per=("series", "weekday"),
@@ -133,6 +138,7 @@ def _levels(calendar: Calendar) -> Iterator[Feature]:
     yield _past("trend_short", mean(short) / mean(middle), "is demand rising within a quarter")
     yield _past("trend_long", mean(middle) / mean(calendar.year), "is demand rising within a year")
     yield _past("log_level", base_level(calendar).log(), "size of the series")
+    yield _past("similar_level", pl.col("similar"), "what similar products sold when they were new", "base_level")
 
 
 def _last_year(calendar: Calendar) -> Iterator[Feature]:
@@ -176,9 +182,28 @@ def _rhythm(calendar: Calendar) -> Iterator[Feature]:
     for periods in (calendar.level_windows[0], calendar.level_windows[2]):
         share = sells.rolling_mean(periods, min_samples=1)
         yield _past(f"selling_share_{periods}", share, f"share of the last {periods} periods with a sale")
-    since = (position - last_sale).fill_null(calendar.year).clip(0, calendar.year)
-    yield _past("since_sale", since, "periods since the last sale, up to a year")
-    yield _past("age", pl.col("age"), "periods since the first sale, up to a year")
+    since = (position - last_sale).fill_null(pl.col("age").clip(0)).clip(0, calendar.year)
+    yield _past("since_sale", since, "periods since the last sale, or on sale without one, up to a year")
+    missed = _missed_sales(calendar.level_windows[2])
+    yield _past("missed_sales", missed, "selling periods that the silence would have had at the rate before it")
+    yield _past("age", pl.col("age"), "periods on sale, up to a year; below zero: periods until it is")
+    then = pl.col("age").clip(0, window)
+    yield Feature("age_then", "known_future", "target", then, f"periods on sale on the day, up to {window}")
+
+
+def _missed_sales(window: int) -> pl.Expr:
+    """Periods in stock and open since the last sale, times the share of such periods with a sale until then.
+
+    exp(-missed) is how often a product that still sells would be silent for as long by chance.
+    """
+    counts = pl.col("sellable").is_not_null()
+    counted = counts.cast(pl.Float64).cum_sum()
+    silent = counted - pl.when(pl.col("units") > 0).then(counted).forward_fill()
+    selling = (pl.col("sellable") > 0).cast(pl.Float64).rolling_sum(window, min_samples=1)
+    known = counts.cast(pl.Float64).rolling_sum(window, min_samples=1)
+    missed = silent * selling / (known - silent).clip(lower_bound=1)
+    never = pl.when(pl.col("age") >= window).then(MANY_MISSED).otherwise(silent / (silent + 1))  # but at its first sale
+    return pl.when(selling > 0).then(missed.clip(0, MANY_MISSED)).otherwise(never)
 
 
 def _elsewhere(calendar: Calendar) -> Iterator[Feature]:

@@ -9,6 +9,7 @@ from demand_forecast.domain.calendar import Calendar, Frequency, calendar_of
 from demand_forecast.domain.covariates import require_covariates
 from demand_forecast.domain.features.contract import ContractError
 from demand_forecast.domain.features.declaration import PanelInputs
+from demand_forecast.domain.features.launches import product_groups, similar_level, waiting_days, with_launches
 from demand_forecast.domain.features.plan import PlanColumns, plan_columns, spread_plan
 from demand_forecast.domain.tables import series_key
 from demand_forecast.settings import Covariates
@@ -48,28 +49,34 @@ def build_history(
     plan: pl.DataFrame,
     products: pl.DataFrame,
     stores: pl.DataFrame,
+    stock: pl.DataFrame | None = None,
     *,
     covariates: Covariates,
     frequency: Frequency,
     horizon: int,
     since: date | None = None,
 ) -> History:
-    """The history in `demand` (`daily_demand`), with `plan`, `products` and `stores` (the clean tables) beside it.
+    """The history in `demand` (`daily_demand`), with the clean tables `plan`, `products`, `stores`, `stock` beside it.
 
-    The last period of `demand` is the forecast origin. Periods before `since` are left out: features look back
-    `Calendar.lookback` periods from an origin.
+    Series that never sold but are announced have a history too, with nothing in it. The last period of `demand` is the
+    forecast origin. Periods before `since` are left out: features look back `Calendar.lookback` periods from an origin.
     Raises MissingCovariateError where a declared covariate is in no table, ContractError where `demand` has holes.
     """
     calendar = calendar_of(frequency)
     planned = plan_columns(plan, covariates)
     demand = demand.sort("store_id", "product_id", "date")
-    demand = demand.with_columns(series=pl.struct(series_key()).rle_id())
+    demand = demand.with_columns(_wanted(demand), series=pl.struct(series_key()).rle_id())
     last_day = _last_day(demand)
-    series = _series(demand, products, stores, covariates)
-    _without_holes(series, calendar, last_day)
+    sold = _sold(demand)
+    _without_holes(sold, calendar, last_day)
+    series = with_launches(sold, plan, stock, last_day, calendar.ahead(last_day, horizon), calendar)
+    series = _described(series, products, stores, covariates)
     panel = _panel(demand, series, calendar, last_day, horizon, since, covariates.past_only)
+    groups = product_groups(products, covariates.static)
+    panel = similar_level(panel, demand, series, groups, calendar)
     panel = spread_plan(panel, plan, planned, series, calendar, last_day)
     panel = _shop_opening(_product_units(panel), calendar).drop("store", "product")
+    panel = panel.with_columns(open_planned=pl.when(pl.col("age") < 0).then(0).otherwise("open_planned"))
     series = _places(series, panel)
     return History(panel, series, last_day, horizon, _inputs(series, planned, covariates, frequency))
 
@@ -81,10 +88,27 @@ def _last_day(demand: pl.DataFrame) -> date:
     return last
 
 
-def _series(demand: pl.DataFrame, products: pl.DataFrame, stores: pl.DataFrame, covariates: Covariates) -> pl.DataFrame:
-    series = demand.group_by("series", *series_key(), maintain_order=True).agg(
+def _wanted(demand: pl.DataFrame) -> pl.Expr:
+    """What would have sold with goods all day: units by the share of the day in stock, whole where units are.
+
+    Null on days that say more about the shelf than about demand.
+    """
+    share = pl.col("in_stock").fill_null(1)
+    full = pl.col("units").cast(pl.Float64) / share
+    whole = demand.select((pl.col("units") == pl.col("units").round()).all()).item()
+    counts = pl.col("open") & (share >= MIN_IN_STOCK)
+    return pl.when(counts).then(full.round() if whole else full).cast(pl.Float32).alias("wanted")
+
+
+def _sold(demand: pl.DataFrame) -> pl.DataFrame:
+    return demand.group_by("series", *series_key(), maintain_order=True).agg(
         first_sale=pl.col("date").min(), last=pl.col("date").max(), periods=pl.len()
     )
+
+
+def _described(
+    series: pl.DataFrame, products: pl.DataFrame, stores: pl.DataFrame, covariates: Covariates
+) -> pl.DataFrame:
     series = series.with_columns(
         store=pl.col("store_id").rank("dense").cast(pl.UInt32),
         product=pl.col("product_id").rank("dense").cast(pl.UInt32),
@@ -120,12 +144,11 @@ def _panel(
     past_only: list[str],
 ) -> pl.DataFrame:
     require_covariates(past_only, "past_only", {"daily_demand": demand.columns})
-    counts = pl.col("open") & (pl.col("in_stock").fill_null(1) >= MIN_IN_STOCK)
     past = demand.filter(pl.col("date") >= (since or date.min)).select(
         "series",
         "date",
         pl.col("units").cast(pl.Float32),
-        pl.when(counts).then(pl.col("units").cast(pl.Float32)).alias("sellable"),
+        "wanted",
         pl.col("price").cast(pl.Float32),
         pl.col("in_stock").cast(pl.Float32),
         "open",
@@ -133,10 +156,24 @@ def _panel(
     )
     days = [calendar.ahead(last_day, h) for h in range(1, horizon + calendar.event_reach + 1)]
     future = series.select("series").join(pl.DataFrame({"date": days}), how="cross")
-    panel = pl.concat([past, future], how="diagonal").sort("series", "date")
-    panel = panel.join(series.select("series", "store", "product", "first_sale"), on="series", maintain_order="left")
-    age = (pl.col("date") - pl.col("first_sale")).dt.total_days() // calendar.step
-    return panel.with_columns(age=age.clip(0, calendar.year).cast(pl.Float32)).drop("first_sale")
+    waiting = waiting_days(series, demand, last_day, horizon + calendar.cycle, calendar)
+    waiting = waiting.filter(pl.col("date") >= (since or date.min))
+    panel = pl.concat([past, waiting, future], how="diagonal").sort("series", "date")
+    about = series.select("series", "store", "product", "first_sale", "on_sale")
+    panel = panel.join(about, on="series", maintain_order="left")
+    age = (pl.col("date") - pl.col("on_sale")).dt.total_days() // calendar.step
+    return panel.with_columns(
+        age=age.clip(-horizon, calendar.year).cast(pl.Float32), sellable=_sellable(demand["date"].min())
+    ).drop("first_sale", "on_sale")
+
+
+def _sellable(began: object) -> pl.Expr:
+    """The demand that levels are made of: from the day after the first sale, which sold by definition.
+
+    A series that sold on the first day of all was there before.
+    """
+    first = pl.col("first_sale")
+    return pl.when((pl.col("date") > first) | (first == began)).then("wanted")
 
 
 def _product_units(panel: pl.DataFrame) -> pl.DataFrame:

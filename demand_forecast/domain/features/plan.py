@@ -62,9 +62,10 @@ def spread_plan(
         plan = plan.with_columns(pl.col("date").dt.truncate("1w"))
     values = _covariate_values(plan, columns, calendar)
     panel = _lay(panel, plan, {**values, **_opening(columns, calendar)})
-    if columns.price:
-        panel = _planned_price(panel, plan.drop_nulls("price"), last_day)
-    return panel.with_columns(pl.col("price").forward_fill().over("series"))
+    if not columns.price:
+        return panel.with_columns(pl.col("price").forward_fill().over("series"))
+    panel = _planned_price(panel, plan.drop_nulls("price"), last_day)
+    return panel.with_columns(pl.col("price").forward_fill().backward_fill().over("series"))
 
 
 def _planned_price(panel: pl.DataFrame, plan: pl.DataFrame, last_day: date) -> pl.DataFrame:

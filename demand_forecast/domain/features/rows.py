@@ -16,6 +16,7 @@ from demand_forecast.domain.features.build import build_numbered
 from demand_forecast.domain.features.contract import ContractError, FeatureContract, make_contract
 from demand_forecast.domain.features.declaration import base_level
 from demand_forecast.domain.features.history import History, build_history
+from demand_forecast.domain.features.launches import with_trust
 from demand_forecast.domain.tables import series_key
 from demand_forecast.settings import Covariates, Training
 
@@ -35,6 +36,7 @@ def build_demand_features(
     plan: pl.DataFrame,
     products: pl.DataFrame,
     stores: pl.DataFrame,
+    stock: pl.DataFrame | None = None,
     *,
     covariates: Covariates,
     frequency: Frequency,
@@ -47,7 +49,7 @@ def build_demand_features(
     """The table `demand_features` and its contract.
 
     Rows to train on (`training` true, `weight` above zero, `units` known), and all rows of every series that is
-    alive at each of `origins` (`training` false, weight 0; `units` null after the last day of `demand`).
+    alive or announced at each of `origins` (`training` false, weight 0; `units` null after the last day of `demand`).
     Raises MissingCovariateError where the tables do not hold what `covariates` declares, ContractError where nothing
     was ever sold.
     """
@@ -60,7 +62,7 @@ def build_demand_features(
     last = demand["date"].max()
     since = last - timedelta(days=days) if isinstance(last, date) else None
     history = build_history(
-        demand, plan, products, stores, covariates=covariates, frequency=frequency, horizon=horizon, since=since
+        demand, plan, products, stores, stock, covariates=covariates, frequency=frequency, horizon=horizon, since=since
     )
     contract = make_contract(history.inputs, horizon, _categories(history, previous.categories if previous else {}))
     rows = pl.concat([draw_training_rows(history, training, seed), origin_rows(history, origins)])
@@ -107,7 +109,7 @@ def draw_training_rows(history: History, training: Training, seed: int) -> pl.Da
     origins = np.flatnonzero(eligible.to_numpy())
     copies = _copies(len(origins), history.horizon, training.max_rows)
     row, horizon, luck = _draws(history, origins, copies, seed)
-    counts = panel["sellable"].is_not_null().to_numpy()[row + horizon]
+    counts = panel["wanted"].is_not_null().to_numpy()[row + horizon]
     row, horizon, luck = row[counts], horizon[counts], luck[counts]
     chance = _chance(history)[row]
     rate = _rate(luck / chance, training.max_rows)
@@ -157,7 +159,8 @@ def _splitmix(x: Hashes) -> Hashes:
 
 
 def _chance(history: History) -> Floats:
-    levels = history.panel.select("series", pl.col("sellable").cast(pl.Float64))
+    levels = history.panel.select("series", pl.col("sellable").cast(pl.Float64), "similar")
+    levels = with_trust(levels, history.calendar.cycle)
     level = levels.select(base_level(history.calendar).over("series")).to_series().to_numpy()
     return np.minimum((level / FULL_LEVEL) ** LEVEL_POWER, 1)
 
