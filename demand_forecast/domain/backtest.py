@@ -99,7 +99,8 @@ def run_backtest(
     each was moved towards the forecasts of `groups`, as `learn_weights` says.
 
     `features`: the table `demand_features`. A candidate gives the model for an origin, which is then trained on what
-    was known there; a fitted model is used as it is: unfair where it has seen days after the origin. All candidates forecast the same rows. `on_fit` hears of every candidate, origin and the seconds of its fit.
+    was known there; a fitted model is used as it is: unfair where it has seen days after the origin. All candidates
+    forecast the same rows. `on_fit` hears of every candidate, origin and the seconds of its fit.
     Raises HistoryTooShort where an origin has nothing to train on or no known outcome.
     """
     trials = [trial for origin in origins for trial in _at_origin(features, contract, candidates, origin, on_fit)]
@@ -109,16 +110,14 @@ def run_backtest(
     for trial in trials:
         weight = weights.get((trial.name, _origin(trial)), 0.0)
         mean = groups.align(trial.rows, trial.mean, weight) if groups else trial.mean
-        forecast = trial.model.distribution(trial.rows, mean).with_columns(
-            trial.rows["units"], model=pl.lit(trial.name)
-        )
-        parts.append(pl.concat([forecast, trial.model.probabilities(trial.rows, mean)], how="horizontal"))
+        told = trial.model.distribution(trial.rows, mean).with_columns(trial.rows["units"], model=pl.lit(trial.name))
+        parts.append(pl.concat([told, trial.model.probabilities(trial.rows, mean)], how="horizontal"))
     return pl.concat(parts), learned
 
 
 def _alignment(trials: list[Trial], groups: Groups | None) -> pl.DataFrame:
     """The table `alignment` of the models that may be aligned; a null origin is the next forecast's."""
-    rows = []
+    rows: list[tuple[str, date | None, float, float, float]] = []
     for name in dict.fromkeys(trial.name for trial in trials if trial.model.aligned and groups):
         errors = {_origin(trial): groups.errors(trial.rows, trial.mean) for trial in trials if trial.name == name}  # type: ignore[union-attr]
         weights = learn_weights(errors)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import date
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -164,6 +165,11 @@ def group_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.Ma
     series = demand.select("store_id", "product_id").unique()
     level = alignment_level(series, products, stores, settings.covariates.static)
     seconds = []
+
+    def said(origin: date, took: float) -> None:
+        context.log.info(f"groups at {origin}")
+        seconds.append(took)
+
     forecast = forecast_groups(
         demand,
         plan,
@@ -176,7 +182,7 @@ def group_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.Ma
         origins=origins.filter(~pl.col("training"))["forecast_origin"].unique().sort().to_list(),
         training=settings.training,
         seed=settings.seed,
-        on_fit=lambda origin, took: (context.log.info(f"groups at {origin}"), seconds.append(took)),
+        on_fit=said,
     )
     lake.replace("group_members", membership(series, level, products, stores).sort("store_id", "product_id"))
     version = lake.replace("group_forecast", forecast)

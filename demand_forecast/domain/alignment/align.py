@@ -36,7 +36,7 @@ class Groups:
 
     def errors(self, rows: pl.DataFrame, mean: Floats) -> dict[float, float]:
         """The error that each of WEIGHTS leaves in groups and in their total: the mean over both levels of root mean
-        squared daily errors, summed over the level's nodes, divided by the units sold. `rows` have `units` too.
+        squared daily errors, summed over the level's nodes, divided by the units sold a day. `rows` have `units` too.
         """
         ratio = self._ratio(rows, mean)
         days = rows.select(*SERIES, "date", pl.col("units").cast(pl.Float64))
@@ -63,7 +63,9 @@ def learn_weights(errors: Mapping[date, Mapping[float, float]]) -> dict[date | N
     own score is that of a weight learned elsewhere. 0, no alignment, where there is one origin only, or where weights
     learned so would have made the origins' forecasts worse.
     """
-    learned = {origin: _best([errors[other] for other in errors if other != origin]) for origin in errors}
+    learned: dict[date | None, float] = {
+        origin: _best([errors[other] for other in errors if other != origin]) for origin in errors
+    }
     before = sum(errors[origin][0.0] for origin in errors)
     after = sum(errors[origin][learned[origin]] for origin in errors)
     if after >= before:
@@ -80,4 +82,5 @@ def _error(days: pl.DataFrame) -> float:
     total = by_group.group_by("date").agg(pl.col("error").sum())
     root = (pl.col("error").cast(pl.Float64) ** 2).mean().sqrt()
     groups = by_group.group_by(GROUP).agg(root)["error"].sum()
-    return float(np.mean([groups, total.select(root).item()]) / max(float(days["units"].sum()), 1e-9))
+    a_day = float(days["units"].sum()) / len(total)
+    return float(np.mean([groups, total.select(root).item()]) / max(a_day, 1e-9))

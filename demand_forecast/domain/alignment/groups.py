@@ -58,8 +58,9 @@ def group_tables(
         demand=_group_demand(demand, members),
         plan=_group_plan(plan, members, known_future),
         products=groups.select(
-            product_id="product_group",
-            **{LEVEL: pl.col("product_group").str.split(":").list.first(), NODE: "product_group"},
+            pl.col("product_group").alias("product_id"),
+            pl.col("product_group").str.split(":").list.first().alias(LEVEL),
+            pl.col("product_group").alias(NODE),
         ).unique(),
         stores=groups.select(store_id="store_group").unique(),
         covariates=Covariates(static=[LEVEL, NODE], known_future=known_future),
@@ -93,9 +94,6 @@ def _named(members: pl.DataFrame, level: Level) -> pl.DataFrame:
 def _group_demand(demand: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
     """daily_demand of the groups: first the cells that no level cuts, then each level's groups from the cells."""
     cells = members.group_by(SERIES).agg(cell=pl.struct("level", *GROUP).sort_by("level"))
-    cells = cells.with_columns(
-        cell=pl.col("cell").cast(pl.List(pl.Struct(dict.fromkeys(("level", *GROUP), pl.String))))
-    )
     numbers = cells.select("cell").unique().with_row_index("number")
     numbered = cells.join(numbers, on="cell").select(*SERIES, "number")
     small = (
@@ -128,7 +126,7 @@ def _group_plan(plan: pl.DataFrame, members: pl.DataFrame, names: list[str]) -> 
             plan = plan.with_columns(pl.lit(None, pl.String).alias(key))
     plan = plan.select(*SERIES, "date", *names).filter(~pl.all_horizontal(pl.col(names).is_null()) if names else False)
     parts = [plan.filter(pl.all_horizontal(pl.col(SERIES).is_null())).cast(dict.fromkeys(_numbers(plan), pl.Float64))]
-    for keys in (["store_id"], ["product_id"], SERIES):
+    for keys in (["store_id"], ["product_id"], list(SERIES)):
         missing = [pl.col(key).is_null() for key in SERIES if key not in keys]
         parts.append(_brought(plan.filter(*(pl.col(key).is_not_null() for key in keys), *missing), members, keys))
     return pl.concat(parts)

@@ -89,7 +89,8 @@ def _grouped_bars(
     models, colours = style.in_order(values["model"]), style.model_colours(values["model"])
     thickness = 0.8 / len(models)
     for position, model in enumerate(models):
-        found = dict(values.filter(pl.col("model") == model).select(column, "value").iter_rows())
+        known = values.filter(pl.col("model") == model).drop_nulls("value")
+        found = dict(known.select(column, "value").iter_rows())
         places = [row + (position - (len(models) - 1) / 2) * thickness for row in range(len(groups))]
         draw, size = (ax.barh, "height") if across else (ax.bar, "width")
         look: dict[str, Any] = {size: thickness * 0.92, "color": colours[model], "label": style.plain(model)}
