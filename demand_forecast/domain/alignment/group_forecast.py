@@ -18,8 +18,8 @@ from demand_forecast.domain.models.lightgbm_tweedie import POWER, LightGBMTweedi
 from demand_forecast.domain.tables import SERIES
 from demand_forecast.settings import Covariates, Training
 
-ROUNDS = 400  # groups follow the calendar closely enough to learn single days of it
-MAX_ROWS = 120_000
+ROUNDS = 250  # groups follow the calendar closely enough to learn single days of it
+MAX_ROWS = 50_000
 
 
 def forecast_groups(
