@@ -1,6 +1,5 @@
 """One function per contender: the panel (series, date, units) in, its features out. Libraries are imported inside."""
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,35 +9,32 @@ from benchmarks.features.declared import HALF_LIVES, LAGS, WEEKS, WINDOWS
 
 
 def ours(panel: pl.DataFrame) -> Any:
-    """The product's trailing means; lags and exponential means as it declares them, in polars, in its shards."""
-    from demand_forecast.domain.features.build import SHARD_ROWS
+    """The product's trailing and weighted means, each a float32 column of the whole panel, made block by block."""
+    from demand_forecast.domain.features.trailing import trailing_means, weighted_means
 
-    series = panel["series"]
-    firsts = series.search_sorted(series.gather(list(range(0, len(series), SHARD_ROWS)))).unique().to_list()
-    return pl.concat(_shard(panel[start:end]) for start, end in pairwise([*firsts, len(series)]))
-
-
-def _shard(panel: pl.DataFrame) -> pl.DataFrame:
-    from demand_forecast.domain.features.trailing import trailing_means
-
-    units, series = pl.col("units"), pl.col("series")
-    means = trailing_means(panel, "units", WINDOWS, dtype=np.float32)
-    weekdays = trailing_means(panel, "units", WEEKS, stride=7, dtype=np.float32)
-    table = panel.with_columns(
-        *(pl.Series(f"mean_{w}", mean) for w, mean in zip(WINDOWS, means, strict=True)),
-        *(pl.Series(f"weekday_{w}", mean) for w, mean in zip(WEEKS, weekdays, strict=True)),
-        *(units.ewm_mean(half_life=life).over(series).alias(f"recent_{life}") for life in HALF_LIVES),
+    columns = {
+        "lag": (LAGS, [_before(panel["units"].to_numpy(), panel["series"], lag) for lag in LAGS]),
+        "mean": (WINDOWS, trailing_means(panel, "units", WINDOWS, lag=1, dtype=np.float32)),
+        "weekday": (WEEKS, trailing_means(panel, "units", WEEKS, stride=7, lag=7, dtype=np.float32)),
+        "recent": (HALF_LIVES, weighted_means(panel, "units", HALF_LIVES, lag=1, dtype=np.float32)),
+    }
+    return pl.DataFrame(
+        {
+            f"{kind}_{size}": column
+            for kind, (sizes, made) in columns.items()
+            for size, column in zip(sizes, made, strict=True)
+        }
     )
 
-    def before(column: str, rows: int) -> pl.Expr:
-        return pl.when(series == series.shift(rows)).then(pl.col(column).shift(rows))
 
-    return table.select(
-        *(before("units", lag).alias(f"lag_{lag}") for lag in LAGS),
-        *(before(f"mean_{w}", 1).alias(f"mean_{w}") for w in WINDOWS),
-        *(before(f"weekday_{w}", 7).alias(f"weekday_{w}") for w in WEEKS),
-        *(before(f"recent_{life}", 1).alias(f"recent_{life}") for life in HALF_LIVES),
-    )
+def _before(values: Any, series: pl.Series, rows: int) -> Any:
+    """`values` so many rows earlier in the same series, all of which are longer than that."""
+    earlier = np.empty_like(values)
+    earlier[rows:] = values[:-rows]
+    lengths = series.rle().struct.field("len").to_numpy().astype(np.int64)
+    starts = np.cumsum(lengths) - lengths
+    earlier[starts[:, None] + np.arange(rows)] = np.nan
+    return earlier
 
 
 def polars_over(panel: pl.DataFrame) -> Any:

@@ -12,7 +12,7 @@ from benchmarks.accuracy.task import Task
 read = Task.panel
 YEARS = 2
 MODELS = {"SeasonalNaive": {}, "ETS": {}, "Theta": {}, "RecursiveTabular": {}, "DirectTabular": {}}
-TIME_LIMIT = 1800  # seconds
+TIME_LIMIT = None  # it is of the clock, and would choose fewer models on a busy machine; the CPU time is reported
 
 
 def _forecast(panel: pd.DataFrame, task: Task, metric: str) -> pd.DataFrame:
