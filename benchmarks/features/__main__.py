@@ -50,9 +50,9 @@ def write_panels(demand: pl.DataFrame, cache: Path) -> dict[int, Path]:
     days = demand.select(pl.col("date").unique().sort())
     series = demand.select("store_id", "product_id").unique().sort("store_id", "product_id").with_row_index("series")
     sold = demand.join(series, on=["store_id", "product_id"]).select("series", "date", "units")
+    cache.mkdir(parents=True, exist_ok=True)
     panel = series.select("series").join(days, how="cross").join(sold, on=["series", "date"], how="left")
     panel = panel.with_columns(pl.col("units").fill_null(0)).sort("series", "date")
-    cache.mkdir(parents=True, exist_ok=True)
     paths = {share: cache / f"panel-{share}.parquet" for share in SHARES}
     for share, path in paths.items():
         panel.filter(pl.col("series") % share == 0).write_parquet(path)
