@@ -15,7 +15,6 @@ from benchmarks.features import builders
 from benchmarks.features.declared import COMPARED
 from benchmarks.process import cpu_seconds, peak_mb
 
-
 REPEATS = 5
 ENOUGH = 10.0  # CPU-seconds
 
