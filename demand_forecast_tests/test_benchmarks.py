@@ -99,5 +99,6 @@ def test_scores_are_those_of_the_product_and_quantiles_may_be_missing(retailer: 
     assert scored["WAPE"].item() == pytest.approx(error / sold)
     assert scored["bias"].item() == pytest.approx(2 * len(counted) / sold - 1)
     assert scored["WQL"].item() is None
+    assert scored["coverage 80%"].item() is None
     text = to_markdown(scored.with_columns(pl.lit(1.0).alias("CPU-s"), pl.lit(2.0).alias("peak MB")), [task.origin])
     assert f"| flat | {scored['WRMSSE'].item():.3f} | – |" in text

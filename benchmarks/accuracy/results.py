@@ -57,6 +57,7 @@ def score(
         for name, (level, metric) in FIGURES.items()
     ]
     rows = scores.drop_nulls("forecast_origin").group_by("model", "forecast_origin").agg(wanted)
+    rows = rows.with_columns(pl.when(pl.col("WQL").is_not_null()).then("coverage 80%"))
     return rows.rename({"model": "contender", "forecast_origin": "origin"})
 
 

@@ -33,9 +33,13 @@ def trailing_means(
         totals = _running(numbers[rows], places, stride)
         whole = known is None or known[rows].all()
         counts = _ramp(places, stride) if whole else _running(known[rows], places, stride)  # type: ignore[index]
+        grown, seen = np.empty_like(totals), np.empty_like(totals)
         for window, mean in zip(windows, means, strict=True):
-            grown = _within(totals, window * stride, places)
-            seen = np.minimum(counts, window) if whole else _within(counts, window * stride, places)
+            _within(totals, window * stride, places, grown)
+            if whole:
+                np.minimum(counts, window, out=seen)
+            else:
+                _within(counts, window * stride, places, seen)
             with np.errstate(invalid="ignore"):
                 np.divide(grown, seen, out=grown)
             _put(mean[rows], grown, places, lag)
@@ -56,14 +60,17 @@ def weighted_means(
     means = [np.empty(len(panel), dtype) for _ in half_lives]
     for rows, places in _blocks(panel["series"]):
         mine = None if known is None or known[rows].all() else known[rows]
-        longest = max(end - start for start, end in places)
+        seen = [numbers[rows][start:end][... if mine is None else mine[start:end]] for start, end in places]
+        table = np.zeros((len(seen), max(map(len, seen))))
+        for line, values in zip(table, seen, strict=True):
+            line[len(line) - len(values) :] = values
+        recent = np.empty(rows.stop - rows.start)
         for life, mean in zip(half_lives, means, strict=True):
             decay = 0.5 ** (1 / life)
-            weights = (1 - decay ** np.arange(1, longest + 1)) / (1 - decay)
-            recent = np.full(rows.stop - rows.start, np.nan)
-            for start, end in places:
-                values = numbers[rows][start:end] if mine is None else numbers[rows][start:end][mine[start:end]]
-                found = lfilter([1.0], [1.0, -decay], values.astype(np.float64)) / weights[: len(values)]
+            sums = lfilter([1.0], [1.0, -decay], table, axis=1)
+            weights = (1 - decay ** np.arange(1, table.shape[1] + 1)) / (1 - decay)
+            for line, values, (start, end) in zip(sums, seen, places, strict=True):
+                found = line[len(line) - len(values) :] / weights[: len(values)]
                 recent[start:end] = found if mine is None else _carried(found, mine[start:end])
             _put(mean[rows], recent, places, lag)
     return means
@@ -111,14 +118,12 @@ def _ramp(places: Places, stride: int) -> Floats:
     return counts
 
 
-def _within(totals: Floats, reach: int, places: Places) -> Floats:
+def _within(totals: Floats, reach: int, places: Places, out: Floats) -> None:
     """What the running `totals` grew by over the last `reach` rows of the same series."""
-    grown = np.empty_like(totals)
-    np.subtract(totals[reach:], totals[:-reach], out=grown[reach:])
+    np.subtract(totals[reach:], totals[:-reach], out=out[reach:])
     for start, end in places:  # where the series is younger than the window
         young = min(start + reach, end)
-        grown[start:young] = totals[start:young]
-    return grown
+        out[start:young] = totals[start:young]
 
 
 def _put(out: Floats, values: Floats, places: Places, lag: int) -> None:
