@@ -35,6 +35,8 @@ def main() -> None:
         absent |= failed
         if costs:
             parts.append(_scored(retailer, task, costs))
+    if not parts:
+        raise SystemExit(f"no contender ran: {absent or asked.only}")
     rows = pl.concat(parts).sort("origin", "WRMSSE", descending=[True, False])
     _keep(rows, shared, absent, asked.out / settings.name)
 
