@@ -46,8 +46,20 @@ serve: install  ## the champion as a web service on http://127.0.0.1:3001
 lock:  ## choose newer versions and write them to the lock file
 	$(COMPILE) --extra postgres --upgrade -o requirements.lock
 	$(COMPILE) --extra postgres --group dev --upgrade --constraint requirements.lock -o $(LOCK)
+	for name in requirements requirements-autogluon; do $(subst pyproject.toml,benchmarks/$$name.in,$(COMPILE)) --upgrade -o benchmarks/$$name.txt; done
+
+peers: install  ## the environment of the benchmarks' peers, in benchmarks/.venv
+	$(call environment,peers,benchmarks/requirements.txt)
+
+autogluon: install  ## the same for AutoGluon: 8 GB
+	$(call environment,autogluon,benchmarks/requirements-autogluon.txt)
+
+define environment
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python benchmarks/.venv/$(1)
+	$(BIN)/uv pip install --quiet --python benchmarks/.venv/$(1)/bin/python --require-hashes -r $(2)
+endef
 
 clean:  ## remove what the product wrote: models, tables, reports
 	rm -rf .demand_forecast
 
-.PHONY: help install run test tools ui serve lock clean
+.PHONY: help install run test tools ui serve lock peers autogluon clean

@@ -1,0 +1,1 @@
+"""Accuracy and its cost: every contender forecasts the same origins from the same tables."""

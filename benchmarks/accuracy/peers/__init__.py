@@ -1,0 +1,1 @@
+"""What the field's users would do with reasonable care, a recipe per function; README says each in words."""

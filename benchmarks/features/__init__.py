@@ -1,0 +1,1 @@
+"""Speed and memory of feature building: the same features by us, mlforecast, pandas and polars' own expressions."""
