@@ -38,6 +38,7 @@ def _peer(name: str, module: str, function: str, environment: str = "peers") -> 
 
 
 CONTENDERS = [
+    Contender(f"{OURS}what is published", f"{ours.__name__}:product"),
     *(Contender(f"{OURS}{name}", f"{ours.__name__}:{name}") for name in CANDIDATES),
     _peer("scikit-learn Poisson boosting", "histogram_boosting", "poisson"),
     _peer("mlforecast LightGBM Tweedie", "mlforecast_lightgbm", "beyond_horizon"),

@@ -28,7 +28,11 @@ def as_backtest(forecast: pl.DataFrame, series: pl.DataFrame, outcome: pl.DataFr
     if "product_id" not in forecast.columns:
         forecast = forecast.with_columns(pl.col("series").cast(pl.UInt32)).join(series, on="series")
     given = [column for column in ("mean", *QUANTILE_COLUMNS) if column in forecast.columns]
-    none = [pl.lit(None, pl.Float32).alias(column) for column in QUANTILE_COLUMNS if column not in given]
+    none = [
+        pl.lit(None, pl.Float32).alias(column)
+        for column in (*QUANTILE_COLUMNS, "pit_low", "pit_high")
+        if column not in given
+    ]
     made = forecast.select(
         pl.col(series_key()).cast(pl.String),
         pl.col("date").cast(pl.Date),

@@ -13,6 +13,7 @@ from demand_forecast.domain.calendar import Frequency, calendar_of
 from demand_forecast.domain.features import FeatureContract
 from demand_forecast.domain.models.base import ForecastModel
 from demand_forecast.domain.quantiles import Floats
+from demand_forecast.domain.tables import SERIES
 
 Candidate = Callable[[date], ForecastModel]
 ALIGNMENT = {
@@ -140,9 +141,11 @@ def _at_origin(
     on_fit: Callable[[str, date, float], None] | None,
 ) -> Iterator[Trial]:
     known = training_rows(features, origin)
-    asked = features.filter(~pl.col("training") & (pl.col("forecast_origin") == origin) & pl.col("units").is_not_null())
-    for rows, what in ((known, "to train on"), (asked, "with a known outcome")):
-        if rows.is_empty():
+    rows = features.filter(~pl.col("training") & (pl.col("forecast_origin") == origin))
+    # a series that starts after the origin is known from its first sale only: scoring it would look like a low bias
+    asked = rows.filter(pl.col("units").is_not_null().all().over(SERIES))
+    for found, what in ((known, "to train on"), (asked, "with a known outcome")):
+        if found.is_empty():
             raise HistoryTooShort(
                 f"backtest origin {origin}: no rows {what} in demand_features (horizon {contract.horizon}); lower "
                 "backtest: origins or horizon:, bring older sales, or materialize demand_features again"
