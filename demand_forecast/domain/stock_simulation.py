@@ -54,7 +54,8 @@ def simulate_stock(
     columns = _run(wanted, at, asked, on_hand, lead_time, unmet)
     cycle = np.searchsorted(np.array(at) + lead_time, np.arange(1, len(days) + 1))
     keys = series.join(days.to_frame(), how="cross", maintain_order="left_right")
-    values: dict[str, Floats] = {"cycle": np.broadcast_to(cycle.astype(np.int32), asked.shape), "units": asked, **columns}
+    number: Floats = np.broadcast_to(cycle.astype(np.int32), asked.shape)
+    values = {"cycle": number, "units": asked, **columns}
     return keys.with_columns(pl.Series(name, matrix.ravel()) for name, matrix in values.items())
 
 

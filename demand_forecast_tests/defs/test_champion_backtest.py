@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from demand_forecast.defs.evaluation.assets import _champion_backtest, _is_echo
+from demand_forecast.defs.evaluation.assets import _candidates, _is_echo
+from demand_forecast.defs.project import CHAMPION
 from demand_forecast.domain.backtest import run_backtest, training_rows
 from demand_forecast.domain.models import create
 from demand_forecast_tests.domain.small_retailer import make_retailer
@@ -24,8 +25,8 @@ class Night:
         self.folder = folder
         self.origins = [retailer.last_day - timedelta(days=back) for back in ORIGINS]
         self.features, self.contract = retailer.features([*self.origins, retailer.last_day])
-        recipe = {"lightgbm": lambda: create("lightgbm")}
-        self.made = run_backtest(self.features, self.contract, recipe, self.origins)
+        recipe = {"lightgbm": lambda _: create("lightgbm")}
+        self.made, _ = run_backtest(self.features, self.contract, recipe, self.origins)
 
     def forecasts_of_champion(self, trained: date) -> tuple[pl.DataFrame, pl.DataFrame]:
         model = create("lightgbm").fit(training_rows(self.features, trained), self.contract)
@@ -33,8 +34,9 @@ class Night:
         version = SimpleNamespace(version="1", model="lightgbm", tags={"forecast_origin": str(trained)})
         tracking = SimpleNamespace(champion=lambda: version, download=lambda *_: self.folder)
         project = SimpleNamespace(tracking=tracking, settings=SimpleNamespace(seed=7))
-        parts = _champion_backtest(project, self.features, self.contract, self.origins, self.made)  # type: ignore[arg-type]
-        return pl.concat(parts), model.forecast(self.features.filter(~pl.col("training")))
+        champion = _candidates(project, self.contract)[CHAMPION]  # type: ignore[arg-type]
+        made, _ = run_backtest(self.features, self.contract, {CHAMPION: champion}, self.origins)
+        return made, model.forecast(self.features.filter(~pl.col("training")))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 from demand_forecast.domain.backtest import HistoryTooShort, backtest_origins, run_backtest, training_rows
 from demand_forecast.domain.models import create
-from demand_forecast.domain.tables import QUANTILE_COLUMNS
+from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS
 from demand_forecast_tests.domain.small_retailer import make_retailer
 
 LAST = date(2024, 6, 30)
@@ -39,15 +39,16 @@ def test_every_candidate_forecasts_the_same_rows() -> None:
     features, contract = retailer.features(origins)
     fitted = create("seasonal_naive").fit(training_rows(features, origins[0]), contract)
     heard: list[tuple[str, date]] = []
-    result = run_backtest(
+    result, alignment = run_backtest(
         features,
         contract,
-        {"lightgbm": lambda: create("lightgbm", threads=1), "champion": fitted},
+        {"lightgbm": lambda _: create("lightgbm", threads=1), "champion": lambda _: fitted},
         origins,
-        on_forecast=lambda name, origin: heard.append((name, origin)),
+        on_fit=lambda name, origin, _: heard.append((name, origin)),
     )
+    assert alignment.is_empty()
     keys = ["store_id", "product_id", "date", "forecast_origin", "horizon"]
-    assert set(result.columns) == {*keys, "mean", *QUANTILE_COLUMNS, "model", "units"}
+    assert set(result.columns) == {*keys, "mean", *QUANTILE_COLUMNS, "model", "units", "pit_low", "pit_high"}
     first, second = (result.filter(pl.col("model") == name).select(*keys, "units") for name in ("lightgbm", "champion"))
     assert first.equals(second)
     assert len(first) == 2 * 6 * 14
@@ -64,7 +65,7 @@ def test_nothing_after_the_origin_is_learned_from() -> None:
         units=pl.when(pl.col("training") & (pl.col("date") > origin)).then(1000.0).otherwise("units").cast(pl.Float32)
     )
     one, two = (
-        run_backtest(frame, contract, {"m": lambda: create("lightgbm", threads=1)}, [origin])
+        run_backtest(frame, contract, {"m": lambda _: create("lightgbm", threads=1)}, [origin])[0]
         for frame in (features, spoiled)
     )
     assert not features.equals(spoiled)
@@ -76,4 +77,31 @@ def test_an_origin_without_outcome_is_named() -> None:
     retailer = make_retailer(days=100, products=1)
     features, contract = retailer.features([retailer.last_day])
     with pytest.raises(HistoryTooShort, match="no rows with a known outcome"):
-        run_backtest(features, contract, {"m": lambda: create("seasonal_naive")}, [retailer.last_day])
+        run_backtest(features, contract, {"m": lambda _: create("seasonal_naive")}, [retailer.last_day])
+
+
+def test_the_ensemble_adopts_what_was_fitted_and_is_the_mean_of_it() -> None:
+    retailer = make_retailer(days=200, products=2)
+    origin = retailer.last_day - timedelta(days=14)
+    features, contract = retailer.features([origin])
+    names = ("lightgbm", "gradient_boosting", "ensemble")
+    candidates = {name: lambda _, name=name: create(name, threads=1) for name in names}
+    together, _ = run_backtest(features, contract, candidates, [origin])
+    alone, _ = run_backtest(features, contract, {"ensemble": candidates["ensemble"]}, [origin])
+    means = [together.filter(pl.col("model") == name)["mean"].to_numpy() for name in names]
+    assert means[2] == pytest.approx((means[0] + means[1]) / 2, rel=1e-6)
+    assert together.filter(pl.col("model") == "ensemble").equals(alone)
+
+
+def test_probabilities_tell_where_units_fell() -> None:
+    retailer = make_retailer(days=300, products=4)
+    origin = retailer.last_day - timedelta(days=14)
+    features, contract = retailer.features([origin])
+    made, _ = run_backtest(features, contract, {"m": lambda _: create("lightgbm", threads=1)}, [origin])
+    low, high, units = (made[name].to_numpy() for name in ("pit_low", "pit_high", "units"))
+    assert (low <= high).all()
+    for level, column in zip(QUANTILE_LEVELS, QUANTILE_COLUMNS, strict=True):
+        above, below = units > made[column].to_numpy(), units < made[column].to_numpy()
+        open_days = made["mean"].to_numpy() > 0
+        assert (low[above & open_days] >= level - 1e-5).all()
+        assert (high[below & open_days] <= level + 1e-5).all()

@@ -1,0 +1,101 @@
+"""Forecasts of groups: effects are found again, the future changes nothing, the same data gives the same bits."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from demand_forecast.domain.alignment.calendar_regression import regress
+from demand_forecast.domain.alignment.group_forecast import forecast_groups
+from demand_forecast.domain.alignment.groups import alignment_level
+from demand_forecast.domain.calendar import DAILY
+from demand_forecast.domain.features import PanelInputs
+from demand_forecast.domain.tables import SERIES
+from demand_forecast_tests.domain.small_retailer import SMALL, Retailer, make_retailer
+
+HORIZON = 28
+
+
+def panel(days: int, noise: float = 0.05) -> tuple[pl.DataFrame, np.ndarray]:
+    """A group with a weekly rhythm, growth, a yearly event with a day of fever before it, and its expected units."""
+    rng = np.random.default_rng(1)
+    span = [date(2020, 1, 1) + timedelta(days=d) for d in range(days + HORIZON)]
+    feast = np.array([day.month == 6 and day.day == 10 for day in span])
+    eve = np.roll(feast, -1)
+    rhythm = np.array([1.0, 1.0, 1.1, 1.2, 1.5, 1.9, 0.7])[[day.weekday() for day in span]]
+    mean = 200 * rhythm * 1.1 ** (np.arange(len(span)) / 365) * np.where(feast, 0.2, 1) * np.where(eve, 1.8, 1)
+    units = mean * np.exp(rng.normal(0, noise, len(span)))
+    names = [("feast" if one else None) for one in feast]
+    frame = pl.DataFrame({"date": span, "units": units, "open": [True] * len(span), "event": names})
+    return frame, mean
+
+
+def test_the_regression_finds_rhythm_growth_and_event() -> None:
+    last = (date(2024, 5, 31) - date(2020, 1, 1)).days + 1  # the event and its eve lie in the horizon
+    frame, mean = panel(last)
+    found = regress(frame, PanelInputs("daily", future_category=("event",)), DAILY, last, HORIZON)
+    assert found == pytest.approx(mean[last:], rel=0.15)
+    assert found.sum() == pytest.approx(mean[last:].sum(), rel=0.03)
+
+
+def test_the_regression_knows_nothing_after_the_origin_and_nothing_of_closed_days() -> None:
+    frame, _ = panel(800)
+    inputs = PanelInputs("daily", future_category=("event",))
+    known = regress(frame, inputs, DAILY, 700, HORIZON)
+    row = pl.int_range(pl.len())
+    spoiled = frame.with_columns(
+        units=pl.when(row >= 700).then(9e9).when(row == 300).then(9e9).otherwise("units"), open=row != 300
+    )
+    closed = frame.with_columns(open=row != 300)
+    assert (
+        regress(spoiled, inputs, DAILY, 700, HORIZON).tolist() == regress(closed, inputs, DAILY, 700, HORIZON).tolist()
+    )
+    assert regress(frame.with_columns(units=pl.lit(0.0)), inputs, DAILY, 700, HORIZON).tolist() == [0.0] * HORIZON
+    assert known.min() > 0
+
+
+def forecast(retailer: Retailer, origins: list[date], **options: Any) -> pl.DataFrame:
+    series = retailer.demand.select(SERIES).unique()
+    level = alignment_level(series, retailer.products, retailer.stores, retailer.covariates.static)
+    return forecast_groups(
+        retailer.demand,
+        retailer.plan,
+        retailer.products,
+        retailer.stores,
+        level,
+        covariates=retailer.covariates,
+        frequency=retailer.frequency,
+        horizon=retailer.horizon,
+        origins=origins,
+        training=SMALL,
+        seed=7,
+        **options,
+    )
+
+
+def test_groups_are_forecast_at_every_origin_from_what_was_known_there() -> None:
+    retailer = make_retailer(days=400)
+    origin = retailer.last_day - timedelta(days=14)
+    both = forecast(retailer, [origin, retailer.last_day])
+    assert both.group_by("forecast_origin").len()["len"].unique().to_list() == [retailer.horizon]
+    early = both.filter(pl.col("forecast_origin") == origin)
+    sold = (
+        retailer.demand.join(early.select("date"), on="date").group_by("date").agg(pl.col("units").sum()).sort("date")
+    )
+    assert early["mean"].sum() == pytest.approx(sold["units"].sum(), rel=0.25)
+    tripled = pl.when(pl.col("date") > origin).then(3 * pl.col("units")).otherwise("units")
+    other = forecast(
+        Retailer(**{**vars(retailer), "demand": retailer.demand.with_columns(units=tripled)}),
+        [origin, retailer.last_day],
+    )
+    assert other.filter(pl.col("forecast_origin") == origin).equals(early)
+    assert not other.equals(both)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_same_bits_again(threads: int) -> None:
+    retailer = make_retailer(days=250, products=3)
+    once, again = (forecast(retailer, [retailer.last_day], threads=threads) for _ in range(2))
+    assert once.equals(again)
