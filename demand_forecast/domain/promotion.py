@@ -73,7 +73,7 @@ def decide(
     admission = [(one, _admission(one, champion, baseline, rules)) for one in entrants]
     admissible = [one for one, findings in admission if all(finding.passed for finding in findings)]
     reasons = [finding.reason for _, findings in admission for finding in findings]
-    best = min(admissible or entrants, key=lambda one: _rank(one.value(rules.metric)), default=None)
+    best = _best(admissible or entrants, rules)
     if best is None:
         return _decision("kept" if champion else "refused", None, champion, baseline, rules, ["there is no challenger"])
     if not admissible:
@@ -81,6 +81,17 @@ def decide(
     duel = _duel(best, champion or baseline, rules)
     outcome: Outcome = "promoted" if duel.passed else "kept" if champion else "refused"
     return _decision(outcome, best, champion, baseline, rules, [*reasons, duel.reason])
+
+
+def _best(entrants: Sequence[Candidate], rules: Promotion) -> Candidate | None:
+    """The lowest on `rules.metric`; of those within the margin of it, which a few origins cannot tell apart, the one
+    with the best quantiles: orders are made from them.
+    """
+    if not entrants:
+        return None
+    lowest = min(_rank(one.value(rules.metric)) for one in entrants)
+    tied = [one for one in entrants if _rank(one.value(rules.metric)) * (1 - rules.margin) <= lowest]
+    return min(tied, key=lambda one: (_rank(one.value("wql")), _rank(one.value(rules.metric))))
 
 
 def _admission(one: Candidate, champion: Candidate | None, baseline: Candidate, rules: Promotion) -> list[Finding]:

@@ -76,7 +76,7 @@ def test_a_loaded_model_forecasts_the_same(name: str, data: Data, fitted: Fitted
     loaded = load_model(tmp_path / "model")
     assert loaded.forecast(asked).equals(model.forecast(asked))
     assert loaded.contract == contract
-    assert loaded.parameters == {"seed": 11, "threads": 1}
+    assert loaded.parameters == model.parameters
     assert not [file.name for file in (tmp_path / "model").iterdir() if file.suffix in {".pkl", ".pickle", ".joblib"}]
 
 
@@ -172,3 +172,13 @@ def test_large_sales_of_tiny_series_do_not_overflow(name: str, data: Data) -> No
     forecast = create(name, seed=11, threads=1).fit(burst, contract).forecast(asked)
     assert forecast["mean"].is_finite().all()
     assert forecast["mean"].max() < 5_000  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_rows_and_seed_give_the_same_bits(name: str, threads: int, data: Data) -> None:
+    rows, asked, contract = data
+    first, again = (
+        create(name, seed=5, threads=threads).fit(order, contract).forecast(asked) for order in (rows, rows.reverse())
+    )
+    assert first.equals(again)

@@ -168,3 +168,14 @@ def test_a_median_sold_as_a_mean_is_refused(with_champion: bool) -> None:
     assert decision.outcome == "refused"
     assert decision.reasons[0].startswith("median 1: bias -")
     assert decide([honest, median], None, naive, Promotion(metric="wape")).outcome == "promoted"
+
+
+def test_of_challengers_that_a_few_origins_cannot_tell_apart_the_best_quantiles_win() -> None:
+    def contender(version: str, wrmsse: float, wql: float) -> Candidate:
+        figures = {"wrmsse": wrmsse, "wql": wql, "bias": 0.0, "calibration_error": 0.01}
+        return Candidate(version, "any", figures, ORIGINS)
+
+    naive = Candidate("", "seasonal_naive", {"wrmsse": 1.0, "wql": 1.0}, ORIGINS)
+    close = [contender("1", 0.5000, 0.52), contender("2", 0.5049, 0.51), contender("3", 0.5100, 0.40)]
+    assert decide(close, None, naive, Promotion()).to_version == "2"
+    assert decide(close, None, naive, Promotion(margin=0)).to_version == "1"

@@ -82,7 +82,7 @@ def _model_asset(name: str) -> dg.AssetsDefinition:
         if found:
             context.log.info(f"version {found.version} was trained on the same tables by the same code")
         version, seconds = (found, 0.0) if found else _train(context, project, recipe, versions)
-        return dg.MaterializeResult(metadata=_shown(project, version) | {"fit_seconds": round(seconds, 2)})
+        return dg.MaterializeResult(metadata=_shown(project, version, recipe) | {"fit_seconds": round(seconds, 2)})
 
     return model
 
@@ -132,7 +132,7 @@ def _registered_members(project: Project, model: ForecastModel, folder: Path) ->
     }
 
 
-def _shown(project: Project, version: ModelVersion) -> Metadata:
+def _shown(project: Project, version: ModelVersion, model: ForecastModel) -> Metadata:
     from demand_forecast.reports.charts.accuracy import feature_importance
 
     shown: dict[str, Any] = {
@@ -141,8 +141,10 @@ def _shown(project: Project, version: ModelVersion) -> Metadata:
         "forecast_origin": version.tags["forecast_origin"],
         "data_versions": dg.MetadataValue.json(version.data_versions),
     }
-    with TemporaryDirectory() as folder:
-        importance = load_model(project.tracking.download(version.version, Path(folder))).importance()
+    if not model.is_fitted:
+        with TemporaryDirectory() as folder:
+            model = load_model(project.tracking.download(version.version, Path(folder)))
+    importance = model.importance()
     return shown if importance is None else shown | {"importance": picture(feature_importance(importance))}
 
 

@@ -34,6 +34,7 @@ class ForecastModel(ABC):
     def __init__(self, **parameters: Any) -> None:
         self.parameters = parameters
         self._contract: FeatureContract | None = None
+        self._expected: tuple[pl.DataFrame, Floats] | None = None
 
     @property
     def is_fitted(self) -> bool:
@@ -58,7 +59,7 @@ class ForecastModel(ABC):
         Raises ContractError where `rows` is not what `contract` says, ModelError where there is nothing to learn from.
         """
         contract.check(rows)
-        self._contract = contract
+        self._contract, self._expected = contract, None
         self._learn(rows.sort(ROW_ORDER))
         return self
 
@@ -71,8 +72,10 @@ class ForecastModel(ABC):
 
         Raises ContractError where `rows` is not what the model's contract says.
         """
-        self.contract.check(rows)
-        return self._mean(rows, column(rows, "expected_open"))
+        if self._expected is None or self._expected[0] is not rows:  # an ensemble and its members are asked alike
+            self.contract.check(rows)
+            self._expected = rows, self._mean(rows, column(rows, "expected_open"))
+        return self._expected[1]
 
     def distribution(self, rows: pl.DataFrame, mean: Floats) -> pl.DataFrame:
         """The forecast of every row, in its order, around `mean`: `store_id, product_id, date, forecast_origin,

@@ -41,8 +41,8 @@ class Ensemble(ForecastModel):
             if name not in self._models:
                 self._models[name] = member(**self.parameters).fit(rows, self.contract)
 
-    def _mean(self, rows: pl.DataFrame, expected_open: Floats) -> Floats:
-        return np.mean([model._mean(rows, expected_open) for model in self._models.values()], axis=0)
+    def _mean(self, rows: pl.DataFrame, expected_open: Floats) -> Floats:  # noqa: ARG002
+        return np.mean([model.expected(rows) for model in self._models.values()], axis=0)
 
     def _quantiles(self, rows: pl.DataFrame, mean: Floats) -> Floats:
         return self._dispersion.quantiles(mean, column(rows, "variance_to_mean"))
