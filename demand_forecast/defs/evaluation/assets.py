@@ -7,8 +7,9 @@ from tempfile import TemporaryDirectory
 import dagster as dg
 import polars as pl
 
+from demand_forecast.defs.forecasts.assets import read_groups
 from demand_forecast.defs.metadata import markdown_table, picture, report, table_metadata
-from demand_forecast.defs.models.assets import INPUT_TABLES, read_features, read_groups, registered_candidates
+from demand_forecast.defs.models.assets import INPUT_TABLES, read_features, registered_candidates
 from demand_forecast.defs.project import CHAMPION, SETTINGS, Project
 from demand_forecast.domain.backtest import Candidate, run_backtest
 from demand_forecast.domain.calendar import calendar_of
@@ -49,6 +50,7 @@ def backtest(context: dg.AssetExecutionContext, project: Project) -> dg.Material
         features, contract, _candidates(project, contract), origins, read_groups(project), on_fit=said
     )
     version = project.lake.replace("backtest", made)
+    learned = learned.with_columns(model_version=pl.col("model").replace_strict(_versions(project), default=None))
     project.lake.replace("alignment", learned)
     shown = {
         "origins": [*map(str, origins)],
@@ -57,6 +59,13 @@ def backtest(context: dg.AssetExecutionContext, project: Project) -> dg.Material
         "error_by_horizon": picture(error_by_horizon(made)),
     }
     return dg.MaterializeResult(metadata=table_metadata(made, version) | shown)
+
+
+def _versions(project: Project) -> dict[str, str]:
+    """The registered version behind each name in the backtest."""
+    champion = project.tracking.champion()
+    versions = {name: found.version for name, found in registered_candidates(project).items()}
+    return versions | ({CHAMPION: champion.version} if champion else {})
 
 
 def _candidates(project: Project, contract: FeatureContract) -> dict[str, Candidate]:

@@ -1,5 +1,6 @@
-"""The forecast by the champion, and what to order."""
+"""The forecast by the champion, those of groups that it is aligned with, and what to order."""
 
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -7,20 +8,68 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.metadata import picture, table_metadata
-from demand_forecast.defs.models.assets import read_groups, registered_candidates
-from demand_forecast.defs.project import CHAMPION, Project
+from demand_forecast.defs.project import Project
+from demand_forecast.domain.alignment.align import Groups
+from demand_forecast.domain.alignment.group_forecast import forecast_groups
+from demand_forecast.domain.alignment.groups import alignment_level, membership
 from demand_forecast.domain.backtest import newest_origin
 from demand_forecast.domain.models import load_model
 from demand_forecast.domain.replenishment import error_correlation
 from demand_forecast.domain.replenishment import reorder_plan as plan_orders
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, series_key
-from demand_forecast.tracking.registry import ModelVersion
 
 KINDS = {"polars", "deltalake"}
 
 
 class NoChampionError(RuntimeError):
     """Nothing may be served: no model was promoted yet."""
+
+
+@dg.asset(
+    deps=["demand_features", "daily_demand", "clean_plan", "clean_products", "clean_stores"],
+    group_name="forecasts",
+    kinds={"lightgbm", *KINDS},
+    description="The demand of groups of series (of the finest declared level above products), forecast directly at "
+    "every origin. Sums are steadier than what they are made of: the backtest learns how far the forecasts of series "
+    "are moved towards these, by group and day.",
+)
+def group_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
+    lake, settings = project.lake, project.settings
+    demand = lake.scan("daily_demand").select("store_id", "product_id", "date", "units", "open").collect()
+    plan, products, stores = map(lake.read, ("clean_plan", "clean_products", "clean_stores"))
+    origins = lake.scan("demand_features").select("forecast_origin", "training").collect()
+    series = demand.select("store_id", "product_id").unique()
+    level = alignment_level(series, products, stores, settings.covariates.static)
+    seconds = []
+
+    def said(origin: date, took: float) -> None:
+        context.log.info(f"groups at {origin}")
+        seconds.append(took)
+
+    forecast = forecast_groups(
+        demand,
+        plan,
+        products,
+        stores,
+        level,
+        covariates=settings.covariates,
+        frequency=settings.frequency,
+        horizon=settings.horizon,
+        origins=origins.filter(~pl.col("training"))["forecast_origin"].unique().sort().to_list(),
+        training=settings.training,
+        seed=settings.seed,
+        on_fit=said,
+    )
+    lake.replace("group_members", membership(series, level, products, stores).sort("store_id", "product_id"))
+    version = lake.replace("group_forecast", forecast)
+    groups = forecast.select("store_group", "product_group").n_unique()
+    context.log.info(f"{groups} groups of level {level.name}")
+    shown = {"level": level.name, "groups": groups, "fit_seconds": round(sum(seconds), 2)}
+    return dg.MaterializeResult(metadata=table_metadata(forecast, version) | shown)
+
+
+def read_groups(project: Project) -> Groups:
+    return Groups(project.lake.read("group_forecast"), project.lake.read("group_members"))
 
 
 @dg.asset(
@@ -43,7 +92,7 @@ def demand_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.M
     rows = features.filter(~pl.col("training") & (pl.col("forecast_origin") == origin))
     with TemporaryDirectory() as folder:
         model = load_model(project.tracking.download(champion.version, Path(folder)))
-    weight = alignment_weight(project, champion)
+    weight = alignment_weight(project, champion.version)
     mean = read_groups(project).align(rows, model.expected(rows), weight)
     forecast = (
         model.distribution(rows, mean)
@@ -69,12 +118,12 @@ def demand_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.M
     return dg.MaterializeResult(metadata=table_metadata(forecast, version) | shown | pictures)
 
 
-def alignment_weight(project: Project, champion: ModelVersion) -> float:
-    """How far the champion's forecast is moved towards those of groups: what its backtest, or its recipe's, says."""
-    candidates = {version.version: name for name, version in registered_candidates(project).items()}
-    learned = project.lake.read("alignment").filter(pl.col("forecast_origin").is_null())
-    weights = dict(zip(learned["model"], learned["weight"], strict=True))
-    return float(weights.get(candidates.get(champion.version, CHAMPION), 0.0))
+def alignment_weight(project: Project, version: str) -> float:
+    """How far the forecast of a model version is moved towards those of groups: what its last backtest says."""
+    learned = project.lake.read("alignment").filter(
+        pl.col("forecast_origin").is_null() & (pl.col("model_version") == version)
+    )
+    return float(learned["weight"][0]) if len(learned) else 0.0
 
 
 @dg.asset(

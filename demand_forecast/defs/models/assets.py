@@ -1,8 +1,7 @@
-"""One asset per candidate: trained, tracked as an MLflow run, registered as a model version; and groups' forecasts."""
+"""One asset per candidate: trained, tracked as an MLflow run, registered as a model version."""
 
 import json
 from collections.abc import Mapping
-from datetime import date
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -15,11 +14,8 @@ import polars as pl
 
 import demand_forecast.domain
 from demand_forecast.defs.features.contract import read_contract
-from demand_forecast.defs.metadata import Metadata, picture, table_metadata
+from demand_forecast.defs.metadata import Metadata, picture
 from demand_forecast.defs.project import SETTINGS, Project
-from demand_forecast.domain.alignment.align import Groups
-from demand_forecast.domain.alignment.group_forecast import forecast_groups
-from demand_forecast.domain.alignment.groups import alignment_level, membership
 from demand_forecast.domain.backtest import newest_origin, training_rows
 from demand_forecast.domain.features import FeatureContract
 from demand_forecast.domain.models import ForecastModel, create, describe, load_model
@@ -149,50 +145,3 @@ def _shown(project: Project, version: ModelVersion, model: ForecastModel) -> Met
 
 
 models = [_model_asset(name) for name in SETTINGS.training.candidates]
-
-
-@dg.asset(
-    deps=["demand_features", "daily_demand", "clean_plan", "clean_products", "clean_stores"],
-    group_name="models",
-    kinds={"lightgbm", "polars", "deltalake"},
-    description="The demand of groups of series (of the finest declared level above products), forecast directly at "
-    "every origin. Sums are steadier than what they are made of: the backtest learns how far the forecasts of series "
-    "are moved towards these, by group and day.",
-)
-def group_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
-    lake, settings = project.lake, project.settings
-    demand = lake.scan("daily_demand").select("store_id", "product_id", "date", "units", "open").collect()
-    plan, products, stores = map(lake.read, ("clean_plan", "clean_products", "clean_stores"))
-    origins = lake.scan("demand_features").select("forecast_origin", "training").collect()
-    series = demand.select("store_id", "product_id").unique()
-    level = alignment_level(series, products, stores, settings.covariates.static)
-    seconds = []
-
-    def said(origin: date, took: float) -> None:
-        context.log.info(f"groups at {origin}")
-        seconds.append(took)
-
-    forecast = forecast_groups(
-        demand,
-        plan,
-        products,
-        stores,
-        level,
-        covariates=settings.covariates,
-        frequency=settings.frequency,
-        horizon=settings.horizon,
-        origins=origins.filter(~pl.col("training"))["forecast_origin"].unique().sort().to_list(),
-        training=settings.training,
-        seed=settings.seed,
-        on_fit=said,
-    )
-    lake.replace("group_members", membership(series, level, products, stores).sort("store_id", "product_id"))
-    version = lake.replace("group_forecast", forecast)
-    groups = forecast.select("store_group", "product_group").n_unique()
-    context.log.info(f"{groups} groups of level {level.name}")
-    shown = {"level": level.name, "groups": groups, "fit_seconds": round(sum(seconds), 2)}
-    return dg.MaterializeResult(metadata=table_metadata(forecast, version) | shown)
-
-
-def read_groups(project: Project) -> Groups:
-    return Groups(project.lake.read("group_forecast"), project.lake.read("group_members"))
