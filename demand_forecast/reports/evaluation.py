@@ -85,6 +85,7 @@ def evaluation_report(
     generated_at: datetime,
     data_versions: Mapping[str, int | str],
     pictures: Mapping[str, Picture],
+    alignment: pl.DataFrame,
     metric: str = "wrmsse",
     decision: str | None = None,
     reproduce: Sequence[str] = (),
@@ -92,9 +93,9 @@ def evaluation_report(
     """The report as one HTML page that needs no network.
 
     `summary`: one row per model, columns `model` and measures (a missing or null one is shown as a dash); `metrics`:
-    `backtest_metrics`; `backtest`, `demand`: the tables `backtest` and `daily_demand`; `pictures`: those of
-    `accuracy_pictures`. `metric` names the best model,
-    `decision` is the promotion decision in words, `reproduce` the commands that make these numbers again.
+    `backtest_metrics`; `backtest`, `alignment`, `demand`: the tables `backtest`, `alignment` and `daily_demand`;
+    `pictures`: those of `accuracy_pictures`. `metric` names the best model, `decision` is the promotion decision in
+    words, `reproduce` the commands that make these numbers again.
     Raises ValueError when `summary` has no model.
     """
     if summary.is_empty():
@@ -108,7 +109,7 @@ def evaluation_report(
         findings=findings(summary, metrics, best, metric),
         highlights=highlights(summary, best),
         decision=decision,
-        sections=_sections(summary, metrics, pictures),
+        sections=_sections(summary, metrics, pictures, alignment),
         examples=_examples(backtest, demand, best),
         glossary=[measure for key, measure in MEASURES.items() if key in summary.columns],
         data_versions=data_versions,
@@ -189,7 +190,9 @@ def show(key: str, value: Any) -> str:
     return text if found is None or text.strip("+-0.%") else text.lstrip("+-")
 
 
-def _sections(summary: pl.DataFrame, metrics: pl.DataFrame, pictures: Mapping[str, Picture]) -> list[Section]:
+def _sections(
+    summary: pl.DataFrame, metrics: pl.DataFrame, pictures: Mapping[str, Picture], alignment: pl.DataFrame
+) -> list[Section]:
     means = accuracy.over_origins(metrics)
     by_class = _by_class(means)
     ages = [by_class.filter((pl.col("kind_of_demand") == NEW) == young) for young in (False, True)]
@@ -206,7 +209,7 @@ def _sections(summary: pl.DataFrame, metrics: pl.DataFrame, pictures: Mapping[st
             "The same forecasts summed to departments, stores and the total, as buying and logistics read them. "
             "WRMSSE is the mean of the levels' RMSSE.",
             [pictures["metrics_by_level"]],
-            [level_table(metrics, "rmsse"), level_table(metrics, "wape")],
+            [level_table(metrics, "rmsse"), level_table(metrics, "wape"), *alignment_tables(alignment)],
         ),
         Section(
             "Which products: by kind of demand",
@@ -281,6 +284,25 @@ def level_table(metrics: pl.DataFrame, key: str) -> Table:
 
 def _values(means: pl.DataFrame, metric: str) -> list[tuple[Any, ...]]:
     return means.filter(pl.col("metric") == metric).select("level", "model", "value").rows()
+
+
+def alignment_tables(alignment: pl.DataFrame) -> list[Table]:
+    """How far each model is moved towards the forecasts of groups, and what that did to the error of groups; none where
+    no model is aligned.
+    """
+    learned = alignment.filter(pl.col("forecast_origin").is_null())
+    rows = [
+        [
+            Cell(style.plain(row["model"]), heading=True),
+            *(Cell(_percent(row[key])) for key in ("weight", "error_before", "error_after")),
+        ]
+        for row in learned.iter_rows(named=True)
+    ]
+    caption = (
+        "Alignment: how far forecasts are moved towards those of their groups, learned from the other origins (0%: it "
+        "does not pay), and the error of groups and total, as a share of sales"
+    )
+    return [Table(caption, ["Model", "Moved by", "Error before", "Error after"], rows)] if rows else []
 
 
 def tenths_table(metrics: pl.DataFrame) -> Table:

@@ -1,12 +1,13 @@
 """The evaluation report: one page, no network, every figure in it, words that follow the figures, nothing unescaped."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from html.parser import HTMLParser
 from typing import Any
 
 import polars as pl
 import pytest
 
+from demand_forecast.domain.backtest import ALIGNMENT
 from demand_forecast.domain.scoring import SUMMARY
 from demand_forecast.reports.evaluation import (
     accuracy_pictures,
@@ -67,6 +68,11 @@ def content(
         "generated_at": datetime(2024, 7, 1, 3, 12, tzinfo=UTC),
         "data_versions": {"daily_demand": 12, "backtest": 4},
         "decision": "Version 7 was promoted.",
+        "alignment": pl.DataFrame(
+            [("lightgbm", None, 0.75, 0.061, 0.054), ("lightgbm", date(2024, 6, 2), 0.5, 0.06, 0.05)],
+            schema=ALIGNMENT,
+            orient="row",
+        ),
         "pictures": accuracy_pictures(summary, metrics, backtest, demand),
         "reproduce": ["demand-forecast reproduce 7"],
     }
@@ -75,6 +81,15 @@ def content(
 @pytest.fixture(scope="module")
 def html(content: dict[str, Any]) -> str:
     return evaluation_report(**content)
+
+
+def test_alignment_is_told_for_the_next_forecast_and_left_out_where_there_is_none(
+    content: dict[str, Any], html: str
+) -> None:
+    cells = Page(html).cells
+    place = cells.index("75.0%")
+    assert cells[place : place + 3] == ["75.0%", "6.1%", "5.4%"]
+    assert "Moved by" not in evaluation_report(**{**content, "alignment": content["alignment"].clear()})
 
 
 def test_the_page_is_whole_small_and_needs_no_network(html: str) -> None:

@@ -106,6 +106,7 @@ def evaluation_report(context: dg.AssetExecutionContext, project: Project) -> dg
 
     lake, settings = project.lake, project.settings
     made, demand, products, stores = map(lake.read, ("backtest", "daily_demand", "clean_products", "clean_stores"))
+    learned = lake.read("alignment")
     levels = hierarchy_levels(products, stores, settings.covariates.static)
     season = calendar_of(settings.frequency).season
     metrics = score_backtest(made, demand, levels, products, stores, season=season)
@@ -113,7 +114,8 @@ def evaluation_report(context: dg.AssetExecutionContext, project: Project) -> dg
     summary = summary_table(metrics)
     _track(project, summary)
     if _is_echo(made):
-        summary, made, metrics = (frame.filter(pl.col("model") != CHAMPION) for frame in (summary, made, metrics))
+        tables = (summary, made, metrics, learned)
+        summary, made, metrics, learned = (frame.filter(pl.col("model") != CHAMPION) for frame in tables)
     pictures = evaluation.accuracy_pictures(summary, metrics, made, demand, settings.promotion.metric)
     page = evaluation.evaluation_report(
         summary=summary,
@@ -124,6 +126,7 @@ def evaluation_report(context: dg.AssetExecutionContext, project: Project) -> dg
         generated_at=now(),
         data_versions=lake.versions(INPUT_TABLES),
         pictures=pictures,
+        alignment=learned,
         metric=settings.promotion.metric,
         reproduce=[f"demand-forecast run --config {settings.path.name}"],
     )
