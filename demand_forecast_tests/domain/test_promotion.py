@@ -32,7 +32,7 @@ def test_a_better_challenger_takes_over_with_its_reasons() -> None:
     assert decision.improvement == pytest.approx(0.1)
     assert decision.reasons == [
         "lightgbm 7: bias +3.1% is within ±10.0%",
-        "lightgbm 7: calibration error 0.020 is within 0.100",
+        "lightgbm 7: calibration error 0.020 is within 0.050",
         "lightgbm 7: wrmsse 0.5400 against 0.6000 of gradient_boosting 3 is an improvement of +10.00%; "
         "a change needs +1.00%",
     ]
@@ -60,7 +60,7 @@ def test_the_best_admissible_challenger_is_compared() -> None:
     ("changes", "reason"),
     [
         ({"bias": 0.11}, "lightgbm 7: bias +11.0% is outside ±10.0%"),
-        ({"calibration_error": 0.2}, "lightgbm 7: calibration error 0.200 is above 0.100"),
+        ({"calibration_error": 0.2}, "lightgbm 7: calibration error 0.200 is above 0.050"),
         ({"bias": math.nan}, "lightgbm 7 has no finite bias; look for missing forecasts in backtest"),
         (
             {"calibration_error": None},
