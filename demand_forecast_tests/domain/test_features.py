@@ -325,3 +325,12 @@ def test_sales_without_a_single_unit_are_an_error_that_names_the_repair() -> Non
     retailer = tiny_series([0.0] * 60)
     with pytest.raises(ContractError, match=r"60 rows and not one unit sold.*check which column sales.columns says"):
         retailer.features([retailer.last_day])
+
+
+def test_an_expression_reads_one_row_if_all_of_its_parts_do():
+    from demand_forecast.domain.features.build import _reads_one_row
+
+    units = pl.col("units")
+    alone = (units + 1, pl.mean_horizontal(units, "price").log(), pl.when(units > 0).then("price").otherwise(1))
+    further = (units.shift(1) + 1, units.forward_fill() * 2, pl.when(units.cum_sum() > 0).then(1), units - units.mean())
+    assert [_reads_one_row(each) for each in (*alone, *further)] == [True] * 3 + [False] * 4

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from demand_forecast.domain.features import trailing
-from demand_forecast.domain.features.trailing import trailing_means, weighted_means
+from demand_forecast.domain.features.trailing import trailing_column, trailing_means, weighted_means, with_trailing
 
 WINDOWS = (1, 2, 7, 28, 400)
 
@@ -73,3 +73,13 @@ def test_weighted_means_are_those_of_polars(unknown: float, block: int, monkeypa
 def test_an_empty_panel_has_no_means():
     (mean,) = trailing_means(panel([3], 0).clear(), "units", [7])
     assert mean.shape == (0,)
+
+
+def test_only_the_means_asked_for_are_added_null_where_nothing_is_known():
+    frame = panel([30, 8], unknown=0.97)
+    asked = [trailing_column("units", 7), trailing_column("units", 2, stride=7)]
+    found = with_trailing(frame, ["units", "elsewhere", *asked])
+    assert sorted(found.columns) == sorted([*frame.columns, *asked])
+    for name, window, stride in zip(asked, (7, 2), (1, 7), strict=True):
+        assert 0 < found[name].null_count() < len(found)
+        np.testing.assert_array_equal(found[name].to_numpy(), slow(frame, window, stride))

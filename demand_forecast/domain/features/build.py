@@ -8,9 +8,8 @@ import polars as pl
 
 from demand_forecast.domain.calendar import Calendar
 from demand_forecast.domain.features.contract import ContractError, FeatureContract
-from demand_forecast.domain.features.declaration import Feature, PanelInputs
+from demand_forecast.domain.features.declaration import Feature, PanelInputs, with_levels
 from demand_forecast.domain.features.history import History
-from demand_forecast.domain.features.launches import with_trust
 from demand_forecast.domain.tables import series_key
 
 SHARD_ROWS = 1_000_000  # of the panel; about 500 MB while its features are computed
@@ -86,6 +85,7 @@ def _build_shard(
     history: History, placed: pl.DataFrame, features: list[Feature], contract: FeatureContract
 ) -> pl.DataFrame:
     panel, placed = _slice(history, placed)
+    panel = with_levels(panel, _roots(features), history.calendar)
     groups: dict[tuple[str, int], list[Feature]] = {}
     for feature in features:
         groups.setdefault((feature.read_at, feature.ahead), []).append(feature)
@@ -107,15 +107,14 @@ def _slice(history: History, placed: pl.DataFrame) -> tuple[pl.DataFrame, pl.Dat
     start = own["start"][0] if len(own) else 0
     panel = history.panel.slice(start, int(own["rows"].sum()))
     # float64: sums over windows of whole units stay exact, so features do not depend on where the history begins
-    panel = panel.with_columns(pl.col(pl.Float32).cast(pl.Float64), weekday=pl.col("date").dt.weekday())
-    panel = with_trust(panel, history.calendar.cycle)
+    panel = panel.with_columns(pl.col(pl.Float32).cast(pl.Float64))
     return panel, placed.with_columns(pl.col("start", "origin", "target") - start)
 
 
 def _known_ahead(inputs: PanelInputs) -> list[str]:
     """The only columns that a feature read at the target can see."""
     price = ["price"] if inputs.price == "known_future" else []
-    return ["series", "date", "weekday", "age", "open_planned", *price, *inputs.future]
+    return ["series", "date", "age", "open_planned", *price, *inputs.future]
 
 
 def _index(placed: pl.DataFrame, read_at: str, ahead: int, calendar: Calendar) -> pl.Series:
@@ -132,8 +131,23 @@ def _index(placed: pl.DataFrame, read_at: str, ahead: int, calendar: Calendar) -
 
 
 def _read(panel: pl.DataFrame, features: list[Feature], index: pl.Series) -> pl.DataFrame:
-    computed = panel.select(feature.expression.over(feature.per).alias(feature.name) for feature in features)
-    return computed.select(pl.all().gather(index))
+    """The features at the panel rows of `index`; what looks at one row of the panel only is computed there alone."""
+    narrow = [feature for feature in features if _reads_one_row(feature.expression)]
+    rows = panel.select(_roots(narrow)).select(pl.all().gather(index))
+    rows = rows.select(feature.expression.alias(feature.name) for feature in narrow)
+    within = [feature for feature in features if feature not in narrow]
+    series = panel.select(feature.expression.over("series").alias(feature.name) for feature in within)
+    return pl.concat([rows, series.select(pl.all().gather(index))], how="horizontal")
+
+
+def _reads_one_row(expression: pl.Expr) -> bool:
+    """Whether no part of `expression` looks at another row; polars answers for the outermost part only."""
+    return expression.meta.is_row_separable() and all(map(_reads_one_row, expression.meta.pop()))
+
+
+def _roots(features: list[Feature]) -> list[str]:
+    """The columns that `features` read."""
+    return sorted({name for feature in features for name in feature.expression.meta.root_names()})
 
 
 def _finished(wide: pl.DataFrame, features: list[Feature], contract: FeatureContract) -> pl.DataFrame:

@@ -1,13 +1,14 @@
 """Every feature, declared once: the matrix, the contract and the documentation derive from this list."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import polars as pl
 
 from demand_forecast.domain.calendar import Calendar, Frequency, calendar_of
-from demand_forecast.domain.features.launches import drawn
+from demand_forecast.domain.features.launches import drawn, with_trust
+from demand_forecast.domain.features.trailing import trailing_column, with_trailing
 
 Kind = Literal["static", "known_future", "past_only"]
 ReadAt = Literal["row", "series", "origin", "last_same_season", "target", "last_year"]
@@ -24,7 +25,7 @@ class Feature:
     `read_at` says from which day of the series' history `expression` is read: the `origin`; the `last_same_season`
     day that is not after the origin; the `target` itself (known-future columns only); the same day `last_year`, if
     it is not after the origin. `series` reads the series' static columns, `row` the requested row itself. The
-    `expression` of past columns looks back, never ahead; it is evaluated within the columns `per`. `relative_to` names
+    `expression` of past columns looks back, never ahead; it sees the rows of its own series alone. `relative_to` names
     a value of the same row to divide by.
     """
 
@@ -35,7 +36,6 @@ class Feature:
     reason: str
     relative_to: str | None = None
     ahead: int = 0  # periods added to last_year: half a window, to centre it
-    per: tuple[str, ...] = ("series",)
     category: bool = False
     model_input: bool = True  # False: read by models beside the matrix
 
@@ -79,18 +79,29 @@ def declare(inputs: PanelInputs) -> list[Feature]:
     ]
 
 
-def mean(window: int, column: str = "sellable") -> pl.Expr:
-    """Trailing mean over the periods that count; as much of the window as there is."""
-    return pl.col(column).rolling_mean(window, min_samples=1)
+def mean(window: int, column: str = "sellable", stride: int = 1) -> pl.Expr:
+    """Trailing mean over the periods that count, `stride` apart; as much of the window as there is."""
+    return pl.col(trailing_column(column, window, stride))
 
 
-def base_level(calendar: Calendar) -> pl.Expr:
+def with_levels(panel: pl.DataFrame, names: Iterable[str], calendar: Calendar) -> pl.DataFrame:
+    """`panel` with the trailing means among `names` and with what `base_level` and `drawn` read.
+
+    `panel`: `series, sellable, similar` and the columns to average, in float64.
+    """
+    windows = [mean(window) for window in calendar.level_windows]
+    panel = panel.with_columns(any_sale=(pl.col("sellable") > 0).cast(pl.Float64))
+    panel = with_trailing(panel, [*names, *(window.meta.output_name() for window in windows)])
+    panel = panel.with_columns(own_level=pl.mean_horizontal(windows).forward_fill().over("series"))
+    return with_trust(panel, calendar.cycle)
+
+
+def base_level() -> pl.Expr:
     """Average of a short, a middle and a long trailing mean: the scale that models work in. Always above zero.
 
     Of a new series, drawn towards what similar ones sold.
     """
-    mixed = pl.mean_horizontal([mean(window) for window in calendar.level_windows])
-    return drawn(mixed.forward_fill()).fill_null(0).clip(lower_bound=MIN_LEVEL)
+    return drawn(pl.col("own_level")).fill_null(0).clip(lower_bound=MIN_LEVEL)
 
 
 def _support(calendar: Calendar) -> Iterator[Feature]:
@@ -98,7 +109,7 @@ def _support(calendar: Calendar) -> Iterator[Feature]:
     scale = (step**2).rolling_mean(calendar.year, min_samples=1).sqrt()
     usual: ReadAt = "last_same_season" if calendar.cycle > 1 else "origin"
     for name, kind, read_at, expression, reason in (
-        ("base_level", "past_only", "origin", base_level(calendar), "mean of short, middle and long trailing means"),
+        ("base_level", "past_only", "origin", base_level(), "mean of short, middle and long trailing means"),
         ("last_units", "past_only", "origin", pl.col("units").fill_null(0), "units at the origin"),
         ("last_season_units", "past_only", "last_same_season", pl.col("units"), "the seasonal naive forecast"),
         ("season_scale", "past_only", "origin", scale, "root mean squared difference over a season"),
@@ -129,15 +140,14 @@ def _levels(calendar: Calendar) -> Iterator[Feature]:
             f"weekday_mean_{occurrences}",
             "past_only",
             "last_same_season",
-            drawn(mean(occurrences), "_cycle"),
+            drawn(mean(occurrences, stride=calendar.cycle), "_cycle"),
             f"level of the last {occurrences} days with the target's weekday",
             relative_to="base_level",
-            per=("series", "weekday"),
         )
     short, middle, _ = calendar.level_windows
     yield _past("trend_short", mean(short) / mean(middle), "is demand rising within a quarter")
     yield _past("trend_long", mean(middle) / mean(calendar.year), "is demand rising within a year")
-    yield _past("log_level", base_level(calendar).log(), "size of the series")
+    yield _past("log_level", base_level().log(), "size of the series")
     yield _past("similar_level", pl.col("similar"), "what similar products sold when they were new", "base_level")
 
 
@@ -174,14 +184,14 @@ def _last_year(calendar: Calendar) -> Iterator[Feature]:
 
 def _rhythm(calendar: Calendar) -> Iterator[Feature]:
     window = calendar.spread_window
-    sells = (pl.col("sellable") > 0).cast(pl.Float64)
     position = pl.int_range(pl.len(), dtype=pl.Int64)
     last_sale = pl.when(pl.col("units") > 0).then(position).forward_fill()
     spread = pl.col("sellable").rolling_var(window, min_samples=2) / (mean(window) + MIN_LEVEL)
     yield _past("variance_to_mean", spread.clip(0, 1000), f"how irregular demand was over {window} periods")
     for periods in (calendar.level_windows[0], calendar.level_windows[2]):
-        share = sells.rolling_mean(periods, min_samples=1)
-        yield _past(f"selling_share_{periods}", share, f"share of the last {periods} periods with a sale")
+        yield _past(
+            f"selling_share_{periods}", mean(periods, "any_sale"), f"share of the last {periods} periods with a sale"
+        )
     since = (position - last_sale).fill_null(pl.col("age").clip(0)).clip(0, calendar.year)
     yield _past("since_sale", since, "periods since the last sale, or on sale without one, up to a year")
     missed = _missed_sales(calendar.level_windows[2])
@@ -196,11 +206,9 @@ def _missed_sales(window: int) -> pl.Expr:
 
     exp(-missed) is how often a product that still sells would be silent for as long by chance.
     """
-    counts = pl.col("sellable").is_not_null()
-    counted = counts.cast(pl.Float64).cum_sum()
+    counted, sold = pl.col("sellable").cum_count().cast(pl.Float64), pl.col("any_sale").fill_null(0).cum_sum()
     silent = counted - pl.when(pl.col("units") > 0).then(counted).forward_fill()
-    selling = (pl.col("sellable") > 0).cast(pl.Float64).rolling_sum(window, min_samples=1)
-    known = counts.cast(pl.Float64).rolling_sum(window, min_samples=1)
+    selling, known = (total - total.shift(window, fill_value=0) for total in (sold, counted))
     missed = silent * selling / (known - silent).clip(lower_bound=1)
     never = pl.when(pl.col("age") >= window).then(MANY_MISSED).otherwise(silent / (silent + 1))  # but at its first sale
     return pl.when(selling > 0).then(missed.clip(0, MANY_MISSED)).otherwise(never)
@@ -217,9 +225,10 @@ def _prices(calendar: Calendar, price: str) -> Iterator[Feature]:
     if price == "none":
         return
     year, quarter = calendar.year, calendar.spread_window
-    usual = pl.col("price").rolling_mean(quarter, min_samples=1)
     highest = pl.col("price").rolling_max(year, min_samples=1)
-    yield Feature("price_usual", "past_only", "origin", usual, "mean price of a quarter", model_input=False)
+    yield Feature(
+        "price_usual", "past_only", "origin", mean(quarter, "price"), "mean price of a quarter", model_input=False
+    )
     yield Feature("price_highest", "past_only", "origin", highest, "highest price of a year", model_input=False)
     kind: Kind = "known_future" if price == "known_future" else "past_only"
     day: ReadAt = "target" if price == "known_future" else "origin"

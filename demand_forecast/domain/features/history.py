@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import date
 
+import numpy as np
 import polars as pl
 
 from demand_forecast.domain.calendar import Calendar, Frequency, calendar_of
@@ -75,7 +76,7 @@ def build_history(
     groups = product_groups(products, covariates.static)
     panel = similar_level(panel, demand, series, groups, calendar)
     panel = spread_plan(panel, plan, planned, series, calendar, last_day)
-    panel = _shop_opening(_product_units(panel), calendar).drop("store", "product")
+    panel = _shop_opening(_product_units(panel, calendar), calendar).drop("store", "product")
     panel = panel.with_columns(open_planned=pl.when(pl.col("age") < 0).then(0).otherwise("open_planned"))
     series = _places(series, panel)
     return History(panel, series, last_day, horizon, _inputs(series, planned, covariates, frequency))
@@ -176,12 +177,22 @@ def _sellable(began: object) -> pl.Expr:
     return pl.when((pl.col("date") > first) | (first == began)).then("wanted")
 
 
-def _product_units(panel: pl.DataFrame) -> pl.DataFrame:
-    """Mean units of the product on the day over its shops."""
+def _product_units(panel: pl.DataFrame, calendar: Calendar) -> pl.DataFrame:
+    """`panel` with `product_units`: the mean of what the product's shops could sell in the period."""
     if panel["store"].n_unique() == 1:
         return panel.with_columns(product_units=pl.lit(None, pl.Float32))
-    units = panel.group_by("product", "date").agg(product_units=pl.col("sellable").mean())
-    return panel.join(units, on=["product", "date"], how="left", maintain_order="left")
+    # counted in place, no group_by and no join: a product's oldest series has all of its periods, so cells are no more
+    # than rows
+    product = panel["product"].to_numpy()
+    days = panel.select((pl.col("date") - pl.col("date").min().over("product")).dt.total_days()).to_series().to_numpy()
+    period = days // calendar.step
+    periods = np.zeros(int(product.max()) + 1, np.int64)
+    np.maximum.at(periods, product, period + 1)
+    cell = (periods.cumsum() - periods)[product] + period
+    seen = np.bincount(cell, panel["sellable"].is_not_null().to_numpy())
+    units = np.bincount(cell, panel["sellable"].fill_null(0).to_numpy())
+    mean = np.divide(units, seen, out=np.full(len(units), np.nan), where=seen > 0).astype(np.float32)
+    return panel.with_columns(pl.Series("product_units", mean[cell], nan_to_null=True))
 
 
 def _shop_opening(panel: pl.DataFrame, calendar: Calendar) -> pl.DataFrame:

@@ -14,9 +14,8 @@ import polars as pl
 from demand_forecast.domain.calendar import Frequency, calendar_of
 from demand_forecast.domain.features.build import build_numbered
 from demand_forecast.domain.features.contract import ContractError, FeatureContract, make_contract
-from demand_forecast.domain.features.declaration import base_level
+from demand_forecast.domain.features.declaration import base_level, with_levels
 from demand_forecast.domain.features.history import History, build_history
-from demand_forecast.domain.features.launches import with_trust
 from demand_forecast.domain.tables import series_key
 from demand_forecast.settings import Covariates, Training
 
@@ -160,8 +159,7 @@ def _splitmix(x: Hashes) -> Hashes:
 
 def _chance(history: History) -> Floats:
     levels = history.panel.select("series", pl.col("sellable").cast(pl.Float64), "similar")
-    levels = with_trust(levels, history.calendar.cycle)
-    level = levels.select(base_level(history.calendar).over("series")).to_series().to_numpy()
+    level = with_levels(levels, [], history.calendar).select(base_level()).to_series().to_numpy()
     return np.minimum((level / FULL_LEVEL) ** LEVEL_POWER, 1)
 
 

@@ -6,16 +6,39 @@ of whole units are exact in float64, and so the means are equal to the bit to po
 stay in the cache.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 BLOCK_ROWS = 32_768  # 256 KB a column
+NAME = re.compile(r"(?P<column>.+)@(?P<window>\d+)x(?P<stride>\d+)")
 
 Floats = np.ndarray[Any, np.dtype[Any]]
 Places = list[tuple[int, int]]  # first row of each series, and the row after its last
+
+
+def trailing_column(column: str, window: int, stride: int = 1) -> str:
+    """The name under which `with_trailing` adds a trailing mean of `column`."""
+    return f"{column}@{window}x{stride}"
+
+
+def with_trailing(panel: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
+    """`panel` with the trailing means that are among `names`, float64; null where no row of the window is known."""
+    asked: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for match in map(NAME.fullmatch, sorted({*names} - {*panel.columns})):
+        if match:
+            asked[match["column"], int(match["stride"])].append(int(match["window"]))
+    for (column, stride), windows in asked.items():
+        means = trailing_means(panel, column, windows, stride=stride)
+        panel = panel.with_columns(
+            pl.Series(trailing_column(column, window, stride), mean, nan_to_null=panel[column].null_count() > 0)
+            for window, mean in zip(windows, means, strict=True)
+        )
+    return panel
 
 
 def trailing_means(
