@@ -38,6 +38,7 @@ def main() -> None:
     if not parts:
         raise SystemExit(f"no contender ran: {absent or asked.only}")
     rows = pl.concat(parts).sort("origin", "WRMSSE", descending=[True, False])
+    asked.out.mkdir(parents=True, exist_ok=True)
     _keep(rows, shared, absent, asked.out / settings.name)
 
 
