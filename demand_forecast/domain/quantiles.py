@@ -172,11 +172,14 @@ def _count_log_density(mean: Floats, variance: Floats, units: Floats) -> Floats:
 
 
 def _continuous_log_density(mean: Floats, variance: Floats, units: Floats) -> Floats:
-    from scipy.stats import gamma
+    """Of zero where nothing is sold, else of the gamma; written out, because scipy's takes ten times as long."""
+    from scipy.special import gammaln
 
     zero, shape, scale = _continuous_parts(mean, np.maximum(variance, SMALLEST))
-    sold = np.log1p(-np.minimum(zero, 1 - 1e-12)) + gamma.logpdf(np.maximum(units, SMALLEST), shape, scale=scale)
-    return np.maximum(np.where(units > 0, sold, np.log(np.maximum(zero, 1e-300))), -700)
+    sold = np.maximum(units, SMALLEST)
+    gamma = (shape - 1) * np.log(sold) - sold / scale - shape * np.log(scale) - gammaln(shape)
+    above = np.log1p(-np.minimum(zero, 1 - 1e-12)) + gamma
+    return np.maximum(np.where(units > 0, above, np.log(np.maximum(zero, 1e-300))), -700)
 
 
 def _known(ratio: Floats) -> Floats:
