@@ -9,32 +9,21 @@ from benchmarks.features.declared import HALF_LIVES, LAGS, WEEKS, WINDOWS
 
 
 def ours(panel: pl.DataFrame) -> Any:
-    """The product's trailing and weighted means, each a float32 column of the whole panel, made block by block."""
-    from demand_forecast.domain.features.trailing import trailing_means, weighted_means
+    """Means as the product makes them (`with_trailing`, float64), then float32; lags and weighted means by polars.
 
-    columns = {
-        "lag": (LAGS, [_before(panel["units"].to_numpy(), panel["series"], lag) for lag in LAGS]),
-        "mean": (WINDOWS, trailing_means(panel, "units", WINDOWS, lag=1, dtype=np.float32)),
-        "weekday": (WEEKS, trailing_means(panel, "units", WEEKS, stride=7, lag=7, dtype=np.float32)),
-        "recent": (HALF_LIVES, weighted_means(panel, "units", HALF_LIVES, lag=1, dtype=np.float32)),
-    }
-    return pl.DataFrame(
-        {
-            f"{kind}_{size}": column
-            for kind, (sizes, made) in columns.items()
-            for size, column in zip(sizes, made, strict=True)
-        }
+    The product reads a lag by gathering a row of the panel and has no exponential means.
+    """
+    from demand_forecast.domain.features.trailing import trailing_column, with_trailing
+
+    units = pl.col("units")
+    daily = {trailing_column("units", window): (f"mean_{window}", 1) for window in WINDOWS}
+    weekly = {trailing_column("units", weeks, 7): (f"weekday_{weeks}", 7) for weeks in WEEKS}
+    means = daily | weekly
+    return with_trailing(panel, means).select(
+        *(units.shift(lag).over("series").alias(f"lag_{lag}") for lag in LAGS),
+        *(pl.col(made).cast(pl.Float32).shift(lag).over("series").alias(name) for made, (name, lag) in means.items()),
+        *(units.ewm_mean(half_life=life).shift(1).over("series").alias(f"recent_{life}") for life in HALF_LIVES),
     )
-
-
-def _before(values: Any, series: pl.Series, rows: int) -> Any:
-    """`values` so many rows earlier in the same series, all of which are longer than that."""
-    earlier = np.empty_like(values)
-    earlier[rows:] = values[:-rows]
-    lengths = series.rle().struct.field("len").to_numpy().astype(np.int64)
-    starts = np.cumsum(lengths) - lengths
-    earlier[starts[:, None] + np.arange(rows)] = np.nan
-    return earlier
 
 
 def polars_over(panel: pl.DataFrame) -> Any:

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from demand_forecast.domain.features import trailing
-from demand_forecast.domain.features.trailing import trailing_column, trailing_means, weighted_means, with_trailing
+from demand_forecast.domain.features.trailing import trailing_column, trailing_means, with_trailing
 
 WINDOWS = (1, 2, 7, 28, 400)
 
@@ -47,27 +47,6 @@ def test_means_of_fractions_do_not_depend_on_other_series():
     (together,), (alone,) = trailing_means(frame, "units", [28]), trailing_means(last, "units", [28])
     np.testing.assert_array_equal(together[-40:], alone)
     np.testing.assert_allclose(alone, slow(last, 28, 1), rtol=1e-12)
-
-
-@pytest.mark.parametrize("lag", [1, 7, 400])
-@pytest.mark.parametrize("block", [1, 50, 65_536])
-def test_with_a_lag_means_are_those_of_rows_before_in_the_same_series(lag: int, block: int, monkeypatch):
-    monkeypatch.setattr(trailing, "BLOCK_ROWS", block)
-    frame = panel([1, 30, 6, 7, 8, 365, 2, 90], unknown=0.3)
-    (now,), (lagged,) = trailing_means(frame, "units", [28]), trailing_means(frame, "units", [28], lag=lag)
-    before = frame.with_columns(pl.Series("mean", now)).select(pl.col("mean").shift(lag).over("series"))
-    np.testing.assert_array_equal(lagged, before.to_series().to_numpy())
-
-
-@pytest.mark.parametrize("block", [1, 65_536])
-@pytest.mark.parametrize("unknown", [0.0, 0.3, 0.97])
-def test_weighted_means_are_those_of_polars(unknown: float, block: int, monkeypatch):
-    monkeypatch.setattr(trailing, "BLOCK_ROWS", block)
-    frame = panel([1, 30, 6, 365, 90], unknown)
-    for life, mean in zip((1, 3, 14), weighted_means(frame, "units", (1, 3, 14)), strict=True):
-        recent = pl.col("units").cast(pl.Float64).ewm_mean(half_life=life, ignore_nulls=True).forward_fill()
-        expected = frame.select(recent.over("series")).to_series().to_numpy()
-        np.testing.assert_allclose(mean, expected, rtol=1e-12)
 
 
 def test_an_empty_panel_has_no_means():

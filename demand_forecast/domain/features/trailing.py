@@ -41,17 +41,14 @@ def with_trailing(panel: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
     return panel
 
 
-def trailing_means(
-    panel: pl.DataFrame, column: str, windows: Sequence[int], *, stride: int = 1, lag: int = 0, dtype: Any = np.float64
-) -> list[Floats]:
+def trailing_means(panel: pl.DataFrame, column: str, windows: Sequence[int], *, stride: int = 1) -> list[Floats]:
     """Per window the mean of the last `window` rows that are known, of as many as there are; NaN where none is.
 
     `panel`: sorted by `series` and date, each series complete; `column` holds numbers. With a `stride` the rows of a
-    window are that far apart: a `stride` of 7 gives the means of one weekday. With a `lag` it ends that many rows
-    earlier. Arrays of `panel`'s length and `dtype`.
+    window are that far apart: a `stride` of 7 gives the means of one weekday. Float64 arrays of `panel`'s length.
     """
     numbers, known = _numbers(panel[column])
-    means = [np.empty(len(panel), dtype) for _ in windows]
+    means = [np.empty(len(panel)) for _ in windows]
     for rows, places in _blocks(panel["series"]):
         totals = _running(numbers[rows], places, stride)
         whole = known is None or known[rows].all()
@@ -64,38 +61,7 @@ def trailing_means(
             else:
                 _within(counts, window * stride, places, seen)
             with np.errstate(invalid="ignore"):
-                np.divide(grown, seen, out=grown)
-            _put(mean[rows], grown, places, lag)
-    return means
-
-
-def weighted_means(
-    panel: pl.DataFrame, column: str, half_lives: Sequence[float], *, lag: int = 0, dtype: Any = np.float64
-) -> list[Floats]:
-    """Per half-life the exponentially weighted mean of the known rows so far, the last known one where a row is not.
-
-    Weights halve every so many known rows and are divided by their sum, as in polars'
-    `ewm_mean(half_life=…, ignore_nulls=True).forward_fill()`. NaN before the first known row. `panel`, `lag`: as above.
-    """
-    from scipy.signal import lfilter
-
-    numbers, known = _numbers(panel[column])
-    means = [np.empty(len(panel), dtype) for _ in half_lives]
-    for rows, places in _blocks(panel["series"]):
-        mine = None if known is None or known[rows].all() else known[rows]
-        seen = [numbers[rows][start:end][... if mine is None else mine[start:end]] for start, end in places]
-        table = np.zeros((len(seen), max(map(len, seen))))
-        for line, values in zip(table, seen, strict=True):
-            line[len(line) - len(values) :] = values
-        recent = np.empty(rows.stop - rows.start)
-        for life, mean in zip(half_lives, means, strict=True):
-            decay = 0.5 ** (1 / life)
-            sums = lfilter([1.0], [1.0, -decay], table, axis=1)
-            weights = (1 - decay ** np.arange(1, table.shape[1] + 1)) / (1 - decay)
-            for line, values, (start, end) in zip(sums, seen, places, strict=True):
-                found = line[len(line) - len(values) :] / weights[: len(values)]
-                recent[start:end] = found if mine is None else _carried(found, mine[start:end])
-            _put(mean[rows], recent, places, lag)
+                np.divide(grown, seen, out=mean[rows])
     return means
 
 
@@ -147,19 +113,3 @@ def _within(totals: Floats, reach: int, places: Places, out: Floats) -> None:
     for start, end in places:  # where the series is younger than the window
         young = min(start + reach, end)
         out[start:young] = totals[start:young]
-
-
-def _put(out: Floats, values: Floats, places: Places, lag: int) -> None:
-    """`values` into `out`, so many rows later in their series."""
-    if lag == 0:
-        out[:] = values
-        return
-    out[lag:] = values[:-lag]
-    for start, end in places:
-        out[start : min(start + lag, end)] = np.nan
-
-
-def _carried(found: Floats, known: Floats) -> Floats:
-    """The values `found` at the `known` rows, each held until the next; NaN before the first."""
-    place = known.cumsum()
-    return np.concatenate([[np.nan], found])[place]
