@@ -83,3 +83,36 @@ def test_a_failure_while_appending_leaves_the_last_version(lake: Lake) -> None:
 def test_a_missing_table_is_named_with_its_repair(lake: Lake) -> None:
     with pytest.raises(LakeError, match=r"clean_sales.*materialise the asset clean_sales"):
         lake.read("clean_sales")
+
+
+def test_the_days_since_are_replaced_and_those_before_stay(lake: Lake) -> None:
+    lake.replace("daily_demand", sales(1, 2, 3, 4))
+    tail = sales(1, 2, 3, 4)[2:].with_columns(units=pl.lit(9, pl.Float32))
+    assert lake.replace_since("daily_demand", tail, date(2024, 2, 29)) == 1
+    assert lake.replace_since("daily_demand", tail, date(2024, 2, 29)) == 1
+    assert lake.read("daily_demand").sort("date")["units"].to_list() == [1, 2, 9, 9]
+    with pytest.raises(LakeError, match="rows before 2024-02-29"):
+        lake.replace_since("daily_demand", sales(1), date(2024, 2, 29))
+
+
+def test_notes_of_the_days_since_make_a_version_of_their_own(lake: Lake) -> None:
+    lake.replace_since("clean_sales", sales(1), date(2024, 2, 27), notes={"raw": "1"})
+    assert lake.replace_since("clean_sales", sales(1), date(2024, 2, 27), notes={"raw": "2"}) == 1
+    assert lake.notes("clean_sales") == {"raw": "2"}
+
+
+def test_what_was_appended_since_a_version_is_read_alone(lake: Lake) -> None:
+    lake.append("raw_sales", sales(1, 2))
+    lake.append("raw_sales", sales(3))
+    lake.append("raw_sales", sales(4).with_columns(invoice=pl.lit("A1")))
+    added = lake.added_since("raw_sales", 0)
+    assert added is not None
+    assert added.sort("units").select("units", "invoice").collect().rows() == [(3, None), (4, "A1")]
+    assert lake.added_since("raw_sales", 2).collect().is_empty()  # type: ignore[union-attr]
+    assert lake.added_since("raw_sales", 7) is None
+
+
+def test_nothing_is_said_to_be_appended_where_rows_were_replaced(lake: Lake) -> None:
+    lake.replace("clean_sales", sales(1, 2))
+    lake.replace_since("clean_sales", sales(1, 5)[1:], date(2024, 2, 28))
+    assert lake.added_since("clean_sales", 0) is None
