@@ -30,7 +30,7 @@ class Known:
     products: pl.Series | None
     stores: pl.Series | None
     first_day: date
-    today: date
+    before: pl.LazyFrame | None  # clean_sales of the days before
 
 
 Found = pl.Expr | Callable[[pl.DataFrame, Known], pl.Expr]
@@ -66,7 +66,7 @@ def clean_sales(
     date_formats: Mapping[str, str | None],
     decimals: Mapping[str, str],
     history_start: date | None,
-    today: date,
+    before: pl.LazyFrame | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """clean_sales and rejected_sales: every row of `raw` (raw_sales) is in exactly one of them, in the order of `raw`.
 
@@ -75,12 +75,15 @@ def clean_sales(
     known ids (in the case of `cleaning.id_case`), None where there is no such table. `date_formats`, `decimals`: by
     source. Without `history_start` sales count from 1990.
 
+    Every rule but two asks a line's own day alone, so that `raw` may be the newest days, with `before` the clean_sales
+    of the days before them: by these absurd units are judged. With a cancellation in `cleaning`, `raw` must be whole.
+
     Raises MissingCovariateError for a past-only covariate that sales do not have, ValueError where `cleaning` names a
     column that sales do not have.
     """
     rows = numbered(raw)
     lines = read_sales_lines(rows, SalesReading(cleaning, past_only, date_formats, decimals))
-    known = Known(rows, cleaning, _ids(products), _ids(stores), history_start or EARLIEST_DAY, today)
+    known = Known(rows, cleaning, _ids(products), _ids(stores), history_start or EARLIEST_DAY, before)
     lines = _with_reason(lines, known)
     clean, rejected = _clean(lines, known, past_only), _rejected(lines, known)
     if clean.height + rejected.height != lines.height:
@@ -173,16 +176,31 @@ def _absurd(lines: pl.DataFrame, known: Known) -> pl.Expr:
     units = lines.select("row", "store_id", "product_id", "units", "reason").filter(
         pl.col("reason").is_null() & (pl.col("units") > 0)
     )
-    suspects = units.filter(pl.col("units") > MODEST_UNITS).drop("reason")
+    suspects = units.filter(pl.col("units") > min(MODEST_UNITS, cleaning.max_units)).drop("reason")
     if suspects.is_empty():
         return pl.lit(False)
-    usual = units.filter(pl.col("units") <= cleaning.max_units)
+    usual = _usual_lines(units, suspects, known)
     for level, keys in enumerate((["store_id", "product_id"], ["product_id"])):
         suspects = suspects.join(_usual(usual, suspects, keys).rename({"usual": f"usual_{level}"}), on=keys, how="left")
-    overall = usual["units"].quantile(0.99, "lower") if usual.height >= ENOUGH_LINES else None
-    limit = pl.coalesce("usual_0", "usual_1", pl.lit(overall, pl.Float32)) * cleaning.absurd_ratio
+    limit = pl.coalesce("usual_0", "usual_1", pl.lit(_overall(units, known), pl.Float32)) * cleaning.absurd_ratio
     absurd = (pl.col("units") > cleaning.max_units) | (pl.col("units") > limit).fill_null(False)
     return _one_of(suspects.filter(absurd)["row"])
+
+
+def _usual_lines(units: pl.DataFrame, suspects: pl.DataFrame, known: Known) -> pl.DataFrame:
+    """Lines that say what is usual: these, and those of the days before of the suspects' products."""
+    usual = units.filter(pl.col("units") <= known.cleaning.max_units).select("store_id", "product_id", "units")
+    if known.before is None:
+        return usual
+    related = known.before.filter(pl.col("product_id").is_in(suspects["product_id"].unique().implode()))
+    return pl.concat([usual, related.filter(pl.col("units") > 0).select(usual.columns).collect()])
+
+
+def _overall(units: pl.DataFrame, known: Known) -> float | None:
+    lines = units.lazy().filter(pl.col("units") <= known.cleaning.max_units).select("units")
+    parts = [lines] if known.before is None else [lines, known.before.filter(pl.col("units") > 0).select("units")]
+    found = pl.concat(parts).select(pl.len(), pl.col("units").quantile(0.99, "lower")).collect().row(0)
+    return found[1] if found[0] >= ENOUGH_LINES else None
 
 
 def _usual(units: pl.DataFrame, suspects: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
@@ -210,7 +228,7 @@ RULES = (
     Rule("missing_store", "no store", pl.col("store_id").is_null()),
     Rule("missing_product", "no product", pl.col("product_id").is_null()),
     Rule("unreadable_date", "no date, or none that can be read as one day", pl.col("date").is_null()),
-    Rule("future_date", "the day is yet to come", lambda _, known: pl.col("date") > known.today),
+    Rule("future_date", "the day was yet to come when the line arrived", pl.col("date") > pl.col("day")),
     Rule("before_history", "before the first day that counts", lambda _, known: pl.col("date") < known.first_day),
     Rule("unreadable_units", "no units, or none that can be read as a number", UNREADABLE_UNITS),
     Rule("non_product", "not a product: postage, fee, adjustment, test", pl.col("non_product")),

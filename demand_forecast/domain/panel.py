@@ -1,7 +1,7 @@
 """Demand by series and day: complete, with what is known of price, stock and opening."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from demand_forecast.domain.grid import WEEK, Grid, monday
 from demand_forecast.domain.tables import SERIES
 
 PLAN_LEVELS = ((), ("store_id",), ("product_id",), SERIES)  # the later one is the more particular and counts
+RECENT = timedelta(days=56)
 NEXT_TO_NOTHING = 1e-6  # weight of a line without units in the mean price of its day
 UNIX = date(1970, 1, 1)
 
@@ -24,6 +25,7 @@ def build_daily_demand(
     frequency: Frequency,
     missing_day: Literal["no_sale", "closed"],
     past_only: Sequence[str] = (),
+    before: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """daily_demand: `store_id, product_id, date, units, price, in_stock, open, <past_only>`, complete and sorted.
 
@@ -36,11 +38,13 @@ def build_daily_demand(
     Weekly: whole weeks of the sales history, Monday to Sunday, from the week of the first sale; `date` is the Monday;
     units are summed, price, in_stock and past-only columns averaged, open is any day open.
 
-    Arguments are clean_sales, clean_stock and clean_plan. Numbers are Float32, `open` is Boolean.
+    Arguments are clean_sales, clean_stock and clean_plan. Numbers are Float32, `open` is Boolean. With `before`, the
+    rows of daily_demand of one day, the days after it alone are built, of `sales` after it: they are those of the whole
+    where `continues` says so. Daily only: a week's price is not that of its last day.
     """
-    grid = _grid(sales, frequency)
+    grid = _grid(sales, frequency, before)
     units, columns = _sales_columns(grid, sales, past_only)
-    price = _price(grid, columns.pop("price"), plan)
+    price = _price(grid, columns.pop("price"), plan, before)
     is_open = _open(grid, sales, plan, missing_day) | (units > 0)
     daily = {"units": units, "price": price, "in_stock": _in_stock(grid, stock), "open": is_open, **columns}
     if frequency == "daily":
@@ -53,7 +57,30 @@ def _whole(first: int, last: int, frequency: Frequency) -> tuple[int, int]:
     return (first, last) if frequency == "daily" else (monday(first + WEEK - 1), monday(last + 1) - 1)
 
 
-def _grid(sales: pl.DataFrame, frequency: Frequency) -> Grid:
+def continues(before: pl.DataFrame, after: pl.DataFrame, history: pl.LazyFrame) -> bool:
+    """Whether the days up to that of `before` stay as they are when `after` is put behind them.
+
+    They do not where `after` has the first price of a series, which counts for the time before it too, or the first
+    sale of one that only had rows, or no day at all. `before`, `after`: as for `build_daily_demand`, and what it made;
+    `history`: daily_demand up to `before`.
+    """
+    unpriced = before.filter(pl.col("price").is_null()).select(SERIES)
+    priced = after.filter(pl.col("price").is_not_null())
+    if after.is_empty() or len(unpriced.join(priced, on=SERIES, how="semi")):
+        return False
+    selling = after.filter(pl.col("units") > 0).select(SERIES).unique().join(before, on=SERIES, how="semi")
+    sold = history.filter(pl.col("units") > 0)
+    for since in (before["date"].max() - RECENT, date.min) if len(selling) else ():  # type: ignore[operator]
+        lately = (
+            sold.filter(pl.col("date") >= since).join(selling.lazy(), on=SERIES, how="semi").select(SERIES).unique()
+        )
+        selling = selling.join(lately.collect(), on=SERIES, how="anti")
+        if selling.is_empty():
+            break
+    return selling.is_empty()
+
+
+def _grid(sales: pl.DataFrame, frequency: Frequency, before: pl.DataFrame | None) -> Grid:
     sold = pl.when(pl.col("units") > 0).then("date")
     starts = sales.group_by(SERIES).agg(sold=sold.min(), first=pl.col("date").min())
     start = pl.coalesce("sold", "first").to_physical().cast(pl.Int64)
@@ -63,7 +90,11 @@ def _grid(sales: pl.DataFrame, frequency: Frequency) -> Grid:
     first, last = _whole(first, last, frequency)
     if frequency == "weekly":
         start = pl.max_horizontal(start - (start + 3) % WEEK, pl.lit(first))
-    return Grid.of(starts.select(*SERIES, start=start), last)
+    starts = starts.select(*SERIES, start=start)
+    if before is not None:
+        known = before.select(*SERIES, start=pl.col("date").to_physical().cast(pl.Int64) + 1)
+        starts = pl.concat([known, starts.join(known, on=SERIES, how="anti")])
+    return Grid.of(starts, last)
 
 
 def _sales_columns(
@@ -88,9 +119,14 @@ def _mean(values: pl.Series, place: np.ndarray, weight: np.ndarray, length: int)
     return np.divide(total, weights, out=np.full(length, np.nan), where=weights > 0).astype(np.float32)
 
 
-def _price(grid: Grid, sold_at: np.ndarray, plan: pl.DataFrame | None) -> np.ndarray:
+def _price(grid: Grid, sold_at: np.ndarray, plan: pl.DataFrame | None, before: pl.DataFrame | None) -> np.ndarray:
     asked = _plan_values(grid, plan, "price", hold=True)
-    return grid.backward(grid.forward(np.where(np.isnan(asked), sold_at, asked)))
+    known = np.where(np.isnan(asked), sold_at, asked)
+    if before is not None and len(grid):
+        held = grid.positions(before.drop_nulls("price").select(*SERIES, "date", "price"), SERIES, carry=True)
+        place = held["position"].to_numpy()  # each series' first day
+        known[place] = np.where(np.isnan(known[place]), held["price"].to_numpy(), known[place])
+    return grid.backward(grid.forward(known))
 
 
 def _plan_values(grid: Grid, plan: pl.DataFrame | None, column: str, *, hold: bool) -> np.ndarray:

@@ -41,7 +41,7 @@ def mapped_columns(columns: Sequence[str]) -> list[str]:
 def read_sales_lines(raw: pl.LazyFrame, reading: SalesReading) -> pl.DataFrame:
     """One row per row of `raw` (`numbered` raw_sales), in its order.
 
-    `row, source, file, line, date, store_id, product_id, units, price, covariate_<past_only>` typed, null where
+    `row, source, file, line, day, date, store_id, product_id, units, price, covariate_<past_only>` typed, null where
     unreadable, and the marks that the rules ask for: `malformed, superseded, unreadable_price, non_product,
     cancellation` (Boolean), `content` (hash of all that the line says within its report), `extract`, and for
     cancellations `clock` (seconds of the day) and `same_<column>`.
@@ -57,6 +57,7 @@ def read_sales_lines(raw: pl.LazyFrame, reading: SalesReading) -> pl.DataFrame:
         "source",
         "file",
         "line",
+        "day",
         "date_read",
         "superseded",
         *_keys_and_numbers(reading, found),

@@ -20,7 +20,6 @@ from demand_forecast.domain.tables import RAW_PROVENANCE
 from demand_forecast.settings import Cancellation, Cleaning, Match, load_settings
 
 ARRIVED = datetime(2024, 5, 1, tzinfo=UTC)
-TODAY = date(2024, 5, 10)
 Row = dict[str, object]
 COLUMNS = ["date", "store_id", "product_id", "units", "price", "invoice", "customer", "sheet", "visitors"]
 SCHEMA = RAW_PROVENANCE | dict.fromkeys([*COLUMNS, "extra", "fault"], pl.String())
@@ -70,7 +69,6 @@ def cleaned(raw: pl.DataFrame | pl.LazyFrame, **given: object) -> tuple[pl.DataF
         "date_formats": {"tills": None, "web": "%d/%m/%Y"},
         "decimals": {"tills": ".", "web": ","},
         "history_start": date(2024, 1, 1),
-        "today": TODAY,
     }
     return clean_sales(raw, **(options | given))  # type: ignore[arg-type]
 
@@ -116,7 +114,7 @@ GOOD: list[Row] = [
     {"price": None},
     {"price": ""},
     {"date": "2024-05-01 23:59:59"},
-    {"date": "2024-05-10"},
+    {"date": "2024-05-10", "day": date(2024, 5, 10)},
     {"source": "web", "date": "03/04/2024", "units": "1,5", "price": "2,00"},
     {"customer": None},
 ]
@@ -190,7 +188,7 @@ def test_a_version_with_what_the_first_said_counts_again() -> None:
 
 
 def test_on_a_day_in_two_extracts_the_later_counts() -> None:
-    second = {"date": "2024-05-02"}
+    second = {"date": "2024-05-02", "day": date(2024, 5, 2)}
     rows: list[Row] = [
         {"sheet": "a"},
         {"sheet": "b", "units": "9"},
@@ -225,6 +223,19 @@ def test_a_lone_absurd_line_is_seen_whatever_the_length_of_its_series() -> None:
     assert reasons([*usual, absurd | {"store_id": "S2"}])[-1] == "absurd_units"  # alone in its series: its product
     assert reasons([*usual, absurd | {"product_id": "P2"}])[-1] == "absurd_units"  # alone of its product: all lines
     assert reasons([absurd, {"units": "1"}])[0] is None  # two lines say nothing about what is usual
+
+
+@pytest.mark.parametrize("new", [{}, {"store_id": "S2"}, {"product_id": "P2"}])
+def test_the_newest_days_alone_are_judged_by_the_days_before(new: Row) -> None:
+    usual: list[Row] = [{"units": str(n % 9), "invoice": str(n)} for n in range(200)]
+    later: Row = {"invoice": "x", "units": "4000", "date": "2024-05-02", "day": date(2024, 5, 2), **new}
+    raw = raw_sales([*usual, later, later | {"units": "150"}])
+    whole = cleaned(raw)
+    before = whole[0].lazy().filter(pl.col("date") < date(2024, 5, 2))
+    tail = cleaned(raw.filter(pl.col("day") == date(2024, 5, 2)), before=before)
+    assert whole[1]["reason"].to_list() == ["absurd_units"]
+    assert tail[1].equals(whole[1])
+    assert tail[0].equals(whole[0].filter(pl.col("date") == date(2024, 5, 2)))
 
 
 def test_a_series_of_large_lines_is_not_absurd() -> None:

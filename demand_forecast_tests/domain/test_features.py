@@ -7,11 +7,18 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from demand_forecast.domain.covariates import MissingCovariateError
-from demand_forecast.domain.features import ContractError, FeatureContract, build_features
+from demand_forecast.domain.features import (
+    ContractError,
+    FeatureContract,
+    build_features,
+    build_forecast_features,
+    looked_back,
+)
 from demand_forecast.settings import Covariates, Training
-from demand_forecast_tests.domain.small_retailer import Retailer, make_retailer, tiny_series
+from demand_forecast_tests.domain.small_retailer import FIRST_DAY, Retailer, make_retailer, tiny_series
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +218,27 @@ def test_the_online_service_reads_what_the_night_read(retailer: Retailer, built:
     for name in names:
         expected, found = (f[name].cast(pl.Float64).fill_null(-1).to_numpy() for f in (asked, again))
         np.testing.assert_allclose(found, expected, rtol=2e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("late", [0, 150, 700])
+def test_the_newest_days_are_enough_for_the_next_forecast(late: int) -> None:
+    retailer = make_retailer(days=900)
+    demand = retailer.demand.filter((pl.col("product_id") != "P-03") | (pl.col("date") >= FIRST_DAY + timedelta(late)))
+    said = (pl.col("product_id") != "P-03") | (pl.col("date") >= FIRST_DAY + timedelta(late - 20))
+    retailer = replace(retailer, demand=demand, plan=retailer.plan.filter(said | pl.col("product_id").is_null()))
+    whole, contract = retailer.features([retailer.last_day])
+    newest = demand.filter(pl.col("date") >= looked_back(retailer.last_day, "daily"))
+    assert 3 * len(newest) < 2 * len(demand)
+    found = build_forecast_features(
+        newest,
+        *(retailer.plan, retailer.products, retailer.stores),
+        started=demand.group_by("store_id", "product_id").agg(first_sale=pl.col("date").min()),
+        covariates=retailer.covariates,
+        frequency="daily",
+        horizon=retailer.horizon,
+        previous=contract,
+    )
+    assert_frame_equal(found, whole.filter(~pl.col("training")), rel_tol=1e-5)
 
 
 def test_contract_travels_as_json_and_names_what_is_wrong(built: tuple) -> None:

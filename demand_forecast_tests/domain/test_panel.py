@@ -7,11 +7,11 @@ from statistics import fmean
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from demand_forecast.domain.panel import build_daily_demand
+from demand_forecast.domain.panel import build_daily_demand, continues
 
 MONDAY = date(2024, 2, 26)  # the week of the leap day
 SALES = {
@@ -58,6 +58,7 @@ def panel(
     plan: Sequence[Row] | None = (),
     frequency: str = "daily",
     missing_day: str = "no_sale",
+    before: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     return build_daily_demand(
         pl.DataFrame(list(sales), schema=SALES),
@@ -66,6 +67,7 @@ def panel(
         frequency=frequency,  # type: ignore[arg-type]
         missing_day=missing_day,  # type: ignore[arg-type]
         past_only=["visitors"],
+        before=before,
     )
 
 
@@ -256,6 +258,26 @@ def test_the_panel_is_that_of_a_loop_whatever_the_order_of_rows(sales, plan, mis
     assert_frame_equal(found.drop("in_stock", "visitors"), expected, check_exact=False, rel_tol=1e-4)
     shuffled = panel(random.sample(sales, len(sales)), plan=random.sample(plan, len(plan)), missing_day=missing_day)
     assert_frame_equal(found, shuffled)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(SALE, min_size=1, max_size=25),
+    st.lists(PLANNED, max_size=15, unique_by=plan_key),
+    st.sampled_from(["closed", "no_sale"]),
+    st.integers(0, 20),
+)
+def test_days_put_behind_a_panel_are_those_of_the_whole(sales, plan, missing_day, cut) -> None:  # type: ignore[no-untyped-def]
+    earlier, later = ([row for row in sales if (row["date"] <= day(cut)) == early] for early in (True, False))
+    known = panel(earlier, plan=plan, missing_day=missing_day)
+    assume(len(known))
+    before = known.filter(pl.col("date") == pl.col("date").max())
+    after = panel(later, plan=plan, missing_day=missing_day, before=before)
+    whole = panel(sales, plan=plan, missing_day=missing_day)
+    both = pl.concat([known, after]).sort("store_id", "product_id", "date")
+    says_so = continues(before, after, known.lazy())
+    event(f"continues: {says_so}, equal: {both.equals(whole)}")
+    assert both.equals(whole) or not says_so
 
 
 @settings(max_examples=60, deadline=None)

@@ -12,8 +12,15 @@ from demand_forecast.domain.alignment.calendar_regression import regress
 from demand_forecast.domain.alignment.groups import GROUP, group_tables, membership
 from demand_forecast.domain.backtest import training_rows
 from demand_forecast.domain.calendar import Frequency
-from demand_forecast.domain.features import FeatureContract, History, build_demand_features, build_history
+from demand_forecast.domain.features import (
+    FeatureContract,
+    History,
+    build_demand_features,
+    build_features,
+    build_history,
+)
 from demand_forecast.domain.hierarchy import Level
+from demand_forecast.domain.models.base import ForecastModel
 from demand_forecast.domain.models.lightgbm_tweedie import POWER, LightGBMTweedie
 from demand_forecast.domain.tables import SERIES
 from demand_forecast.settings import Covariates, Training
@@ -22,7 +29,7 @@ ROUNDS = 250  # groups follow the calendar closely enough to learn single days o
 MAX_ROWS = 50_000
 
 
-def forecast_groups(
+def backtest_groups(
     demand: pl.DataFrame,
     plan: pl.DataFrame,
     products: pl.DataFrame,
@@ -37,28 +44,59 @@ def forecast_groups(
     seed: int,
     threads: int = 0,
     on_fit: Callable[[date, float], object] = lambda *_: None,
-) -> pl.DataFrame:
-    """The table group_forecast: `store_group, product_group, forecast_origin, date, horizon, mean` of every group of
-    `level` at each of `origins`, from what was known there.
+) -> tuple[pl.DataFrame, LightGBMTweedie]:
+    """The table `group_backtest`: `store_group, product_group, forecast_origin, date, horizon, mean` of every group of
+    `level` at each of `origins`, from what was known there; and the model of the last of them, trained on all.
 
     The mean is the geometric mean of two forecasts that err differently: one LightGBM for the groups of all levels, on
     the features that series have, and a regression on the calendar by group.
     """
-    groups = group_tables(demand, plan, products, stores, covariates)
-    wanted = membership(demand.select(SERIES).unique(), level, products, stores).select(GROUP).unique()
-    wanted = wanted.rename(dict(zip(GROUP, SERIES, strict=True)))
+    series = demand.select(SERIES).unique()
+    groups = group_tables(demand, series, plan, products, stores, covariates)
+    wanted = _wanted(series, level, products, stores)
     arguments: dict[str, Any] = {"covariates": groups.covariates, "frequency": frequency, "horizon": horizon}
-    tables = (groups.demand, groups.plan, groups.products, groups.stores)
     few = training.model_copy(update={"max_rows": MAX_ROWS})
-    history = build_history(*tables, **arguments)
-    features, contract = build_demand_features(*tables, **arguments, origins=origins, training=few, seed=seed)
+    history = build_history(*groups.tables, **arguments)
+    features, contract = build_demand_features(*groups.tables, **arguments, origins=origins, training=few, seed=seed)
     parts = []
-    for origin in origins:
+    for origin in sorted(origins):
         started = perf_counter()
         model = _boosting(features, contract, origin, seed, threads)
         on_fit(origin, perf_counter() - started)
-        parts.append(_combined(_boosted(model, features, wanted, origin), _regressed(history, wanted, origin)))
-    return pl.concat(parts).rename(dict(zip(SERIES, GROUP, strict=True))).sort("forecast_origin", *GROUP, "horizon")
+        asked = features.filter(~pl.col("training") & (pl.col("forecast_origin") == origin))
+        parts.append(_combined(model, asked, history, wanted, origin))
+    return pl.concat(parts), model
+
+
+def forecast_groups(
+    model: ForecastModel,
+    demand: pl.DataFrame,
+    series: pl.DataFrame,
+    plan: pl.DataFrame,
+    products: pl.DataFrame,
+    stores: pl.DataFrame,
+    level: Level,
+    *,
+    covariates: Covariates,
+    frequency: Frequency,
+) -> pl.DataFrame:
+    """The table `group_forecast`: that of `backtest_groups` at the last day of `demand`, by the `model` trained there
+    or before. `series`: those of `demand` (`store_id, product_id`).
+    """
+    groups = group_tables(demand, series, plan, products, stores, covariates)
+    wanted = _wanted(series, level, products, stores)
+    horizon = model.contract.horizon
+    history = build_history(*groups.tables, covariates=groups.covariates, frequency=frequency, horizon=horizon)
+    origin = pl.lit(history.last_day)
+    rows = wanted.join(pl.select(horizon=pl.int_range(1, horizon + 1, dtype=pl.Int32)), how="cross")
+    asked = build_features(history, rows.with_columns(forecast_origin=origin), model.contract)
+    return _combined(model, asked, history, wanted, history.last_day)
+
+
+def _wanted(series: pl.DataFrame, level: Level, products: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
+    """The groups of `level`, under the names of series."""
+    groups = membership(series, level, products, stores).select(GROUP).unique()
+    return groups.rename(dict(zip(GROUP, SERIES, strict=True))).sort(SERIES)
 
 
 def _boosting(
@@ -69,9 +107,15 @@ def _boosting(
     return LightGBMTweedie(seed=seed, threads=threads, rounds=ROUNDS).fit(known, contract)
 
 
-def _boosted(model: LightGBMTweedie, features: pl.DataFrame, wanted: pl.DataFrame, origin: date) -> pl.DataFrame:
-    asked = features.filter(~pl.col("training") & (pl.col("forecast_origin") == origin)).join(wanted, on=SERIES)
-    return asked.select(*SERIES, "forecast_origin", "date", "horizon", boosted=pl.Series(model.expected(asked)))
+def _combined(
+    model: ForecastModel, asked: pl.DataFrame, history: History, wanted: pl.DataFrame, origin: date
+) -> pl.DataFrame:
+    asked = asked.join(wanted, on=SERIES, how="semi", maintain_order="left")
+    boosted = asked.select(*SERIES, "forecast_origin", "date", "horizon", boosted=pl.Series(model.expected(asked)))
+    both = boosted.join(_regressed(history, wanted, origin), on=[*SERIES, "horizon"], how="inner")
+    mean = (pl.col("boosted") * pl.col("regressed")).sqrt().cast(pl.Float32)
+    named = both.select(*SERIES, "forecast_origin", "date", "horizon", mean=mean)
+    return named.rename(dict(zip(SERIES, GROUP, strict=True))).sort(*GROUP, "horizon")
 
 
 def _regressed(history: History, wanted: pl.DataFrame, origin: date) -> pl.DataFrame:
@@ -85,9 +129,3 @@ def _regressed(history: History, wanted: pl.DataFrame, origin: date) -> pl.DataF
             key = {name: [row[name]] * history.horizon for name in SERIES}
             parts.append(pl.DataFrame({**key, "horizon": horizons, "regressed": mean}))
     return pl.concat(parts)
-
-
-def _combined(boosted: pl.DataFrame, regressed: pl.DataFrame) -> pl.DataFrame:
-    both = boosted.join(regressed, on=[*SERIES, "horizon"], how="inner")
-    mean = (pl.col("boosted") * pl.col("regressed")).sqrt()
-    return both.select(*SERIES, "forecast_origin", "date", "horizon", mean=mean.cast(pl.Float32))

@@ -27,6 +27,11 @@ class GroupTables:
     stores: pl.DataFrame
     covariates: Covariates
 
+    @property
+    def tables(self) -> tuple[pl.DataFrame, ...]:
+        """As features are built from them."""
+        return self.demand, self.plan, self.products, self.stores
+
 
 def alignment_level(series: pl.DataFrame, products: pl.DataFrame, stores: pl.DataFrame, static: Sequence[str]) -> Level:
     """The finest level above products whose groups hold ten series or more on average; the total if none does."""
@@ -43,13 +48,18 @@ def membership(series: pl.DataFrame, level: Level, products: pl.DataFrame, store
 
 
 def group_tables(
-    demand: pl.DataFrame, plan: pl.DataFrame, products: pl.DataFrame, stores: pl.DataFrame, covariates: Covariates
+    demand: pl.DataFrame,
+    series: pl.DataFrame,
+    plan: pl.DataFrame,
+    products: pl.DataFrame,
+    stores: pl.DataFrame,
+    covariates: Covariates,
 ) -> GroupTables:
-    """Every group of every level above products, as one series each: units summed, open where any of it is.
+    """Every group of every level above products, as one series each: units summed, open where any of it is. `series`:
+    those of `demand` (`store_id, product_id`).
 
     Covariates of the plan are averaged over a group's shops and series; texts are kept where they hold for all.
     """
-    series = demand.select(SERIES).unique().sort(SERIES)
     levels = [level for level, _ in _levels(series, products, stores, covariates.static)]
     members = pl.concat(_named(membership(series, level, products, stores), level) for level in levels)
     groups = members.select(GROUP).unique().sort(GROUP)

@@ -4,7 +4,7 @@ from demand_forecast.domain.features.build import build_features
 from demand_forecast.domain.features.contract import Column, ContractError, FeatureContract
 from demand_forecast.domain.features.declaration import Feature, PanelInputs, declare
 from demand_forecast.domain.features.history import History, build_history
-from demand_forecast.domain.features.rows import build_demand_features
+from demand_forecast.domain.features.rows import build_demand_features, build_forecast_features, looked_back
 
 __all__ = [
     "Column",
@@ -15,6 +15,8 @@ __all__ = [
     "PanelInputs",
     "build_demand_features",
     "build_features",
+    "build_forecast_features",
     "build_history",
     "declare",
+    "looked_back",
 ]

@@ -56,11 +56,14 @@ def build_history(
     frequency: Frequency,
     horizon: int,
     since: date | None = None,
+    started: pl.DataFrame | None = None,
 ) -> History:
     """The history in `demand` (`daily_demand`), with the clean tables `plan`, `products`, `stores`, `stock` beside it.
 
     Series that never sold but are announced have a history too, with nothing in it. The last period of `demand` is the
     forecast origin. Periods before `since` are left out: features look back `Calendar.lookback` periods from an origin.
+    Where `demand` begins later than the sales did, `started` (`store_id, product_id, first_sale`) says when each series
+    did.
     Raises MissingCovariateError where a declared covariate is in no table, ContractError where `demand` has holes.
     """
     calendar = calendar_of(frequency)
@@ -68,9 +71,9 @@ def build_history(
     demand = demand.sort("store_id", "product_id", "date")
     demand = demand.with_columns(_wanted(demand), series=pl.struct(series_key()).rle_id())
     last_day = _last_day(demand)
-    sold = _sold(demand)
+    sold = _sold(demand, started)
     _without_holes(sold, calendar, last_day)
-    series = with_launches(sold, plan, stock, last_day, calendar.ahead(last_day, horizon), calendar)
+    series = with_launches(sold.drop("first"), plan, stock, last_day, calendar.ahead(last_day, horizon), calendar)
     series = _described(series, products, stores, covariates)
     panel = _panel(demand, series, calendar, last_day, horizon, since, covariates.past_only)
     groups = product_groups(products, covariates.static)
@@ -101,10 +104,13 @@ def _wanted(demand: pl.DataFrame) -> pl.Expr:
     return pl.when(counts).then(full.round() if whole else full).cast(pl.Float32).alias("wanted")
 
 
-def _sold(demand: pl.DataFrame) -> pl.DataFrame:
-    return demand.group_by("series", *series_key(), maintain_order=True).agg(
-        first_sale=pl.col("date").min(), last=pl.col("date").max(), periods=pl.len()
+def _sold(demand: pl.DataFrame, started: pl.DataFrame | None) -> pl.DataFrame:
+    found = demand.group_by("series", *series_key(), maintain_order=True).agg(
+        first=pl.col("date").min(), last=pl.col("date").max(), periods=pl.len()
     )
+    if started is None:
+        return found.with_columns(first_sale="first")
+    return found.join(started.select(*series_key(), "first_sale"), on=series_key(), how="left", maintain_order="left")
 
 
 def _described(
@@ -125,7 +131,7 @@ def _described(
 
 
 def _without_holes(series: pl.DataFrame, calendar: Calendar, last_day: date) -> None:
-    expected = (pl.lit(last_day) - pl.col("first_sale")).dt.total_days() // calendar.step + 1
+    expected = (pl.lit(last_day) - pl.col("first")).dt.total_days() // calendar.step + 1
     broken = series.filter((pl.col("periods") != expected) | (pl.col("last") != last_day))
     if len(broken):
         store, product = broken.select(series_key()).row(0)
@@ -164,7 +170,7 @@ def _panel(
     panel = panel.join(about, on="series", maintain_order="left")
     age = (pl.col("date") - pl.col("on_sale")).dt.total_days() // calendar.step
     return panel.with_columns(
-        age=age.clip(-horizon, calendar.year).cast(pl.Float32), sellable=_sellable(demand["date"].min())
+        age=age.clip(-horizon, calendar.year).cast(pl.Float32), sellable=_sellable(series["first_sale"].min())
     ).drop("first_sale", "on_sale")
 
 

@@ -99,7 +99,7 @@ def similar_level(
     mean in the shop is drawn towards that of all shops, that of each of `groups` (coarse to fine) in the shop towards
     the one before: one launch says little. Before any launch, the mean of the shop's finest group.
     """
-    began = demand["date"].min() + timedelta(days=LAUNCH_DAYS)  # type: ignore[operator]
+    began = series["first_sale"].min() + timedelta(days=LAUNCH_DAYS)  # type: ignore[operator]
     series = series.with_columns(cell=pl.struct("store", *groups).rank("dense"))
     new = series.filter((pl.col("on_sale") > began) | pl.col("announced"))
     if new.is_empty():

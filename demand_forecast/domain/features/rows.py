@@ -57,15 +57,45 @@ def build_demand_features(
             f"daily_demand: {len(demand):,} rows and not one unit sold, so there is nothing to forecast; check which "
             "column sales.columns says is units"
         )
-    days = training.window + calendar_of(frequency).lookback * calendar_of(frequency).step
     last = demand["date"].max()
-    since = last - timedelta(days=days) if isinstance(last, date) else None
+    since = looked_back(last, frequency) - timedelta(days=training.window) if isinstance(last, date) else None
     history = build_history(
         demand, plan, products, stores, stock, covariates=covariates, frequency=frequency, horizon=horizon, since=since
     )
     contract = make_contract(history.inputs, horizon, _categories(history, previous.categories if previous else {}))
     rows = pl.concat([draw_training_rows(history, training, seed), origin_rows(history, origins)])
     return build_numbered(history, rows, contract), contract
+
+
+def build_forecast_features(
+    demand: pl.DataFrame,
+    plan: pl.DataFrame,
+    products: pl.DataFrame,
+    stores: pl.DataFrame,
+    stock: pl.DataFrame | None = None,
+    *,
+    started: pl.DataFrame,
+    covariates: Covariates,
+    frequency: Frequency,
+    horizon: int,
+    previous: FeatureContract,
+) -> pl.DataFrame:
+    """The rows of the next forecast: those of `build_demand_features` at the last day of `demand`, of which the days
+    since `looked_back` are enough; `started`: `store_id, product_id, first_sale`. Raises as `build_demand_features`.
+
+    Categories that are not in `previous`, the contract of the models, come after those that are.
+    """
+    reading: dict[str, Any] = {"covariates": covariates, "frequency": frequency, "horizon": horizon}
+    since = demand.select(pl.col("date").min()).item()
+    history = build_history(demand, plan, products, stores, stock, **reading, since=since, started=started)
+    contract = make_contract(history.inputs, horizon, _categories(history, previous.categories))
+    return build_numbered(history, origin_rows(history, [history.last_day]), contract)
+
+
+def looked_back(origin: date, frequency: Frequency) -> date:
+    """The first day that the features of `origin` look at."""
+    calendar = calendar_of(frequency)
+    return calendar.ahead(origin, -calendar.lookback)
 
 
 def _categories(history: History, known: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

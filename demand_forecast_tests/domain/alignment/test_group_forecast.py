@@ -1,17 +1,20 @@
 """Forecasts of groups: effects are found again, the future changes nothing, the same data gives the same bits."""
 
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from demand_forecast.domain.alignment.calendar_regression import regress
-from demand_forecast.domain.alignment.group_forecast import forecast_groups
+from demand_forecast.domain.alignment.group_forecast import backtest_groups, forecast_groups
 from demand_forecast.domain.alignment.groups import alignment_level
 from demand_forecast.domain.calendar import DAILY
 from demand_forecast.domain.features import PanelInputs
+from demand_forecast.domain.models import ForecastModel, load_model
 from demand_forecast.domain.tables import SERIES
 from demand_forecast_tests.domain.small_retailer import SMALL, Retailer, make_retailer
 
@@ -56,15 +59,15 @@ def test_the_regression_knows_nothing_after_the_origin_and_nothing_of_closed_day
     assert known.min() > 0
 
 
-def forecast(retailer: Retailer, origins: list[date], **options: Any) -> pl.DataFrame:
+def tables(retailer: Retailer) -> tuple[Any, ...]:
     series = retailer.demand.select(SERIES).unique()
     level = alignment_level(series, retailer.products, retailer.stores, retailer.covariates.static)
-    return forecast_groups(
-        retailer.demand,
-        retailer.plan,
-        retailer.products,
-        retailer.stores,
-        level,
+    return retailer.demand, retailer.plan, retailer.products, retailer.stores, level
+
+
+def trained(retailer: Retailer, origins: list[date], **options: Any) -> tuple[pl.DataFrame, ForecastModel]:
+    return backtest_groups(
+        *tables(retailer),
         covariates=retailer.covariates,
         frequency=retailer.frequency,
         horizon=retailer.horizon,
@@ -73,6 +76,10 @@ def forecast(retailer: Retailer, origins: list[date], **options: Any) -> pl.Data
         seed=7,
         **options,
     )
+
+
+def forecast(retailer: Retailer, origins: list[date], **options: Any) -> pl.DataFrame:
+    return trained(retailer, origins, **options)[0]
 
 
 def test_groups_are_forecast_at_every_origin_from_what_was_known_there() -> None:
@@ -99,3 +106,17 @@ def test_the_same_bits_again(threads: int) -> None:
     retailer = make_retailer(days=250, products=3)
     once, again = (forecast(retailer, [retailer.last_day], threads=threads) for _ in range(2))
     assert once.equals(again)
+
+
+def test_a_night_forecasts_as_the_model_was_trained(tmp_path: Path) -> None:
+    retailer = make_retailer(days=400)
+    made, model = trained(retailer, [retailer.last_day])
+    model.save(tmp_path)
+    read = {"covariates": retailer.covariates, "frequency": "daily"}
+    series = retailer.demand.select(SERIES).unique()
+    demand, *rest = tables(retailer)
+    assert_frame_equal(forecast_groups(load_model(tmp_path), demand, series, *rest, **read), made)
+    night = retailer.until(retailer.last_day - timedelta(days=3))
+    later = forecast_groups(model, night.demand, series, *rest, **read)
+    assert later["forecast_origin"].unique().to_list() == [night.last_day]
+    assert later["mean"].sum() == pytest.approx(made["mean"].sum(), rel=0.2)

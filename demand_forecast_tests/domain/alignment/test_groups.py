@@ -1,11 +1,13 @@
 """Groups of series: their level, their demand against a plain sum, what the plan says about them."""
 
 from datetime import date, timedelta
+from typing import Any
 
 import polars as pl
 import pytest
 
-from demand_forecast.domain.alignment.groups import alignment_level, group_tables, membership
+from demand_forecast.domain.alignment.groups import GroupTables, alignment_level, membership
+from demand_forecast.domain.alignment.groups import group_tables as tables_of_groups
 from demand_forecast.domain.tables import SERIES
 from demand_forecast.settings import Covariates
 
@@ -57,6 +59,10 @@ def test_the_finest_level_with_ten_series_a_group(products: int, expected: tuple
     assert alignment_level(series, tables["products"], tables["stores"], STATIC).columns == expected
 
 
+def group_tables(demand: pl.DataFrame, **given: Any) -> GroupTables:
+    return tables_of_groups(demand, demand.select(SERIES).unique(), **given)
+
+
 def test_units_of_a_group_are_the_sum_of_its_series() -> None:
     tables = retailer()
     groups = group_tables(**tables, covariates=Covariates(static=STATIC))
@@ -79,7 +85,8 @@ def test_every_series_belongs_to_one_group_and_unknown_products_to_their_own() -
 
 
 def test_the_plan_is_averaged_over_what_a_group_holds() -> None:
-    groups = group_tables(**retailer(), covariates=Covariates(static=STATIC, known_future=["event", "promo"]))
+    tables = retailer()
+    groups = group_tables(**tables, covariates=Covariates(static=STATIC, known_future=["event", "promo"]))
     plan = groups.plan.filter(pl.col("date") == DAY)
     of_all = plan.filter(pl.col("store_id").is_null())
     assert of_all["event"].to_list() == ["holiday"]
