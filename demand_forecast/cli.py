@@ -56,10 +56,24 @@ def run(config: str | None) -> None:
 
     Exit status 0 only if all of it worked.
     """
-    from demand_forecast.run import run_whole_graph
+    _run(config, "whole_graph")
+
+
+@main.command()
+@CONFIG_OPTION
+def night(config: str | None) -> None:
+    """Run the nightly path: what has arrived, to a forecast by the champion and orders. No training.
+
+    For nights without the Dagster daemon, which does the same by its sensors. Exit status 0 only if all of it worked.
+    """
+    _run(config, "nightly")
+
+
+def _run(config: str | None, job: str) -> None:
+    from demand_forecast.run import run_job
 
     settings = _open(config)
-    if not run_whole_graph(settings, Console(stderr=True), Console()):
+    if not run_job(settings, job, Console(stderr=True), Console()):
         sys.exit(1)
 
 
@@ -70,6 +84,27 @@ def status(config: str | None) -> None:
     from demand_forecast.summary import print_status
 
     print_status(_open(config), Console())
+
+
+@main.command()
+@click.argument("version")
+@CONFIG_OPTION
+def reproduce(version: str, config: str | None) -> None:
+    """Train a registered VERSION again, from the versions of the tables that it was made of.
+
+    Exit status 0 only if the features are equal and both models forecast the same.
+    """
+    from demand_forecast.lake.tables import LakeError
+    from demand_forecast.reproduce import reproduce_version
+    from demand_forecast.tracking.registry import RegistryError
+
+    settings, out = _open(config), Console()
+    try:
+        same = reproduce_version(settings, version, out)
+    except (LakeError, RegistryError) as error:
+        raise click.ClickException(str(error)) from None
+    if not same:
+        sys.exit(1)
 
 
 @main.command()

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import dagster as dg
 
+from demand_forecast.defs.automation.flow import condition_of
 from demand_forecast.defs.automation.freshness import FRESHNESS
 from demand_forecast.defs.progress import progress_logger
 from demand_forecast.defs.project import SETTINGS, Project
 
 
-def _with_owners_and_freshness(spec: dg.AssetSpec) -> dg.AssetSpec:
-    owned = spec.replace_attributes(owners=SETTINGS.owners)
+def _automated(spec: dg.AssetSpec) -> dg.AssetSpec:
+    owned = spec.replace_attributes(owners=SETTINGS.owners, automation_condition=condition_of(spec))
     policy = FRESHNESS.get(spec.group_name or "")
     return dg.apply_freshness_policy(owned, policy) if policy and not spec.partitions_def else owned
 
@@ -20,7 +21,7 @@ def defs() -> dg.Definitions:
     loaded = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
     assets = [asset for asset in loaded.assets or [] if isinstance(asset, dg.AssetsDefinition)]
     return dg.Definitions(
-        assets=dg.map_asset_specs(_with_owners_and_freshness, assets),
+        assets=dg.map_asset_specs(_automated, assets),
         asset_checks=loaded.asset_checks,
         jobs=loaded.jobs,
         schedules=loaded.schedules,

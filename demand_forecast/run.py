@@ -1,4 +1,4 @@
-"""The whole graph as one Dagster run, from a terminal: which days, progress, and what came out of it."""
+"""A job as one Dagster run, from a terminal: which days, progress, and what came out of it."""
 
 import logging
 import warnings
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     import dagster as dg
 
 
-def run_whole_graph(settings: Settings, progress: Console, out: Console) -> bool:
-    """Collects what is new, runs every asset, prints progress and a summary; True only if all of it worked."""
+def run_job(settings: Settings, job: str, progress: Console, out: Console) -> bool:
+    """Collects what is new, runs the assets of `job`, prints progress and a summary; True only if all of it worked."""
     started = process_started()
     _quiet()
     try:
-        result = _execute(settings)
+        result = _execute(settings, job)
     except SourceError as error:
         progress.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
         return False
@@ -56,20 +56,19 @@ def _quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def _execute(settings: Settings) -> "dg.ExecuteInProcessResult":
+def _execute(settings: Settings, job: str) -> "dg.ExecuteInProcessResult":
     _begin_history(settings)  # before the definitions are loaded: the partitions begin there
     import dagster as dg
 
     from demand_forecast.definitions import defs
     from demand_forecast.defs.automation.arrival import days_to_run, partition_range
-    from demand_forecast.defs.automation.jobs import WHOLE_GRAPH
     from demand_forecast.defs.project import Project
 
     days = days_to_run(Project(config=str(settings.path)))
     with dg.DagsterInstance.get() as instance:
         return (
             defs()
-            .resolve_job_def(WHOLE_GRAPH)
+            .resolve_job_def(job)
             .execute_in_process(
                 instance=instance,
                 tags=partition_range(days),

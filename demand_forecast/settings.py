@@ -184,7 +184,8 @@ class Replenishment(Section):
 class Automation(Section):
     timezone: Timezone = "UTC"
     nightly: Cron = "0 3 * * *"
-    landing_interval: int = Field(60, ge=30)  # seconds between looks at the sources
+    landing_interval: int = Field(60, ge=1)  # seconds between looks at the sources
+    interval: int = Field(30, ge=1)  # seconds between looks at what follows from what was made
 
 
 class Serving(Section):

@@ -2,11 +2,14 @@
 
 from datetime import date, datetime, timedelta
 from functools import cache
+from hashlib import sha256
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 import polars as pl
 
+import demand_forecast.domain
 from demand_forecast.home import Home
 from demand_forecast.lake.tables import Lake
 from demand_forecast.settings import Settings, load_settings
@@ -38,9 +41,29 @@ class Project(dg.ConfigurableResource):
 
     @property
     def tracking(self) -> Tracking:
+        return self._tracking(self.settings.name)
+
+    @property
+    def group_tracking(self) -> Tracking:
+        """The models of groups of series, registered beside those of series."""
+        return self._tracking(f"{self.settings.name}_groups")
+
+    def _tracking(self, name: str) -> Tracking:
         home = self.home
         uri = self.settings.tracking_uri or f"sqlite:///{home.mlflow / 'mlflow.db'}"
-        return Tracking(uri, home.mlflow / "artifacts", self.settings.name)
+        return Tracking(uri, home.mlflow / "artifacts", name)
+
+
+@cache
+def code_version() -> str:
+    """A hash of the code that makes tables and models: other code, other content."""
+    files = sorted(Path(demand_forecast.domain.__file__).parent.rglob("*.py"))
+    return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+def recipe(*parts: object) -> str:
+    """A hash of how a table is made: by this code, with `parts`."""
+    return sha256(repr((code_version(), *parts)).encode()).hexdigest()[:16]
 
 
 def first_and_last_day(demand: pl.DataFrame) -> tuple[date, date]:
@@ -67,6 +90,7 @@ def known_deliveries(lake: Lake) -> pl.DataFrame:
 
 
 CHAMPION = "champion"  # its name in the tables of the backtest
+BASELINE = "seasonal_naive"
 SETTINGS = load_settings()
 SALES_DAYS = dg.DailyPartitionsDefinition(
     start_date=datetime.combine(first_sales_day(SETTINGS), datetime.min.time()),

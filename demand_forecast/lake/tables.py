@@ -49,11 +49,22 @@ class Lake:
         return pl.scan_delta(self.location(table), version=version, storage_options=self.storage_options or None)
 
     def read(self, table: str, version: int | None = None) -> pl.DataFrame:
-        return self.scan(table, version).collect()
+        """The table as it is, or as it was at `version`. Raises LakeError when there is none."""
+        from deltalake.exceptions import DeltaError
 
-    def notes(self, table: str) -> dict[str, str]:
-        """What the writer of the table's current version noted with it."""
-        return json.loads(self._open(table).history(1)[0].get("notes", "{}"))
+        try:
+            return self.scan(table, version).collect()
+        except (DeltaError, OSError, pl.exceptions.PolarsError) as error:
+            if version is None:
+                raise
+            message = f"table {table}: version {version} is gone from the lake {self.root}; restore it from a backup"
+            raise LakeError(f"{message}: {error}") from error
+
+    def notes(self, table: str, version: int | None = None) -> dict[str, str]:
+        """What the writer of the table's current version, or of that `version`, noted with it."""
+        history = self._open(table).history(1 if version is None else None)
+        found = [commit for commit in history if version in (None, commit["version"])]
+        return json.loads(found[0].get("notes", "{}")) if found else {}
 
     def replace(self, table: str, frame: pl.DataFrame, notes: Mapping[str, str] | None = None) -> int:
         """Makes `frame` the table's content and gives its version.
@@ -73,21 +84,26 @@ class Lake:
     ) -> int:
         """Makes `frame` the table's content from `day` on, by its date `column`; what is before stays, untouched.
 
-        One commit, as with `replace`: equal rows with equal `notes` keep the version. The columns must be the table's.
+        One commit, as with `replace`: equal rows with equal `notes` keep the version. New columns widen the table.
         Raises LakeError for rows before `day`.
         """
         if frame.height and frame[column].min() < day:  # type: ignore[operator]
             raise LakeError(f"table {table}: rows before {day} among those from {day} on; nothing was written")
-        if not self.exists(table):
-            return self.replace(table, frame.clear()) if frame.is_empty() else self.replace(table, frame, notes)
+        if day == date.min or not self.exists(table):
+            return self.replace(table, frame, notes)
         commit = {"since": f"{day} {_fingerprint(frame)}", "notes": json.dumps(dict(notes or {}), sort_keys=True)}
         current = self._open(table)
         if commit["notes"] == current.history(1)[0].get("notes", "{}"):
             held = self.scan(table).filter(pl.col(column) >= day).collect()
-            if _fingerprint(held.select(frame.columns)) == _fingerprint(frame):
+            if held.columns == frame.columns and _fingerprint(held) == _fingerprint(frame):
                 return current.version()
-        self._write(table, frame, mode="overwrite", predicate=f"{column} >= '{day}'", commit=commit)
+        self._write(table, frame, "overwrite", schema_mode="merge", predicate=f"{column} >= '{day}'", commit=commit)
         return self._open(table).version()
+
+    def drop_before(self, table: str, day: date, column: str = "date") -> None:
+        """Drops the rows before `day`, by the date `column`; no commit where there are none."""
+        if self.scan(table).filter(pl.col(column) < day).head(1).collect().height:
+            self._open(table).delete(f"{column} < '{day}'")
 
     def added_since(self, table: str, version: int) -> pl.LazyFrame | None:
         """The rows appended after `version`; None where that version is gone or more than appending has happened."""
@@ -109,6 +125,25 @@ class Lake:
         schema = whole.collect_schema()
         options = self.storage_options or None
         return pl.scan_parquet(new, schema=schema, missing_columns="insert", storage_options=options)
+
+    def first_change(self, table: str, version: int | None, column: str = "date") -> date | None:
+        """The first day, by its date `column`, of which the table says other than it did at `version`; None: of none.
+
+        `date.min` where that cannot be said: the version is gone, or had other columns.
+        """
+        current = self.version(table)
+        if current is None or version is None or version > current:
+            return None if current == version else date.min
+        later = [commit for commit in self._open(table).history() if commit["version"] > version]
+        if all("since" in commit for commit in later):
+            return min((date.fromisoformat(commit["since"].split()[0]) for commit in later), default=None)
+        try:
+            before, after = self.read(table, version), self.read(table)
+        except LakeError:
+            return date.min
+        if before.schema != after.schema:
+            return date.min
+        return _first_difference(_by_day(before, column), _by_day(after, column), column)
 
     def append(self, table: str, frames: pl.DataFrame | Iterable[pl.DataFrame]) -> int:
         """Adds rows in one commit and gives the number of rows added; new columns are added to the table.
@@ -183,6 +218,20 @@ def _stream(first: pl.DataFrame, frames: Iterable[pl.DataFrame]) -> Any:
         for batch in frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema).to_batches()
     )
     return pa.RecordBatchReader.from_batches(schema, batches)
+
+
+def _by_day(frame: pl.DataFrame, column: str) -> pl.DataFrame:
+    hashed = frame.select(column, rows=frame.hash_rows(seed=17))
+    return hashed.group_by(column).agg(pl.len(), pl.col("rows").sum())
+
+
+def _first_difference(before: pl.DataFrame, after: pl.DataFrame, column: str) -> date | None:
+    both = before.join(after, on=column, how="full", coalesce=True, nulls_equal=True)
+    same = pl.col("len").eq_missing(pl.col("len_right")) & pl.col("rows").eq_missing(pl.col("rows_right"))
+    other = both.filter(~same)
+    if other.is_empty():
+        return None
+    return date.min if other[column].null_count() else other[column].min()  # type: ignore[return-value]
 
 
 def _fingerprint(frame: pl.DataFrame) -> str:

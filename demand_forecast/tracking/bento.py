@@ -33,10 +33,11 @@ def build_bento(package: Path, bentoml_home: Path) -> str:
     """Packs a serving package with the service's sources and gives the Bento's tag.
 
     `package` is the folder that `write_package` gave. The tag is `demand-forecast:<model version>-<content of the
-    package>-<content of the sources>`: an equal tag is an equal Bento and is not built again. The last three Bentos
-    are kept. Needs no network. Raises BentoError.
+    sources>`: a Bento is built for a new champion or a new service, with the forecast of that day; a server that sees
+    home takes the forecasts of later nights from there. The last three Bentos are kept. Needs no network. Raises
+    BentoError.
     """
-    name = f"{package.name}-{_source_hash()}"
+    name = f"{package.name.rpartition('-')[0]}-{_source_hash()}"
     store = bentoml_home / "bentos" / NAME
     if not (store / name / "bento.yaml").is_file():
         # not below home: BentoML refuses to build from a folder whose path has a hidden part, as `.demand_forecast` is

@@ -174,6 +174,15 @@ class Tracking:
         version = self.aliases().get(CHAMPION)
         return None if version is None else self.version(version)
 
+    def previous(self) -> ModelVersion | None:
+        """The champion before the one that is live."""
+        version = self.aliases().get(PREVIOUS)
+        return None if version is None else self.version(version)
+
+    def newest(self, model: str | None = None) -> ModelVersion | None:
+        """The version registered last, of one family or of any."""
+        return next(iter(self._search(f"tags.model = '{model}'" if model else "")), None)
+
     def download(self, version: str, folder: Path) -> Path:
         """Copies a version's model below `folder` and gives the folder of its files.
 

@@ -208,7 +208,6 @@ def cleaned(settings: Settings, products: pl.DataFrame, stores: pl.DataFrame) ->
         date_formats=date_formats(settings),
         decimals=decimals(settings),
         history_start=settings.history_start,
-        today=now().date(),
     )
 
 

@@ -116,3 +116,18 @@ def test_nothing_is_said_to_be_appended_where_rows_were_replaced(lake: Lake) -> 
     lake.replace("clean_sales", sales(1, 2))
     lake.replace_since("clean_sales", sales(1, 5)[1:], date(2024, 2, 28))
     assert lake.added_since("clean_sales", 0) is None
+
+
+def test_the_first_day_of_which_the_table_says_something_else(lake: Lake) -> None:
+    assert lake.first_change("clean_stock", None) is None
+    lake.replace("clean_stock", sales(1, 2, 3, 4))
+    assert lake.first_change("clean_stock", None) == date.min
+    assert lake.first_change("clean_stock", 0) is None
+    lake.replace("clean_stock", sales(1, 2, 5, 4))
+    assert lake.first_change("clean_stock", 0) == date(2024, 2, 29)
+    lake.replace_since("clean_stock", sales(1, 2, 3, 4)[3:].with_columns(units=pl.lit(7, pl.Float32)), date(2024, 3, 3))
+    lake.replace_since("clean_stock", sales(1, 2, 3, 4)[2:], date(2024, 2, 29))
+    assert lake.first_change("clean_stock", 1) == date(2024, 2, 29)
+    assert lake.first_change("clean_stock", 0) is None, "compared by content: the days are as they were"
+    lake.replace("clean_stock", sales(1, 2).with_columns(price=pl.lit(1.0)))
+    assert lake.first_change("clean_stock", 2) == date.min

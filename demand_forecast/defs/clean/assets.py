@@ -1,12 +1,13 @@
 """Rows that count, and beside them every row that does not, with its reason."""
 
 from collections.abc import Callable
+from datetime import date
 
 import dagster as dg
 import polars as pl
 
-from demand_forecast.defs.metadata import markdown_table, picture, table_metadata
-from demand_forecast.defs.project import Project, today
+from demand_forecast.defs.metadata import Metadata, lake_metadata, markdown_table, picture, recent_days
+from demand_forecast.defs.project import Project, recipe
 from demand_forecast.domain.attributes import (
     InputReading,
     clean_plan,
@@ -17,9 +18,13 @@ from demand_forecast.domain.attributes import (
 )
 from demand_forecast.domain.cleaning import clean_sales as clean
 from demand_forecast.domain.cleaning import rejections_by_reason
+from demand_forecast.domain.text import identifier
+from demand_forecast.lake.tables import Lake
+from demand_forecast.settings import Cleaning
 from demand_forecast.sources.collect import InputTable, date_formats, decimals
 
 KINDS = {"polars", "deltalake"}
+IDS = {"clean_products": ("product_id", "unknown_product"), "clean_stores": ("store_id", "unknown_store")}
 CLEANERS: dict[InputTable, Callable[[pl.DataFrame, InputReading], pl.DataFrame]] = {
     "products": clean_products,
     "stores": clean_stores,
@@ -47,13 +52,66 @@ CLEANERS: dict[InputTable, Callable[[pl.DataFrame, InputReading], pl.DataFrame]]
     ]
 )
 def cleaned_sales(context: dg.AssetExecutionContext, project: Project):  # type: ignore[no-untyped-def]
-    from demand_forecast.reports.charts.data import rejections_chart, rows_by_day
+    lake, how = project.lake, _how(project)
+    read = {"raw_sales": lake.version("raw_sales"), **{table: lake.version(table) for table in IDS}}
+    since = _first_day_to_clean(project, how)
+    if since is None:
+        context.log.info("no new row, nothing to clean")
+    else:
+        kept, rejected = _clean(project, since, read["raw_sales"])
+        days = "" if since == date.min else f" from {since} on"
+        rows = len(kept) + len(rejected)
+        context.log.info(f"{rows:,} rows in{days}, {len(kept):,} clean, {len(rejected):,} rejected")
+        notes = {"how": how, "since": str(since)} | {table: str(version) for table, version in read.items()}
+        lake.replace_since("rejected_sales", rejected, since, "day")
+        lake.replace_since("clean_sales", kept, since, notes=notes)  # last: its notes say how far both have come
+    yield dg.MaterializeResult(asset_key="clean_sales", metadata=_shown(lake, "clean_sales", "date"))
+    yield dg.MaterializeResult(asset_key="rejected_sales", metadata=_shown(lake, "rejected_sales", "day"))
 
+
+def _how(project: Project) -> str:
+    settings = project.settings
+    reading = date_formats(settings), decimals(settings), settings.covariates.past_only, settings.history_start
+    return recipe(settings.cleaning.model_dump(), *reading)
+
+
+def _first_day_to_clean(project: Project, how: str) -> date | None:
+    """The first day whose lines may count otherwise than the tables say; None: none; date.min: all are to be asked.
+
+    What has arrived touches its own days; a product or shop that is known by now, those on which it was refused. A
+    cancellation may undo a sale of any day.
+    """
+    lake = project.lake
+    notes = lake.notes("clean_sales") if lake.exists("clean_sales") else {}
+    added = lake.added_since("raw_sales", int(notes["raw_sales"])) if notes.get("how") == how else None
+    if added is None:
+        return date.min
+    touched = [added.select(pl.col("day").min()).collect().item()]
+    touched += [_first_refused(lake, table, notes[table], project.settings.cleaning) for table in IDS]
+    first = min((day for day in touched if day is not None), default=None)
+    return date.min if first and project.settings.cleaning.cancellation else first
+
+
+def _first_refused(lake: Lake, table: str, version: str, cleaning: Cleaning) -> date | None:
+    """The first day with a line refused for an id that came into `table` after `version`; date.min where one went."""
+    if str(lake.version(table)) == version:
+        return None
+    column, reason = IDS[table]
+    before, now = lake.read(table, int(version))[column], lake.read(table)[column]
+    if before.is_empty() or not before.is_in(now.implode()).all():
+        return date.min
+    new = now.filter(~now.is_in(before.implode()))
+    said = identifier(pl.col(column), cleaning.id_case)
+    refused = lake.scan("rejected_sales").filter(pl.col("reason") == reason, said.is_in(new.implode()))
+    return refused.select(pl.col("day").min()).collect().item()  # type: ignore[no-any-return]
+
+
+def _clean(project: Project, since: date, version: int | None) -> tuple[pl.DataFrame, pl.DataFrame]:
     lake, settings = project.lake, project.settings
     require_static(settings.covariates, lake.read("raw_products"), lake.read("raw_stores"))
     products, stores = lake.read("clean_products"), lake.read("clean_stores")
-    kept, rejected = clean(
-        lake.scan("raw_sales"),
+    return clean(
+        lake.scan("raw_sales", version).filter(pl.col("day") >= since),
         cleaning=settings.cleaning,
         products=products["product_id"] if len(products) else None,
         stores=stores["store_id"] if len(stores) else None,
@@ -61,31 +119,37 @@ def cleaned_sales(context: dg.AssetExecutionContext, project: Project):  # type:
         date_formats=date_formats(settings),
         decimals=decimals(settings),
         history_start=settings.history_start,
-        today=today(settings),
+        before=None if since == date.min else lake.scan("clean_sales").filter(pl.col("date") < since),
     )
-    reasons = rejections_by_reason(rejected)
-    context.log.info(f"{len(kept) + len(rejected):,} rows in, {len(kept):,} clean, {len(rejected):,} rejected")
-    daily = kept.group_by(day="date").len("rows")
-    yield dg.MaterializeResult(
-        asset_key="clean_sales",
-        metadata=table_metadata(kept, lake.replace("clean_sales", kept))
-        | {"rows_in": len(kept) + len(rejected), "rows_by_day": picture(rows_by_day(daily))},
-    )
-    yield dg.MaterializeResult(
-        asset_key="rejected_sales",
-        metadata=table_metadata(rejected, lake.replace("rejected_sales", rejected))
-        | {"reasons": dg.MetadataValue.md(markdown_table(reasons)), "rejections": picture(rejections_chart(reasons))},
-    )
+
+
+def _shown(lake: Lake, table: str, day: str) -> Metadata:
+    from demand_forecast.reports.charts.data import rejections_chart, rows_by_day
+
+    rows = lake.scan(table)
+    shown = lake_metadata(lake, table)
+    if table == "rejected_sales":
+        reasons = rejections_by_reason(rows.select("reason").collect())
+        chart = {
+            "reasons": dg.MetadataValue.md(markdown_table(reasons)),
+            "rejections": picture(rejections_chart(reasons)),
+        }
+        return shown | chart
+    recent = recent_days(lake, table, day).group_by(day=day).len("rows").collect()
+    return shown | {"rows_by_day": picture(rows_by_day(recent))}
 
 
 def _attribute_asset(name: InputTable, description: str) -> dg.AssetsDefinition:
     @dg.asset(name=f"clean_{name}", deps=[f"raw_{name}"], group_name="clean", kinds=KINDS, description=description)
     def clean_attributes(project: Project) -> dg.MaterializeResult:
-        settings = project.settings
-        formats, marks = date_formats(settings, name), decimals(settings, name)
-        reading = InputReading(settings.covariates, settings.cleaning, marks, formats)
-        frame = CLEANERS[name](project.lake.read(f"raw_{name}"), reading)
-        return dg.MaterializeResult(metadata=table_metadata(frame, project.lake.replace(f"clean_{name}", frame)))
+        lake, settings, table = project.lake, project.settings, f"clean_{name}"
+        reading = InputReading(
+            settings.covariates, settings.cleaning, decimals(settings, name), date_formats(settings, name)
+        )
+        notes = {"raw": str(lake.version(f"raw_{name}")), "how": recipe(reading)}
+        if not lake.exists(table) or lake.notes(table) != notes:
+            lake.replace(table, CLEANERS[name](lake.read(f"raw_{name}"), reading), notes)
+        return dg.MaterializeResult(metadata=lake_metadata(lake, table))
 
     return clean_attributes
 

@@ -7,10 +7,11 @@ from tempfile import TemporaryDirectory
 import dagster as dg
 import polars as pl
 
-from demand_forecast.defs.forecasts.assets import read_groups
+from demand_forecast.defs.features.contract import data_versions
 from demand_forecast.defs.metadata import markdown_table, picture, report, table_metadata
-from demand_forecast.defs.models.assets import INPUT_TABLES, read_features, registered_candidates
-from demand_forecast.defs.project import CHAMPION, SETTINGS, Project
+from demand_forecast.defs.models.assets import read_features, registered_candidates
+from demand_forecast.defs.models.group_model import read_group_backtest
+from demand_forecast.defs.project import BASELINE, CHAMPION, SETTINGS, Project, recipe
 from demand_forecast.domain.backtest import Candidate, run_backtest
 from demand_forecast.domain.calendar import calendar_of
 from demand_forecast.domain.features import FeatureContract
@@ -18,16 +19,16 @@ from demand_forecast.domain.hierarchy import hierarchy_levels
 from demand_forecast.domain.models import ForecastModel, create, describe, load_model
 from demand_forecast.domain.promotion import Candidate as Contender
 from demand_forecast.domain.promotion import Decision, decide
+from demand_forecast.domain.replenishment import error_correlation
 from demand_forecast.domain.scoring import score_backtest, summary_table
 from demand_forecast.domain.tables import now
 from demand_forecast.tracking.ledger import PromotionLedger
 
 KINDS = {"polars", "deltalake"}
-BASELINE = "seasonal_naive"
 
 
 @dg.asset(
-    deps=[*SETTINGS.training.candidates, "group_forecast"],
+    deps=[*SETTINGS.training.candidates, "group_model"],
     group_name="evaluation",
     kinds=KINDS,
     description="What every candidate would have forecast at the same rolling origins, each trained only on what was "
@@ -38,27 +39,42 @@ BASELINE = "seasonal_naive"
 def backtest(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
     from demand_forecast.reports.charts.accuracy import error_by_horizon
 
+    lake, versions = project.lake, _versions(project)
+    mark = recipe(sorted(versions.items()), lake.versions(["demand_features", "group_backtest"]))
+    seconds: list[float] = []
+    if lake.exists("backtest") and lake.notes("backtest").get("made_of") == mark:
+        context.log.info("the same models on the same features: the backtest stands")
+    else:
+        _run(context, project, seconds, mark)
+    made, learned = lake.read("backtest"), lake.read("alignment")
+    shown = {
+        "origins": [*map(str, made["forecast_origin"].unique().sort())],
+        "fit_seconds": round(sum(seconds), 2),
+        "alignment": dg.MetadataValue.md(markdown_table(learned.filter(pl.col("forecast_origin").is_null()))),
+        "error_by_horizon": picture(error_by_horizon(made)),
+    }
+    return dg.MaterializeResult(metadata=table_metadata(made, lake.version("backtest")) | shown)
+
+
+def _run(context: dg.AssetExecutionContext, project: Project, seconds: list[float], mark: str) -> None:
+    """Writes `backtest`, and what is learned from it: `alignment` and `error_correlation`."""
+    lake, settings = project.lake, project.settings
     features, contract = read_features(project)
-    origins = _backtest_origins(features)
-    seconds = []
 
     def said(model: str, origin: date, took: float) -> None:
         context.log.info(f"{model} at {origin}")
         seconds.append(took)
 
+    groups = read_group_backtest(project)
     made, learned = run_backtest(
-        features, contract, _candidates(project, contract), origins, read_groups(project), on_fit=said
+        features, contract, _candidates(project, contract), _backtest_origins(features), groups, on_fit=said
     )
-    version = project.lake.replace("backtest", made)
-    learned = learned.with_columns(model_version=pl.col("model").replace_strict(_versions(project), default=None))
-    project.lake.replace("alignment", learned)
-    shown = {
-        "origins": [*map(str, origins)],
-        "fit_seconds": round(sum(seconds), 2),
-        "alignment": dg.MetadataValue.md(markdown_table(learned.filter(pl.col("forecast_origin").is_null()))),
-        "error_by_horizon": picture(error_by_horizon(made)),
-    }
-    return dg.MaterializeResult(metadata=table_metadata(made, version) | shown)
+    policy, frequency = settings.replenishment, settings.frequency
+    alike = {name: error_correlation(made, name, policy, frequency) for name in made["model"].unique().sort()}
+    lake.replace("error_correlation", pl.DataFrame({"model": [*alike], "correlation": [*alike.values()]}))
+    version = pl.col("model").replace_strict(_versions(project), default=None, return_dtype=pl.String)
+    lake.replace("alignment", learned.with_columns(model_version=version))
+    lake.replace("backtest", made, {"made_of": mark})  # last: its notes say what all three are of
 
 
 def _versions(project: Project) -> dict[str, str]:
@@ -124,7 +140,7 @@ def evaluation_report(context: dg.AssetExecutionContext, project: Project) -> dg
         demand=demand,
         title=f"Evaluation of {settings.name}",
         generated_at=now(),
-        data_versions=lake.versions(INPUT_TABLES),
+        data_versions=data_versions(lake),
         pictures=pictures,
         alignment=learned,
         metric=settings.promotion.metric,

@@ -1,16 +1,24 @@
 """Demand by series and day, and what models read."""
 
-import dagster as dg
+from datetime import date, timedelta
+from typing import Any
 
-from demand_forecast.defs.features.contract import read_contract
-from demand_forecast.defs.metadata import picture, table_metadata
-from demand_forecast.defs.project import Project, first_and_last_day
-from demand_forecast.domain.backtest import backtest_origins
-from demand_forecast.domain.features import build_demand_features
-from demand_forecast.domain.panel import build_daily_demand
+import dagster as dg
+import polars as pl
+
+from demand_forecast.defs.features.contract import feature_notes, read_contract
+from demand_forecast.defs.metadata import lake_metadata, picture, recent_days, table_metadata
+from demand_forecast.defs.project import Project, first_and_last_day, recipe
+from demand_forecast.domain.backtest import backtest_origins, newest_origin
+from demand_forecast.domain.features import build_demand_features, build_forecast_features, looked_back
+from demand_forecast.domain.panel import build_daily_demand, continues
 from demand_forecast.domain.tables import SERIES
+from demand_forecast.lake.tables import Lake
 
 KINDS = {"polars", "deltalake"}
+PANEL_TABLES = ("clean_sales", "clean_stock", "clean_plan")
+ATTRIBUTE_TABLES = ("clean_plan", "clean_products", "clean_stores", "clean_stock")
+MODEL_TABLES = ("raw_sales", "clean_sales", *ATTRIBUTE_TABLES, "daily_demand")
 
 
 @dg.asset(
@@ -24,21 +32,88 @@ def daily_demand(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
     from demand_forecast.reports.charts.data import demand_over_time
 
     lake, settings = project.lake, project.settings
+    how = recipe(settings.frequency, settings.missing_day, settings.covariates.past_only)
+    notes = {"how": how} | {table: str(lake.version(table)) for table in PANEL_TABLES}
+    since = _first_day_to_build(lake, how)
+    if since is None:
+        context.log.info("nothing changed on any day")
+    else:
+        _build(project, since, notes)
+        context.log.info(f"built from {lake.notes('daily_demand').get('since', 'the first day')} on")
+    series, last = len(first_sales(lake)), last_day(lake)
+    context.log.info(f"{series:,} series to {last}")
+    shown = {"series": series, "last_day": str(last)}
+    recent = recent_days(lake, "daily_demand").select("store_id", "product_id", "date", "units").collect()
+    return dg.MaterializeResult(
+        metadata=lake_metadata(lake, "daily_demand") | shown | {"demand": picture(demand_over_time(recent))}
+    )
+
+
+def _first_day_to_build(lake: Lake, how: str) -> date | None:
+    """The first day of daily_demand that what it is made of changes; None: none; date.min: all of them."""
+    notes = lake.notes("daily_demand") if lake.exists("daily_demand") else {}
+    if notes.get("how") != how:
+        return date.min
+    changes = [lake.first_change(table, _number(notes[table])) for table in PANEL_TABLES]
+    first = min((day for day in changes if day is not None), default=None)
+    newest = lake.scan("clean_sales").select(pl.col("date").max()).collect().item()
+    return None if first is None or newest is None or first > max(newest, last_day(lake)) else first
+
+
+def _number(version: str) -> int | None:
+    return None if version == "None" else int(version)
+
+
+def _build(project: Project, since: date, notes: dict[str, str]) -> None:
+    """Writes daily_demand from `since` on, or whole where that alone would not be right."""
+    lake, settings = project.lake, project.settings
+    since = min(since, last_day(lake) + timedelta(days=1)) if since > date.min else since
+    if since > date.min and settings.frequency == "daily":
+        history = lake.scan("daily_demand").filter(pl.col("date") < since)
+        before = history.filter(pl.col("date") == since - timedelta(days=1)).collect()
+        after = _panel(project, since, before) if len(before) else before
+        if continues(before, after, history):
+            lake.replace_since("daily_demand", after, since, notes=notes | {"since": str(since)})
+            return
+    lake.replace("daily_demand", _panel(project, date.min, None), notes)
+
+
+def _panel(project: Project, since: date, before: pl.DataFrame | None) -> pl.DataFrame:
+    lake, settings = project.lake, project.settings
     read = [*SERIES, "date", "units", "price", *settings.covariates.past_only]
-    demand = build_daily_demand(
-        lake.scan("clean_sales").select(read).collect(),
-        lake.read("clean_stock"),
+    return build_daily_demand(
+        lake.scan("clean_sales").filter(pl.col("date") >= since).select(read).collect(),
+        lake.scan("clean_stock").filter(pl.col("date") >= since).collect(),
         lake.read("clean_plan"),
         frequency=settings.frequency,
         missing_day=settings.missing_day,
         past_only=settings.covariates.past_only,
+        before=before,
     )
-    series = demand.select("store_id", "product_id").n_unique()
-    _, last = first_and_last_day(demand)
-    context.log.info(f"{series:,} series, {len(demand):,} rows to {last}")
-    metadata = table_metadata(demand, lake.replace("daily_demand", demand))
-    shown = {"series": series, "last_day": str(last), "demand": picture(demand_over_time(demand))}
-    return dg.MaterializeResult(metadata=metadata | shown)
+
+
+def last_day(lake: Lake) -> date:
+    """The last day of daily_demand. Raises ValueError when it is empty."""
+    last = lake.scan("daily_demand").select(pl.col("date").max()).collect().item()
+    if last is None:
+        raise ValueError("daily_demand is empty: no sales line counts; the asset rejected_sales has the reasons")
+    return last  # type: ignore[no-any-return]
+
+
+def first_sales(lake: Lake) -> pl.DataFrame:
+    """`store_id, product_id, first_sale` of every series in daily_demand, kept in the table `first_sales`."""
+    version = lake.version("daily_demand")
+    known = lake.notes("first_sales") if lake.exists("first_sales") else {}
+    since = lake.first_change("daily_demand", int(known["daily_demand"])) if known else date.min
+    if since is None:
+        return lake.read("first_sales")
+    kept = lake.read("first_sales").filter(pl.col("first_sale") < since) if known else None
+    rows = lake.scan("daily_demand", version).filter(pl.col("date") >= since)
+    found = rows.group_by(SERIES).agg(first_sale=pl.col("date").min()).collect()
+    if kept is not None:
+        found = pl.concat([kept, found.join(kept, on=SERIES, how="anti")])
+    lake.replace("first_sales", found.sort(SERIES), {"daily_demand": str(version)})
+    return found
 
 
 @dg.asset(
@@ -51,7 +126,8 @@ def daily_demand(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
 )
 def demand_features(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
     lake, settings = project.lake, project.settings
-    demand = lake.read("daily_demand")
+    inputs = lake.versions(MODEL_TABLES)  # read as of these: a night may go on beside a training
+    demand = lake.read("daily_demand", inputs["daily_demand"])
     first, last = first_and_last_day(demand)
     origins = backtest_origins(
         first,
@@ -61,22 +137,43 @@ def demand_features(context: dg.AssetExecutionContext, project: Project) -> dg.M
         step=settings.backtest.step,
         frequency=settings.frequency,
     )
-    features, contract = build_demand_features(
-        demand,
-        lake.read("clean_plan"),
-        lake.read("clean_products"),
-        lake.read("clean_stores"),
-        lake.read("clean_stock"),
-        covariates=settings.covariates,
-        frequency=settings.frequency,
-        horizon=settings.horizon,
-        origins=[*origins, last],
-        training=settings.training,
-        seed=settings.seed,
-        previous=read_contract(lake) if lake.exists("demand_features") else None,
-    )
-    version = lake.replace("demand_features", features, notes={"contract": contract.to_json()})
+    how: dict[str, Any] = {
+        "covariates": settings.covariates,
+        "frequency": settings.frequency,
+        "horizon": settings.horizon,
+        "origins": [*origins, last],
+        "training": settings.training,
+        "seed": settings.seed,
+    }
+    previous = read_contract(lake) if lake.exists("demand_features") else None
+    tables = (lake.read(table, inputs[table]) for table in ATTRIBUTE_TABLES)
+    features, contract = build_demand_features(demand, *tables, **how, previous=previous)
+    version = lake.replace("demand_features", features, feature_notes(contract, inputs, how))
     context.log.info(f"{len(features):,} rows of {len(contract.columns)} features")
     shown = {"feature_contract": dg.MetadataValue.md(contract.to_markdown()), "backtest_origins": [*map(str, origins)]}
     meaning = {column.name: column.reason for column in contract.columns}
     return dg.MaterializeResult(metadata=table_metadata(features, version, meaning) | shown)
+
+
+@dg.asset(
+    deps=["daily_demand", "clean_plan", "clean_products", "clean_stores", "clean_stock", "demand_features"],
+    group_name="features",
+    kinds=KINDS,
+    description="What models read for the next forecast: the rows of `demand_features` at the last closed day, made by "
+    "the same builder from the days that features look back on, under the contract that models were trained with.",
+)
+def forecast_features(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
+    lake, settings = project.lake, project.settings
+    since = looked_back(last_day(lake), settings.frequency)
+    features = build_forecast_features(
+        lake.scan("daily_demand").filter(pl.col("date") >= since).collect(),
+        *(lake.read(table) for table in ATTRIBUTE_TABLES),
+        started=first_sales(lake),
+        covariates=settings.covariates,
+        frequency=settings.frequency,
+        horizon=settings.horizon,
+        previous=read_contract(lake),
+    )
+    version = lake.replace("forecast_features", features)
+    context.log.info(f"{len(features):,} rows at {newest_origin(features)}")
+    return dg.MaterializeResult(metadata=table_metadata(features, version))

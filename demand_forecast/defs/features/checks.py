@@ -5,6 +5,7 @@ from datetime import timedelta
 import dagster as dg
 import polars as pl
 
+from demand_forecast.defs.features.assets import last_day
 from demand_forecast.defs.metadata import contract_check
 from demand_forecast.defs.project import Project
 
@@ -22,8 +23,9 @@ daily_demand_contract = contract_check("daily_demand")
     description="Units per day in the last week are between a tenth and ten times those of the eight weeks before.",
 )
 def volume_is_usual(project: Project) -> dg.AssetCheckResult:
-    demand = project.lake.scan("daily_demand").filter("open")
-    last = demand.select(pl.col("date").max()).collect().item()
+    last = last_day(project.lake)
+    known = pl.col("open") & (pl.col("date") > last - RECENT - USUAL)
+    demand = project.lake.scan("daily_demand").filter(known)
     recent = pl.col("date") > last - RECENT
     usual = pl.col("date").is_between(last - RECENT - USUAL, last - RECENT, closed="right")
     totals = demand.group_by("date").agg(pl.col("units").sum())

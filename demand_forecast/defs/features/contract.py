@@ -1,8 +1,37 @@
-"""The contract that the feature table was written with."""
+"""What the feature table was written with: its contract, the versions of the tables that it was built of, and how."""
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
 
 from demand_forecast.domain.features import FeatureContract
 from demand_forecast.lake.tables import Lake
+from demand_forecast.settings import Covariates, Training
 
 
-def read_contract(lake: Lake) -> FeatureContract:
-    return FeatureContract.from_json(lake.notes("demand_features")["contract"])
+def feature_notes(contract: FeatureContract, inputs: Mapping[str, int], how: Mapping[str, Any]) -> dict[str, str]:
+    return {"contract": contract.to_json(), "inputs": json.dumps(dict(inputs)), "how": json.dumps(_plain(how))}
+
+
+def _plain(how: Mapping[str, Any]) -> dict[str, Any]:
+    days = [str(day) for day in how["origins"]]
+    sections = {name: how[name].model_dump(mode="json") for name in ("covariates", "training")}
+    return {**how, **sections, "origins": days}
+
+
+def read_how(notes: Mapping[str, str]) -> dict[str, Any]:
+    """The keyword arguments with which `build_demand_features` made the version that has these notes."""
+    how = json.loads(notes["how"])
+    made = {"covariates": Covariates(**how["covariates"]), "training": Training(**how["training"])}
+    return {**how, **made, "origins": [*map(date.fromisoformat, how["origins"])]}
+
+
+def read_contract(lake: Lake, version: int | None = None) -> FeatureContract:
+    return FeatureContract.from_json(lake.notes("demand_features", version)["contract"])
+
+
+def data_versions(lake: Lake) -> dict[str, int]:
+    """The version of demand_features, and those of the tables that it was built of."""
+    inputs: dict[str, int] = json.loads(lake.notes("demand_features")["inputs"])
+    return inputs | lake.versions(["demand_features"])

@@ -1,24 +1,29 @@
 """The forecast by the champion, those of groups that it is aligned with, and what to order."""
 
-from datetime import date
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import dagster as dg
 import polars as pl
 
-from demand_forecast.defs.metadata import picture, table_metadata
-from demand_forecast.defs.project import Project
+from demand_forecast.defs.features.assets import first_sales, last_day
+from demand_forecast.defs.metadata import SHOWN, lake_metadata, picture, table_metadata
+from demand_forecast.defs.models.group_model import group_demand, level_of
+from demand_forecast.defs.project import BASELINE, Project
 from demand_forecast.domain.alignment.align import Groups
 from demand_forecast.domain.alignment.group_forecast import forecast_groups
-from demand_forecast.domain.alignment.groups import alignment_level, membership
+from demand_forecast.domain.alignment.groups import membership
 from demand_forecast.domain.backtest import newest_origin
+from demand_forecast.domain.calendar import calendar_of
 from demand_forecast.domain.models import load_model
-from demand_forecast.domain.replenishment import error_correlation
+from demand_forecast.domain.replenishment import CORRELATION
 from demand_forecast.domain.replenishment import reorder_plan as plan_orders
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, series_key
+from demand_forecast.tracking.registry import ModelVersion
 
 KINDS = {"polars", "deltalake"}
+KEPT_HORIZONS = 2  # for so long what was published is kept: its days come within one
 
 
 class NoChampionError(RuntimeError):
@@ -26,54 +31,43 @@ class NoChampionError(RuntimeError):
 
 
 @dg.asset(
-    deps=["demand_features", "daily_demand", "clean_plan", "clean_products", "clean_stores"],
+    deps=["daily_demand", "clean_plan", "clean_products", "clean_stores", "group_model"],
     group_name="forecasts",
     kinds={"lightgbm", *KINDS},
-    description="The demand of groups of series (of the finest declared level above products), forecast directly at "
-    "every origin. Sums are steadier than what they are made of: the backtest learns how far the forecasts of series "
-    "are moved towards these, by group and day.",
+    description="The demand of groups of series at the last closed day, forecast directly by `group_model`. The "
+    "forecasts of series are moved towards these, by group and day, as far as the champion's backtest says.",
 )
 def group_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
     lake, settings = project.lake, project.settings
-    demand = lake.scan("daily_demand").select("store_id", "product_id", "date", "units", "open").collect()
+    newest = project.group_tracking.newest()
+    if newest is None:
+        raise NoChampionError("group_forecast: no model of groups is registered; materialize group_model first")
+    with TemporaryDirectory() as folder:
+        model = load_model(project.group_tracking.download(newest.version, Path(folder)))
+    demand, series = group_demand(project, last_day(lake)), first_sales(lake)
     plan, products, stores = map(lake.read, ("clean_plan", "clean_products", "clean_stores"))
-    origins = lake.scan("demand_features").select("forecast_origin", "training").collect()
-    series = demand.select("store_id", "product_id").unique()
-    level = alignment_level(series, products, stores, settings.covariates.static)
-    seconds = []
-
-    def said(origin: date, took: float) -> None:
-        context.log.info(f"groups at {origin}")
-        seconds.append(took)
-
+    level = level_of(newest)
     forecast = forecast_groups(
+        model,
         demand,
+        series,
         plan,
         products,
         stores,
         level,
         covariates=settings.covariates,
         frequency=settings.frequency,
-        horizon=settings.horizon,
-        origins=origins.filter(~pl.col("training"))["forecast_origin"].unique().sort().to_list(),
-        training=settings.training,
-        seed=settings.seed,
-        on_fit=said,
     )
-    lake.replace("group_members", membership(series, level, products, stores).sort("store_id", "product_id"))
+    lake.replace("group_members", membership(series, level, products, stores).sort(series_key()))
     version = lake.replace("group_forecast", forecast)
     groups = forecast.select("store_group", "product_group").n_unique()
-    context.log.info(f"{groups} groups of level {level.name}")
-    shown = {"level": level.name, "groups": groups, "fit_seconds": round(sum(seconds), 2)}
+    context.log.info(f"{groups} groups of level {level.name} by model version {newest.version}")
+    shown = {"level": level.name, "groups": groups, "model_version": newest.version}
     return dg.MaterializeResult(metadata=table_metadata(forecast, version) | shown)
 
 
-def read_groups(project: Project) -> Groups:
-    return Groups(project.lake.read("group_forecast"), project.lake.read("group_members"))
-
-
 @dg.asset(
-    deps=["promoted_model", "demand_features", "group_forecast", "backtest"],
+    deps=["promoted_model", "forecast_features", "group_forecast", "backtest"],
     group_name="forecasts",
     kinds=KINDS,
     description="Expected units and nine quantiles for every series and day of the horizon, by the champion.",
@@ -87,35 +81,63 @@ def demand_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.M
             "demand_forecast: no model was promoted, so nothing is forecast; the reasons are in the promotion ledger "
             "(asset promoted_model). Bring more history, or change promotion: in the configuration"
         )
-    features = project.lake.read("demand_features")
-    origin = newest_origin(features)
-    rows = features.filter(~pl.col("training") & (pl.col("forecast_origin") == origin))
-    with TemporaryDirectory() as folder:
-        model = load_model(project.tracking.download(champion.version, Path(folder)))
+    rows = project.lake.read("forecast_features")
     weight = alignment_weight(project, champion.version)
-    mean = read_groups(project).align(rows, model.expected(rows), weight)
-    forecast = (
-        model.distribution(rows, mean)
-        .with_columns(model_version=pl.lit(champion.version))
-        .select(
-            *series_key(), "date", "forecast_origin", "horizon", "mean", *QUANTILE_COLUMNS, "model", "model_version"
-        )
-        .sort(*series_key(), "horizon")
-    )
+    forecast = forecast_by(project, champion, rows)
+    origin = newest_origin(rows)
     context.log.info(
         f"{len(forecast):,} rows from {origin} by {champion.model} version {champion.version}, "
         f"aligned with groups by {weight:g}"
     )
     version = project.lake.replace("demand_forecast", forecast)
-    demand = project.lake.read("daily_demand")
+    recent = project.lake.scan("daily_demand").filter(pl.col("date") > origin - SHOWN).collect()
     pictures = {
-        f"forecast_{number}": picture(forecast_fan(demand, forecast, series))
-        for number, series in enumerate(representative_series(demand, 3), start=1)
+        f"forecast_{number}": picture(forecast_fan(recent, forecast, series))
+        for number, series in enumerate(representative_series(recent, 3), start=1)
     }
     shown = {"forecast_origin": str(origin), "model": champion.model, "model_version": champion.version} | {
         "alignment": weight
     }
     return dg.MaterializeResult(metadata=table_metadata(forecast, version) | shown | pictures)
+
+
+def forecast_by(project: Project, version: ModelVersion, rows: pl.DataFrame) -> pl.DataFrame:
+    """The table demand_forecast as the registered `version` forecasts `rows` of forecast_features, aligned with groups
+    as its backtest says.
+    """
+    with TemporaryDirectory() as folder:
+        model = load_model(project.tracking.download(version.version, Path(folder)))
+    groups = Groups(project.lake.read("group_forecast"), project.lake.read("group_members"))
+    mean = groups.align(rows, model.expected(rows), alignment_weight(project, version.version))
+    forecast = model.distribution(rows, mean).with_columns(model_version=pl.lit(version.version))
+    columns = (*series_key(), "date", "forecast_origin", "horizon", "mean", *QUANTILE_COLUMNS, "model", "model_version")
+    return forecast.select(columns).sort(*series_key(), "horizon")
+
+
+@dg.asset(
+    deps=["demand_forecast"],
+    group_name="forecasts",
+    kinds=KINDS,
+    description="What was published, beside what the previous champion and seasonal naive would have said of the same "
+    "days: forecasts of the last weeks, by origin and role, to be scored when their days have come.",
+)
+def published_forecasts(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
+    lake, tracking, settings = project.lake, project.tracking, project.settings
+    period = timedelta(days=settings.horizon * calendar_of(settings.frequency).step)
+    published, rows = lake.read("demand_forecast"), lake.read("forecast_features")
+    origin = newest_origin(published)
+    shadows = {"previous": tracking.previous(), "baseline": tracking.newest(BASELINE)}
+    made = [published.with_columns(role=pl.lit("champion"))]
+    for role, version in shadows.items():
+        if version is not None and version.version != published["model_version"][0]:
+            made.append(forecast_by(project, version, rows).with_columns(role=pl.lit(role)))
+            context.log.info(f"{role}: {version.model} version {version.version}")
+    frame = pl.concat(made)
+    lake.replace_since("published_forecasts", frame, origin, "forecast_origin")
+    lake.drop_before("published_forecasts", origin - KEPT_HORIZONS * period, "forecast_origin")
+    return dg.MaterializeResult(
+        metadata=lake_metadata(lake, "published_forecasts") | {"roles": [*frame["role"].unique().sort()]}
+    )
 
 
 def alignment_weight(project: Project, version: str) -> float:
@@ -139,7 +161,8 @@ def reorder_plan(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
     lake, settings = project.lake, project.settings
     stock, products, forecast = (lake.read(name) for name in ("clean_stock", "clean_products", "demand_forecast"))
     policy, frequency = settings.replenishment, settings.frequency
-    alike = error_correlation(lake.read("backtest"), forecast["model"][0], policy, frequency)
+    learned = lake.read("error_correlation").filter(pl.col("model") == forecast["model"][0])
+    alike = float(learned["correlation"][0]) if len(learned) else CORRELATION
     plan = plan_orders(forecast, stock, policy, frequency, products, alike)
     context.log.info(
         f"{plan['order_quantity'].sum():,.0f} units to order in {(plan['order_quantity'] > 0).sum():,} series"

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,42 +11,24 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-import demand_forecast.domain
-from demand_forecast.defs.features.contract import read_contract
+from demand_forecast.defs.features.contract import data_versions, read_contract
 from demand_forecast.defs.metadata import Metadata, picture
-from demand_forecast.defs.project import SETTINGS, Project
+from demand_forecast.defs.project import SETTINGS, Project, code_version
 from demand_forecast.domain.backtest import newest_origin, training_rows
 from demand_forecast.domain.features import FeatureContract
 from demand_forecast.domain.models import ForecastModel, create, describe, load_model
 from demand_forecast.tracking.registry import ModelVersion
 
-INPUT_TABLES = (
-    "raw_sales",
-    "clean_sales",
-    "clean_plan",
-    "clean_products",
-    "clean_stores",
-    "daily_demand",
-    "demand_features",
-)
-
-
-@cache
-def code_version() -> str:
-    """A hash of the code that makes features and models: other code, another model."""
-    files = sorted(Path(demand_forecast.domain.__file__).parent.rglob("*.py"))
-    return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
-
 
 def fingerprint(model: ForecastModel, versions: Mapping[str, int]) -> str:
-    """Equal for the same recipe on the same tables by the same code."""
-    recipe = [model.name, model.parameters, dict(versions), code_version()]
-    return sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:32]
+    """Equal for the same recipe on the same features by the same code."""
+    made_of = [model.name, model.parameters, versions["demand_features"], code_version()]
+    return sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def registered_candidates(project: Project) -> dict[str, ModelVersion]:
-    """The registered version of each candidate that was trained on the tables as they are now."""
-    settings, versions = project.settings, project.lake.versions(INPUT_TABLES)
+    """The registered version of each candidate that was trained on the features as they are now."""
+    settings, versions = project.settings, data_versions(project.lake)
     found = {
         name: project.tracking.find(fingerprint(create(name, seed=settings.seed), versions))
         for name in settings.training.candidates
@@ -72,7 +53,7 @@ def _model_asset(name: str) -> dg.AssetsDefinition:
     )
     def model(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
         project.tracking.prepare()
-        versions = project.lake.versions(INPUT_TABLES)
+        versions = data_versions(project.lake)
         recipe = create(name, seed=project.settings.seed)
         found = project.tracking.find(fingerprint(recipe, versions))
         if found:
