@@ -1,0 +1,111 @@
+"""`python -m benchmarks.night --config F`: what nights cost against the first full run, and after twice the history."""
+
+import argparse
+import os
+import sys
+import time
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+from demand_forecast.settings import Settings, load_settings
+
+HERE = Path(__file__).parent
+YEAR = 364  # days: the doubled history keeps its weekdays and seasons
+KEPT = ("frequency", "horizon", "missing_day", "covariates", "cleaning", "training", "backtest", "seed")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.night", description=__doc__)
+    parser.add_argument("--config", help="configuration of the retailer; default as for demand-forecast")
+    parser.add_argument("--home", help="where its finished run is; default: the configuration's home")
+    parser.add_argument("--nights", type=int, default=3)
+    parser.add_argument("--work", type=Path, default=Path("night-benchmark"), help="an empty folder to work in")
+    parser.add_argument("--out", default=HERE, type=Path, help="folder of the result table")
+    asked = parser.parse_args()
+    settings = load_settings(asked.config)
+    lake = (Path(asked.home).resolve() if asked.home else settings.root) / "lake"
+    results = []
+    for label, doubled in (("history", False), ("history doubled", True)):
+        folder = (asked.work / label.replace(" ", "-")).resolve()
+        days = land(lake, folder, asked.nights, doubled=doubled)
+        write_config(settings, folder)
+        results.append({"history": label, "what": "first full run", **measure(folder, "run")})
+        for day, rows in days:
+            rows.write_csv(folder / "sales" / f"{day}.csv")
+            results.append({"history": label, "what": f"night of {day}", **measure(folder, "night")})
+            print(results[-1], flush=True)
+    table = pl.DataFrame(results)
+    table.write_csv(asked.out / f"{settings.name}.csv", float_precision=2)
+    text = to_markdown(table)
+    (asked.out / f"{settings.name}.md").write_text(text + "\n", encoding="utf-8")
+    print(f"\n{text}")
+
+
+def land(lake: Path, folder: Path, nights: int, *, doubled: bool) -> list[tuple[date, pl.DataFrame]]:
+    """Writes the retailer's history as landing files, and gives the last `nights` days, which are to arrive."""
+    sales = pl.read_delta(str(lake / "clean_sales")).select("date", "store_id", "product_id", "units", "price")
+    plan = pl.read_delta(str(lake / "clean_plan"))
+    last = sales.select(pl.col("date").max()).item()
+    if doubled:
+        span = timedelta(days=-(-(last - sales.select(pl.col("date").min()).item()).days // YEAR) * YEAR)
+        before = pl.lit(last) - span
+        sales = pl.concat([_shifted(sales, span), sales.filter(pl.col("date") > before)])
+        plan = pl.concat([_shifted(plan, span).filter(pl.col("date") <= before), plan])
+    (folder / "sales").mkdir(parents=True, exist_ok=True)
+    sales.filter(pl.col("date") <= last - timedelta(days=nights)).write_parquet(folder / "sales" / "history.parquet")
+    plan.write_parquet(folder / "plan.parquet")
+    for table in ("products", "stores"):
+        pl.read_delta(str(lake / f"clean_{table}")).write_csv(folder / f"{table}.csv")
+    days = [last - timedelta(days=back) for back in reversed(range(nights))]
+    return [(day, sales.filter(pl.col("date") == day)) for day in days]
+
+
+def _shifted(table: pl.DataFrame, span: timedelta) -> pl.DataFrame:
+    return table.with_columns(pl.col("date") - span)
+
+
+def write_config(settings: Settings, folder: Path) -> None:
+    files = {name: {"path": f"{name}.csv"} for name in ("products", "stores")}
+    price = {"price": "price"}
+    source = {"sales": {"path": "sales/*", "columns": price}, "plan": {"path": "plan.parquet", "columns": price}}
+    kept = settings.model_dump(mode="json", include=set(KEPT))
+    content = {"home": "home", "name": settings.name, "source": {"kind": "files", **source, **files}, **kept}
+    (folder / "config.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+
+
+def measure(folder: Path, command: str) -> dict[str, Any]:
+    """Wall and CPU seconds of one command, its process and all."""
+    arguments = [sys.executable, "-m", "demand_forecast.cli", command, "--config", str(folder / "config.yaml")]
+    log = os.open(folder / f"{command}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    started = time.monotonic()
+    actions = [(os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
+    child = os.posix_spawn(sys.executable, arguments, os.environ, file_actions=actions)
+    _, status, used = os.wait4(child, 0)
+    os.close(log)
+    if status:
+        raise SystemExit(f"{command} failed: {folder / f'{command}.log'}")
+    cpu = used.ru_utime + used.ru_stime
+    return {"seconds": time.monotonic() - started, "cpu_seconds": cpu, "peak_mb": used.ru_maxrss / 1024}
+
+
+def to_markdown(table: pl.DataFrame) -> str:
+    lines = ["| history | | wall s | CPU-s | share of the first run's CPU | peak MB |", "|---|---|--:|--:|--:|--:|"]
+    first = {
+        row["history"]: row["cpu_seconds"] for row in table.iter_rows(named=True) if row["what"] == "first full run"
+    }
+    for row in table.iter_rows(named=True):
+        share = row["cpu_seconds"] / first[row["history"]]
+        figures = f"{row['seconds']:.1f} | {row['cpu_seconds']:.1f} | {share:.1%} | {row['peak_mb']:,.0f}"
+        lines.append(f"| {row['history']} | {row['what']} | {figures} |")
+    nights = table.filter(pl.col("what") != "first full run").group_by("history").agg(pl.col("cpu_seconds").median())
+    cost = dict(nights.iter_rows())
+    ratio = cost["history doubled"] / cost["history"]
+    return "\n".join([*lines, "", f"A night after doubling the history costs {ratio:.2f} times the CPU of one before."])
+
+
+if __name__ == "__main__":
+    main()
