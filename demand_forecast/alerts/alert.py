@@ -1,0 +1,39 @@
+"""An alert: what went wrong or came right again, in words that may leave the company's machines."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from demand_forecast.settings import AlertKind
+
+CREDENTIALS = re.compile(r"://\S+@")
+LONGEST = 500  # characters of a foreign text: an error's message, a check's description
+
+
+@dataclass(frozen=True)
+class Alert:
+    """`key` names the trouble: of alerts with one key the second is the first's repetition or its end.
+
+    `at` is when it happened, in UTC; what happened earlier than the key's last alert is no news.
+    """
+
+    kind: AlertKind
+    subject: str  # the asset, check, run or model
+    state: Literal["raised", "resolved"]
+    title: str  # one line
+    text: str
+    link: str
+    at: datetime
+    key: str
+
+    @property
+    def headline(self) -> str:
+        return self.title if self.state == "raised" else f"Resolved: {self.title}"
+
+
+def quoted(text: str) -> str:
+    """The first line of a foreign text, cut to LONGEST, without the user and password of any URL in it."""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    line = CREDENTIALS.sub("://***@", line)
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
