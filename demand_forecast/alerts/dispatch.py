@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from demand_forecast.alerts.alert import Alert
 from demand_forecast.alerts.channels import UndeliveredError, send
 from demand_forecast.alerts.log import AlertLog, Line, Trouble
+from demand_forecast.domain.tables import now
 from demand_forecast.home import alone
 from demand_forecast.lake.tables import Lake
 from demand_forecast.settings import Alerts, Channel
@@ -31,7 +32,12 @@ class Dispatched:
 
 
 def dispatch(
-    alerts: Iterable[Alert], settings: Alerts, lake: Lake, lock: Path, now: datetime, said: logging.Logger
+    alerts: Iterable[Alert],
+    settings: Alerts,
+    lake: Lake,
+    lock: Path,
+    said: logging.Logger,
+    clock: Callable[[], datetime] = now,
 ) -> Dispatched:
     """Notes the alerts in the table `alerts` and sends what is due, one caller at a time.
 
@@ -41,22 +47,22 @@ def dispatch(
     """
     seen = list(alerts)
     with alone(lock):
-        log = AlertLog(lake)
+        log, at = AlertLog(lake), clock()
         news = log.news(seen)
-        due = _due(log, settings, {alert.key for alert in seen if alert.state == "raised"}, now)
+        due = _due(log, settings, {alert.key for alert in seen if alert.state == "raised"}, at)
         taken = _deliver(settings.channels, due, said)
-        log.write(_lines(news, log, taken, now))
+        log.write(_lines(news, log, taken, at))
     sent = sum(map(len, taken.values()))
     return Dispatched(news, sent, sum(map(len, due.values())) - sent)
 
 
-def _due(log: AlertLog, settings: Alerts, seen: set[str], now: datetime) -> dict[str, list[Trouble]]:
+def _due(log: AlertLog, settings: Alerts, seen: set[str], at: datetime) -> dict[str, list[Trouble]]:
     """By channel, what it is to be told, in the order in which it happened."""
     repeat = timedelta(hours=settings.repeat_hours)
     troubles = sorted(log.troubles.values(), key=lambda trouble: trouble.alert.at)
     return {
         channel.label: [
-            trouble for trouble in troubles if trouble.is_due(channel, now, repeat, trouble.alert.key in seen)
+            trouble for trouble in troubles if trouble.is_due(channel, at, repeat, trouble.alert.key in seen)
         ]
         for channel in settings.channels
     }
@@ -80,8 +86,8 @@ def _deliver(channels: list[Channel], due: dict[str, list[Trouble]], said: loggi
     return taken
 
 
-def _lines(news: list[Alert], log: AlertLog, taken: dict[str, list[str]], now: datetime) -> list[Line]:
+def _lines(news: list[Alert], log: AlertLog, taken: dict[str, list[str]], at: datetime) -> list[Line]:
     """A line for each piece of news, and for what channels took of alerts that were none."""
     last = {key: log.troubles[key].alert for key in taken}
-    told = [Line(alert, tuple(taken[key]), now) for key, alert in last.items()]
-    return [Line(alert, (), now) for alert in news if last.get(alert.key) is not alert] + told
+    told = [Line(alert, tuple(taken[key]), at) for key, alert in last.items()]
+    return [Line(alert, (), at) for alert in news if last.get(alert.key) is not alert] + told

@@ -49,7 +49,7 @@ def alerts(context: dg.SensorEvaluationContext, project: Project) -> dg.SkipReas
     found, seen = gather(context, project, Seen(**json.loads(context.cursor)))
     project.home.root.mkdir(parents=True, exist_ok=True)
     settings = project.settings.alerts
-    said = dispatch(found, settings, project.lake, project.home.alerts_lock, now(), context.log)
+    said = dispatch(found, settings, project.lake, project.home.alerts_lock, context.log)
     context.update_cursor(json.dumps(asdict(seen)))
     return dg.SkipReason(f"{len(said.news)} alerts are news; {said.sent} messages sent, {said.waiting} waiting.")
 
