@@ -11,7 +11,7 @@ import pytest
 
 from demand_forecast.alerts.alert import Alert
 from demand_forecast.alerts.dispatch import Dispatched, dispatch
-from demand_forecast.alerts.log import ONE_FILE_EVERY, AlertLog
+from demand_forecast.alerts.log import AlertLog
 from demand_forecast.lake.tables import Lake, LakeError
 from demand_forecast.settings import Alerts
 from demand_forecast_tests.alerts.receivers import MailReceiver, WebReceiver
@@ -168,12 +168,13 @@ def refuse(*_: object) -> None:
     raise LakeError("table alerts: no space left on device")
 
 
-def test_the_table_stays_few_files_and_whole(tmp_path: Path) -> None:
+def test_the_table_stays_few_files_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("demand_forecast.alerts.log.ONE_FILE_EVERY", 5)
     shop = Installation(tmp_path)
-    for hour in range(ONE_FILE_EVERY + 5):
+    for hour in range(12):
         shop.tick(lost(hours=hour), hours=hour)
-    assert len(shop.lake._open("alerts").file_uris()) < 10
-    assert shop.lake.read("alerts")["at"].n_unique() == ONE_FILE_EVERY + 5
+    assert len(shop.lake._open("alerts").file_uris()) < 6
+    assert shop.lake.read("alerts")["at"].n_unique() == 12
 
 
 def test_no_secret_is_logged_raised_or_stored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
