@@ -65,7 +65,7 @@ def _print_alerts(lake: Lake, out: Console) -> None:
         return
     table = _table(f"Open alerts: {len(troubles)}")
     for label in ("since (UTC)", "kind", "alert"):
-        table.add_column(label, no_wrap=label != "alert")
+        table.add_column(label, no_wrap=label != "alert", overflow="fold")  # a link cut short leads nowhere
     for trouble in troubles:
         what = "\n".join([trouble.alert.title, *trouble.alert.text.splitlines(), trouble.alert.link])
         table.add_row(f"{trouble.since:%Y-%m-%d %H:%M}", trouble.alert.kind, Text(what))

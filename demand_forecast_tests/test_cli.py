@@ -47,15 +47,16 @@ def test_status_before_the_first_run_says_what_to_do(folder: Path) -> None:
 
 def test_status_shows_open_alerts_before_anything_is_live(folder: Path) -> None:
     at = datetime(2026, 5, 4, 3, 10, tzinfo=UTC)
-    text = "raw_sales: no [file]"
-    failed = Alert("run_failed", "nightly", "raised", "Run of nightly failed", text, "http://ui/runs/4f", at, "run:a")
+    text, link = "raw_sales: no [file]", f"http://ui/runs/{'4f' * 40}"
+    failed = Alert("run_failed", "nightly", "raised", "Run of nightly failed", text, link, at, "run:a")
     stale = replace(failed, key="freshness:b", title="b is old")
     fresh = replace(stale, state="resolved", at=at + timedelta(hours=1))
     AlertLog(Lake(folder / "state" / "lake")).write([Line(alert, (), at) for alert in (failed, stale, fresh)])
     result = CliRunner().invoke(main, ["status"])
     assert result.exit_code == 0, result.output
-    for shown in ("Open alerts: 1", "2026-05-04 03:10", "run_failed", "Run of nightly failed", "no [file]", "runs/4f"):
+    for shown in ("Open alerts: 1", "2026-05-04 03:10", "run_failed", "Run of nightly failed", "no [file]"):
         assert shown in result.output
+    assert link in "".join(result.output.split())  # folded, not cut
     assert "b is old" not in result.output
 
 

@@ -1,7 +1,7 @@
 """An alert: what went wrong or came right again, in words that may leave the company's machines."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -30,6 +30,16 @@ class Alert:
     @property
     def headline(self) -> str:
         return self.title if self.state == "raised" else f"Resolved: {self.title}"
+
+
+def bundle(alerts: list[Alert]) -> Alert:
+    """One alert that says what several of one kind and state say, for people; a single one stays as it is."""
+    first = alerts[0]
+    if len(alerts) == 1:
+        return first
+    subjects = ", ".join(alert.subject for alert in alerts)
+    said = "\n".join(f"{alert.title}: {alert.text} {alert.link}" for alert in alerts)
+    return replace(first, subject=subjects, title=f"{len(alerts)} × {first.kind}: {subjects}", text=said)
 
 
 def quoted(text: str) -> str:

@@ -3,12 +3,12 @@
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from demand_forecast.alerts.alert import Alert
+from demand_forecast.alerts.alert import Alert, bundle
 from demand_forecast.alerts.channels import UndeliveredError, send
 from demand_forecast.alerts.log import AlertLog, Line, Trouble
 from demand_forecast.domain.tables import now
@@ -17,6 +17,7 @@ from demand_forecast.lake.tables import Lake
 from demand_forecast.settings import Alerts, Channel
 
 BUDGET = 20.0  # seconds of sending in one tick, shared by the channels; what is left is due at the next
+LARGEST = 20  # alerts in one message
 NOT_TAKEN = (
     "alert channel %s did not take %s: %s. It is tried again at the next tick; if this stays, correct alerts.channels"
 )
@@ -24,7 +25,7 @@ NOT_TAKEN = (
 
 @dataclass(frozen=True)
 class Dispatched:
-    """What became of a tick's alerts. `waiting`: how many a channel is still to be told."""
+    """What became of a tick's alerts. `sent`, `waiting`: alerts that channels took, and that they are still to take."""
 
     news: list[Alert]
     sent: int
@@ -73,17 +74,31 @@ def _deliver(channels: list[Channel], due: dict[str, list[Trouble]], said: loggi
     taken: dict[str, list[str]] = defaultdict(list)
     for channel in channels:
         end = time.monotonic() + BUDGET / len(channels)
-        for trouble in due[channel.label]:
+        for batch in _batches(channel, [trouble.alert for trouble in due[channel.label]]):
             if time.monotonic() > end:
                 break
             try:
-                send(channel, trouble.alert)
-                taken[trouble.alert.key].append(channel.label)
+                send(channel, bundle(batch))
             except UndeliveredError as error:
-                said.warning(NOT_TAKEN, channel.label, trouble.alert.key, error)
+                said.warning(NOT_TAKEN, channel.label, batch[0].key, error)
                 if not error.refused:
                     break
+            else:
+                for alert in batch:
+                    taken[alert.key].append(channel.label)
     return taken
+
+
+def _batches(channel: Channel, due: list[Alert]) -> Iterator[list[Alert]]:
+    """A message each for programs, which pair raised and resolved by key; for people one of each kind and state."""
+    if channel.kind == "webhook":
+        yield from ([alert] for alert in due)
+        return
+    alike: dict[tuple[str, str], list[Alert]] = defaultdict(list)
+    for alert in due:
+        alike[alert.kind, alert.state].append(alert)
+    for alerts in alike.values():
+        yield from (alerts[start : start + LARGEST] for start in range(0, len(alerts), LARGEST))
 
 
 def _lines(news: list[Alert], log: AlertLog, taken: dict[str, list[str]], at: datetime) -> list[Line]:

@@ -135,6 +135,22 @@ def test_an_alert_that_a_receiver_refuses_does_not_hold_up_the_next(tmp_path: Pa
         assert shop.tick().sent == 2
 
 
+def test_people_get_one_message_of_what_came_together_and_programs_one_each(tmp_path: Path) -> None:
+    layer = ["raw_plan", "raw_products", "raw_stock"]
+    with WebReceiver() as program, WebReceiver() as people:
+        shop = Installation(tmp_path, web(program), web(people, kind="slack"))
+        shop.tick(lost("clean_plan", kind="check_failed"), *map(lost, layer))
+        assert shop.tick(*map(lost, layer)).sent == 0
+        shop.tick(*map(fresh, layer))
+    assert len(program.taken) == 7
+    assert [payload["text"].split(": ", 1)[1] for payload in people.taken] == [
+        "clean_plan is old",
+        "3 × freshness_lost: raw_plan, raw_products, raw_stock",
+        "Resolved: 3 × freshness_lost: raw_plan, raw_products, raw_stock",
+    ]
+    assert all(f"{asset} is old: text link" in str(people.taken[1]["blocks"]) for asset in layer)
+
+
 def test_two_ticks_at_once_send_once(tmp_path: Path) -> None:
     with WebReceiver(delay=0.3) as receiver:
         shop = Installation(tmp_path, web(receiver))

@@ -95,14 +95,15 @@ def _of_run(instance: dg.DagsterInstance, run: dg.DagsterRun, ended: dg.EventLog
     if ended.dagster_event_type == dg.DagsterEventType.RUN_FAILURE and AUTO_RETRY_RUN_ID_TAG not in run.tags:
         names = [str(step.step_key) for step in failed]
         place = f" at {', '.join(names[:MOST_STEPS])}" if names else ""
-        said = "\n".join(map(_said, failed[:MOST_STEPS])) or quoted(ended.user_message or ended.message)
+        said = "\n".join(map(_said, failed[:MOST_STEPS])) or quoted(ended.message)
         key = f"run:{names[0] if names else whole}"
         yield alert("raised", title=f"Run of {run.job_name} failed{place}", text=said, key=key)
 
 
 def _said(step: dg.EventLogEntry) -> str:
     error = cause_of(step.get_dagster_event().step_failure_data.error)
-    return f"{step.step_key}: {quoted(message_of(error)) if error else 'no error was recorded'}"
+    said = quoted(message_of(error)) if error else "no error was recorded"
+    return said if said.startswith(f"{step.step_key}: ") else f"{step.step_key}: {said}"
 
 
 def failed_checks(
@@ -155,7 +156,10 @@ def lost_freshness(instance: dg.DagsterInstance, graph: BaseAssetGraph, since: d
     """Of every asset with a freshness policy what the freshness daemon found: raised where lost after `since`."""
     policies = _policies(graph)
     records = instance.get_freshness_state_records(list(policies))
-    found = [_of_freshness(instance, record, policies[key], ui) for key, record in records.items()]
+    lost = [key for key, record in records.items() if record.freshness_state in FRESHNESS_KINDS]
+    assets = [record.asset_entry for record in instance.get_asset_records(lost)] if lost else []
+    made = {asset.asset_key: asset.last_materialization for asset in assets}
+    found = [_of_freshness(record, policies[key], made.get(key), ui) for key, record in records.items()]
     return [alert for alert in found if alert.at >= since or alert.state == "resolved"]
 
 
@@ -165,10 +169,9 @@ def _policies(graph: BaseAssetGraph) -> dict[dg.AssetKey, dg.FreshnessPolicy]:
 
 
 def _of_freshness(
-    instance: dg.DagsterInstance, record: FreshnessStateRecord, policy: dg.FreshnessPolicy, ui: str
+    record: FreshnessStateRecord, policy: dg.FreshnessPolicy, last: dg.EventLogEntry | None, ui: str
 ) -> Alert:
     kind, name = FRESHNESS_KINDS.get(record.freshness_state), record.entity_key.to_user_string()
-    last = instance.get_latest_materialization_event(record.entity_key)
     made = f"Last made {_time(last.timestamp):%Y-%m-%d %H:%M} UTC; " if last else ""
     return Alert(
         kind or "freshness_lost",

@@ -51,7 +51,7 @@ def alerts(context: dg.SensorEvaluationContext, project: Project) -> dg.SkipReas
     settings = project.settings.alerts
     said = dispatch(found, settings, project.lake, project.home.alerts_lock, context.log)
     context.update_cursor(json.dumps(asdict(seen)))
-    return dg.SkipReason(f"{len(said.news)} alerts are news; {said.sent} messages sent, {said.waiting} waiting.")
+    return dg.SkipReason(f"{len(said.news)} alerts are news; {said.sent} sent, {said.waiting} waiting.")
 
 
 def gather(context: dg.SensorEvaluationContext, project: Project, seen: Seen) -> tuple[list[Alert], Seen]:
