@@ -7,7 +7,7 @@ from typing import Literal
 
 from demand_forecast.settings import AlertKind
 
-CREDENTIALS = re.compile(r"://\S+@")
+CREDENTIALS = re.compile(r"(?<=://)\S+(?=@)|(?<=password=)\S+|(?<=token=)\S+|(?<=secret=)\S+", re.IGNORECASE)
 LONGEST = 500  # characters of a foreign text: an error's message, a check's description
 
 
@@ -43,7 +43,7 @@ def bundle(alerts: list[Alert]) -> Alert:
 
 
 def quoted(text: str) -> str:
-    """The first line of a foreign text, cut to LONGEST, without the user and password of any URL in it."""
+    """The first line of a foreign text, cut to LONGEST, without the credentials in its URLs and connection strings."""
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    line = CREDENTIALS.sub("://***@", line)
+    line = CREDENTIALS.sub("***", line)
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"

@@ -119,6 +119,6 @@ def test_a_receiver_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_what_others_wrote_is_quoted_short_and_without_credentials() -> None:
-    text = "\n  postgresql://me:p/w@d@db:5432/shop is down \nsecond line"
-    assert quoted(text) == "postgresql://***@db:5432/shop is down"
+    text = "\n  postgresql://me:p/w@d@db:5432/shop is down (user=me Password=pw) \nsecond line"
+    assert quoted(text) == "postgresql://***@db:5432/shop is down (user=me Password=***"
     assert len(quoted("x" * 10_000)) == 500

@@ -221,6 +221,12 @@ def test_a_source_that_fails_does_not_silence_the_others(shop: Shop) -> None:
     assert [one["kind"] for one in shop.tick()] == ["rollback"]
 
 
+def test_a_failed_run_whose_events_are_unreadable_is_told_too(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.run(fail=True)
+    monkeypatch.setattr(dg.DagsterInstance, "get_records_for_run", None)
+    assert [one["title"] for one in shop.tick()] == ["Run of night failed"]
+
+
 def test_many_failures_are_read_on_from_tick_to_tick(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("demand_forecast.defs.automation.alert_sources.MOST_RUNS", 2)
     shop.run(fail=True)

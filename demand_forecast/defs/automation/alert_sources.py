@@ -69,7 +69,7 @@ def ended_runs(instance: dg.DagsterInstance, after: int, ui: str) -> tuple[list[
         if run is not None:
             if _may_be_retried(instance, run, record.timestamp):
                 break
-            found.extend(_of_run(instance, run, record.event_log_entry, ui))
+            found.extend(_of_run(run, record.event_log_entry, _ended_steps(instance, run), ui))
         after = record.storage_id
     return found, after
 
@@ -81,8 +81,16 @@ def _may_be_retried(instance: dg.DagsterInstance, run: dg.DagsterRun, ended: flo
     return instance.run_retries_enabled and failed and undecided and now() - _time(ended) < PATIENCE
 
 
-def _of_run(instance: dg.DagsterInstance, run: dg.DagsterRun, ended: dg.EventLogEntry, ui: str) -> Iterator[Alert]:
-    steps = [record.event_log_entry for record in instance.get_records_for_run(run.run_id, of_type=STEP_ENDED).records]
+def _ended_steps(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[dg.EventLogEntry]:
+    """Empty where the events cannot be read: that the run failed is told all the same, and so are later runs."""
+    try:
+        records = instance.get_records_for_run(run.run_id, of_type=STEP_ENDED).records
+    except Exception:
+        return []
+    return [record.event_log_entry for record in records]
+
+
+def _of_run(run: dg.DagsterRun, ended: dg.EventLogEntry, steps: list[dg.EventLogEntry], ui: str) -> Iterator[Alert]:
     failed = [step for step in steps if step.dagster_event_type == dg.DagsterEventType.STEP_FAILURE]
     fine = {step.step_key for step in steps} - {step.step_key for step in failed}
     alert = partial(Alert, "run_failed", run.job_name, link=f"{ui}/runs/{run.run_id}", at=_time(ended.timestamp))
@@ -90,8 +98,8 @@ def _of_run(instance: dg.DagsterInstance, run: dg.DagsterRun, ended: dg.EventLog
     if ended.dagster_event_type == dg.DagsterEventType.RUN_SUCCESS:
         fine.add(whole)
     for step in fine:
-        alert_key, again = f"run:{step}", f"{step} works again"
-        yield alert("resolved", title=again, text=f"Done by a run of {run.job_name}.", key=alert_key)
+        done = f"Done by a run of {run.job_name}."
+        yield alert("resolved", title=f"{step} works again", text=done, key=f"run:{step}")
     if ended.dagster_event_type == dg.DagsterEventType.RUN_FAILURE and AUTO_RETRY_RUN_ID_TAG not in run.tags:
         names = [str(step.step_key) for step in failed]
         place = f" at {', '.join(names[:MOST_STEPS])}" if names else ""
@@ -110,7 +118,11 @@ def failed_checks(
     instance: dg.DagsterInstance, keys: Collection[dg.AssetCheckKey], since: datetime, ui: str
 ) -> list[Alert]:
     """Of every check its last evaluation: raised where it failed, unless before `since`, else resolved."""
-    found = [_of_check(record, ui) for record in _last_evaluations(instance, keys)]
+    found = [
+        _of_check(record.key, record.event, ui)
+        for record in _last_evaluations(instance, keys)
+        if record.event is not None
+    ]
     return [alert for alert in found if alert.at >= since or alert.state == "resolved"]
 
 
@@ -119,19 +131,17 @@ def _last_evaluations(
 ) -> Iterator[AssetCheckExecutionRecord]:
     """A check that is running, or was planned and never ran, stands as it was evaluated before."""
     storage = instance.event_log_storage
-    latest = storage.get_latest_asset_check_execution_by_key(list(keys))
-    planned = [key for key, record in latest.items() if record.status == AssetCheckExecutionRecordStatus.PLANNED]
-    yield from (record for key, record in latest.items() if key in keys and key not in planned)
+    latest = [one for one in storage.get_latest_asset_check_execution_by_key(list(keys)).values() if one.key in keys]
+    planned = [record.key for record in latest if record.status == AssetCheckExecutionRecordStatus.PLANNED]
+    yield from (record for record in latest if record.key not in planned)
     for summary in storage.get_asset_check_summary_records(planned).values():
         if summary.last_completed_check_execution_record:
             yield summary.last_completed_check_execution_record
 
 
-def _of_check(record: AssetCheckExecutionRecord, ui: str) -> Alert:
-    asset, name = record.key.asset_key, record.key.name
-    if record.event is None:
-        raise ValueError(f"check {name} of {asset.to_user_string()}: Dagster kept no event of it; run the check again")
-    evaluation = record.event.get_dagster_event().asset_check_evaluation_data
+def _of_check(check: dg.AssetCheckKey, event: dg.EventLogEntry, ui: str) -> Alert:
+    asset, name = check.asset_key, check.name
+    evaluation = event.get_dagster_event().asset_check_evaluation_data
     return Alert(
         CHECK_KINDS[evaluation.severity],
         subject=f"{asset.to_user_string()}:{name}",
@@ -139,8 +149,8 @@ def _of_check(record: AssetCheckExecutionRecord, ui: str) -> Alert:
         title=f"Check {name} of {asset.to_user_string()} {'passes again' if evaluation.passed else 'failed'}",
         text=quoted(evaluation.description or "") or "The check says no more.",
         link=f"{_asset_page(asset, ui)}?view=checks&checkDetail={name}",
-        at=_time(record.event.timestamp),
-        key=_check_key(record.key),
+        at=_time(event.timestamp),
+        key=_check_key(check),
     )
 
 
