@@ -1,7 +1,9 @@
 """The one folder in which everything lives, and the settings that make other programs keep to it."""
 
+import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -53,6 +55,10 @@ class Home:
         return self.root / "serving"
 
     @property
+    def alerts_lock(self) -> Path:
+        return self.root / "alerts.lock"
+
+    @property
     def history_start(self) -> Path:
         return self.root / "history_start"
 
@@ -92,3 +98,12 @@ class Home:
         named = {"DEMAND_FORECAST_HOME": str(self.root)} | self.environment() | dict(more)
         lines = "".join(f"{name}={quote(value)}\n" for name, value in named.items())
         path.write_text(f"# Written by `demand-forecast init`; read by `dagster dev`.\n{lines}", encoding="utf-8")
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Only one at a time on this machine, process or thread; others wait."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -7,7 +7,9 @@ import polars as pl
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from demand_forecast.alerts.log import AlertLog
 from demand_forecast.home import Home
 from demand_forecast.lake.tables import Lake
 from demand_forecast.settings import Settings
@@ -45,8 +47,9 @@ def print_summary(settings: Settings, out: Console) -> None:
 
 
 def print_status(settings: Settings, out: Console) -> None:
-    """Which model is live and why, what it forecasts, and how many rows stand behind it."""
+    """Which model is live and why, what it forecasts, how many rows stand behind it, and which alerts are open."""
     lake = Lake(Home(settings.root).lake)
+    _print_alerts(lake, out)
     if not lake.exists("promotion_ledger"):
         out.print(
             f"Nothing is live in {settings.root}: run `demand-forecast run` first.", highlight=False, soft_wrap=True
@@ -54,6 +57,19 @@ def print_status(settings: Settings, out: Console) -> None:
         return
     _print_decision(lake, out)
     _print_forecast(lake, out)
+
+
+def _print_alerts(lake: Lake, out: Console) -> None:
+    troubles = AlertLog(lake).open()
+    if not troubles:
+        return
+    table = _table(f"Open alerts: {len(troubles)}")
+    for label in ("since (UTC)", "kind", "alert"):
+        table.add_column(label, no_wrap=label != "alert", overflow="fold")  # a link cut short leads nowhere
+    for trouble in troubles:
+        what = "\n".join([trouble.alert.title, *trouble.alert.text.splitlines(), trouble.alert.link])
+        table.add_row(f"{trouble.since:%Y-%m-%d %H:%M}", trouble.alert.kind, Text(what))
+    out.print(table)
 
 
 def _rows_table(lake: Lake) -> Table:

@@ -1,12 +1,17 @@
 """The door for terminals and scripts: what it prints and the status it ends with."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from demand_forecast.alerts.alert import Alert
+from demand_forecast.alerts.log import AlertLog, Line
 from demand_forecast.cli import main
 from demand_forecast.home import Home
+from demand_forecast.lake.tables import Lake
 
 CONFIG = "home: state\nsource: {kind: files, sales: {path: sales.csv, columns: {date: Date}}}\n"
 
@@ -38,6 +43,21 @@ def test_status_before_the_first_run_says_what_to_do(folder: Path) -> None:
     result = CliRunner().invoke(main, ["status"])
     assert result.exit_code == 0
     assert "run `demand-forecast run` first" in result.output
+
+
+def test_status_shows_open_alerts_before_anything_is_live(folder: Path) -> None:
+    at = datetime(2026, 5, 4, 3, 10, tzinfo=UTC)
+    text, link = "raw_sales: no [file]", f"http://ui/runs/{'4f' * 40}"
+    failed = Alert("run_failed", "nightly", "raised", "Run of nightly failed", text, link, at, "run:a")
+    stale = replace(failed, key="freshness:b", title="b is old")
+    fresh = replace(stale, state="resolved", at=at + timedelta(hours=1))
+    AlertLog(Lake(folder / "state" / "lake")).write([Line(alert, (), at) for alert in (failed, stale, fresh)])
+    result = CliRunner().invoke(main, ["status"])
+    assert result.exit_code == 0, result.output
+    for shown in ("Open alerts: 1", "2026-05-04 03:10", "run_failed", "Run of nightly failed", "no [file]"):
+        assert shown in result.output
+    assert link in "".join(result.output.split())  # folded, not cut
+    assert "b is old" not in result.output
 
 
 def test_a_wrong_configuration_ends_with_status_one_and_no_traceback(folder: Path) -> None:

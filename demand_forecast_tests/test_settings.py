@@ -87,6 +87,43 @@ def test_a_password_in_a_url_is_not_shown(write) -> None:
     assert "secret" not in repr(load_settings(write(text)))
 
 
+def test_an_alert_channel_and_its_secrets_come_from_variables_and_are_not_shown(write, monkeypatch) -> None:
+    monkeypatch.setenv("SLACK_WEBHOOK", "https://hooks.slack.com/services/secret")
+    monkeypatch.setenv("SMTP_PASSWORD", "secret")
+    text = """
+alerts:
+  channels:
+    - {kind: slack, url: "${SLACK_WEBHOOK}", only: [rollback]}
+    - {kind: email, host: mail, user: me, password: "${SMTP_PASSWORD}", from: a@b, to: [c@d]}
+"""
+    settings = load_settings(write(text + SOURCE))
+    slack, email = settings.alerts.channels
+    assert (slack.url, email.password) == ("https://hooks.slack.com/services/secret", "secret")
+    assert (email.sender, email.tls, settings.alerts.repeat_hours) == ("a@b", "starttls", 24)
+    assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("channels", "message"),
+    [
+        ("[{kind: webhook}]", r"alerts.channels.0: kind webhook needs url:"),
+        ("[{kind: email, host: mail, to: [c@d]}]", r"alerts.channels.0: kind email needs from:"),
+        ("[{kind: webhook, url: 'file:///etc/secret'}]", r"alerts.channels.0.url: String should match"),
+        ("[{kind: pager, url: 'http://secret'}]", r"alerts.channels.0.kind: Input should be 'webhook', 'slack' or"),
+        ("[{kind: email, form: a@b}]", r"unknown key alerts.channels.0.form; did you mean from\?"),
+        ("[{kind: webhook, url: 'http://secret', only: [rollbak]}]", r"alerts.channels.0.only.0: Input should be"),
+        (
+            "[{kind: slack, url: 'http://secret'}, {kind: slack, url: 'http://b'}]",
+            r"alerts.channels: two channels are called slack; give each a name:",
+        ),
+    ],
+)
+def test_a_wrong_alert_channel_is_named_without_its_address(write, channels: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_settings(write(f"alerts: {{channels: {channels}}}" + SOURCE))
+    assert "secret" not in str(caught.value)
+
+
 def test_a_date_is_read_as_a_date(write) -> None:
     assert load_settings(write("history_start: 2011-01-29" + SOURCE)).history_start == date(2011, 1, 29)
 

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
 from rich.console import Console
 
 DONE, FAILED = "  [green]✓[/]", "  [red]✗[/]"
@@ -13,6 +14,17 @@ NOT_RUN = "Dependencies for step"  # what Dagster says of each of the many steps
 TOLD = "DagsterAssetCheckFailedError"  # the check has said more
 OUR_ERROR = re.compile(r"^demand_forecast\.[\w.]+: ")  # its message needs no name
 WRAPPERS = ("DagsterExecutionStepExecutionError", "DagsterExecutionHandleOutputError")  # what an asset's error comes in
+
+
+def cause_of(error: SerializableErrorInfo | None) -> SerializableErrorInfo | None:
+    """The error that an asset's code raised, without what Dagster wraps it in."""
+    while error is not None and error.cause is not None and error.cls_name in WRAPPERS:
+        error = error.cause
+    return error
+
+
+def message_of(error: SerializableErrorInfo) -> str:
+    return OUR_ERROR.sub("", error.message.strip())
 
 
 class ProgressHandler(logging.Handler):
@@ -47,12 +59,10 @@ class ProgressHandler(logging.Handler):
             self._print(f"    {message}", style=style, markup=False)
 
     def _fail(self, event: dg.DagsterEvent) -> None:
-        error = event.step_failure_data.error
-        while error is not None and error.cause is not None and error.cls_name in WRAPPERS:
-            error = error.cause
+        error = cause_of(event.step_failure_data.error)
         self._print(f"{FAILED} {event.step_key}")
         if error is not None and error.cls_name != TOLD:
-            self._print(f"    {OUR_ERROR.sub('', error.message.strip())}", style="red", markup=False)
+            self._print(f"    {message_of(error)}", style="red", markup=False)
 
     def _check(self, evaluation: dg.AssetCheckEvaluation) -> None:
         if not evaluation.passed:

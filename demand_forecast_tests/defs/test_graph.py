@@ -58,7 +58,8 @@ def test_jobs_schedules_and_sensors(definitions) -> None:
     repository = definitions.get_repository_def()
     assert {"whole_graph", "nightly"} <= {job.name for job in definitions.resolve_all_job_defs()}
     assert [schedule.name for schedule in repository.schedule_defs] == ["every_night"]
-    assert [sensor.name for sensor in repository.sensor_defs] == ["landing"]
+    assert sorted(sensor.name for sensor in repository.sensor_defs) == ["alerts", "landing"]
+    assert repository.get_sensor_def("alerts").default_status == dg.DefaultSensorStatus.RUNNING
 
 
 def test_the_nightly_job_trains_nothing(definitions) -> None:
