@@ -1,0 +1,93 @@
+"""What follows from the live proof: models are trained again, or the champion is taken back."""
+
+from typing import Any
+
+import dagster as dg
+
+from demand_forecast.defs.automation.arrival import days_to_run, partition_range
+from demand_forecast.defs.automation.jobs import whole_graph
+from demand_forecast.defs.monitoring.decisions import CHAMPION_REVIEW, RETRAIN_DECISION, newest_row
+from demand_forecast.defs.project import CHAMPION, Project
+from demand_forecast.domain.live_comparison import ROLL_BACK
+from demand_forecast.domain.retraining import RETRAIN
+from demand_forecast.tracking.ledger import ROLLED_BACK, PromotionLedger
+
+ROLLBACK = "rollback"
+TRAINING_JOB = whole_graph
+GOING_ON = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+DECIDED = dg.AssetSelection.assets("promoted_model")
+SERVED = DECIDED.downstream() & dg.AssetSelection.groups("forecasts", "serving")
+
+rollback_job = dg.define_asset_job(
+    ROLLBACK,
+    selection=DECIDED | SERVED,
+    description="The previous champion takes over again, once it has shown that it loads and serves: then it "
+    "forecasts, orders are planned, and it is packed to be served.",
+)
+
+
+def rollback_config(reasons: str, from_version: str, by: str) -> dict[str, Any]:
+    """The run configuration of the job rollback."""
+    config = {"roll_back": reasons, "from_version": from_version, "by": by}
+    return {"ops": {"promoted_model": {"config": config}}}
+
+
+@dg.sensor(
+    job=TRAINING_JOB,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Requests a training where the newest retrain decision says so, once for each decision.",
+)
+def retraining(context: dg.SensorEvaluationContext, project: Project) -> dg.RunRequest | dg.SkipReason:
+    decision = newest_row(project, RETRAIN_DECISION)
+    if decision is None or decision["decision"] != RETRAIN:
+        return dg.SkipReason("The newest decision is to keep the models." if decision else "No decision yet.")
+    if _going_on(context, TRAINING_JOB.name):
+        return dg.SkipReason("A training is going on.")
+    return dg.RunRequest(run_key=f"retrain-{decision['day']}", tags=partition_range(days_to_run(project)))
+
+
+@dg.sensor(
+    job=rollback_job,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Takes the champion back where its newest review says so, and finishes a rollback that died half-way.",
+)
+def rollback(context: dg.SensorEvaluationContext, project: Project) -> dg.RunRequest | dg.SkipReason:
+    if _going_on(context, ROLLBACK):
+        return dg.SkipReason("A rollback is going on.")
+    champion, unfinished = project.tracking.champion(), _unfinished(project)
+    if unfinished:
+        return _request(f"finish-{unfinished['run_id']}", unfinished["reasons"], unfinished["from_version"])
+    review = newest_row(project, CHAMPION_REVIEW)
+    if champion is None or review is None or review["verdict"] != ROLL_BACK:
+        return dg.SkipReason("The newest review keeps the champion." if review else "No review yet.")
+    if review["champion"] != champion.version:
+        return dg.SkipReason(f"Version {review['champion']} is champion no more.")
+    return _request(f"rollback-{champion.version}-{review['day']}", review["reasons"], champion.version)
+
+
+def _unfinished(project: Project) -> dict[str, Any] | None:
+    """The rollback that is in the ledger and not yet what is live: its run died on the way."""
+    last = PromotionLedger(project.lake).last_promotion()
+    if last is None or last["decision"] != ROLLED_BACK:
+        return None
+    published = (
+        project.lake.scan("demand_forecast").select("model_version").head(1).collect()["model_version"].to_list()
+    )
+    live = {project.tracking.aliases().get(CHAMPION), *published}
+    return last if live != {last["to_version"]} else None
+
+
+def _request(run_key: str, reasons: str, from_version: str) -> dg.RunRequest:
+    return dg.RunRequest(run_key=run_key, run_config=rollback_config(reasons, from_version, "sensor rollback"))
+
+
+def _going_on(context: dg.SensorEvaluationContext, job: str) -> bool:
+    return bool(context.instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=GOING_ON)))
