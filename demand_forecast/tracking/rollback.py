@@ -26,6 +26,10 @@ def roll_back(
     gets a line `rollback_failed`, nothing moves, and RollbackError is raised; so it is where there is no previous.
     """
     champion, previous = pair(tracking)
+    if rows.is_empty():
+        raise RollbackError(
+            f"model {tracking.name}: no feature rows to try version {previous.version} on; run job nightly"
+        )
     line: dict[str, Any] = {
         "decided_at": now(),
         "from_version": champion.version,
@@ -86,7 +90,7 @@ def _require_sound(forecast: pl.DataFrame, rows: pl.DataFrame) -> None:
     quantiles = pl.concat_list(QUANTILE_COLUMNS)
     finite = pl.all_horizontal(pl.col("mean", *QUANTILE_COLUMNS).is_finite().fill_null(False))
     unknown, crossing = forecast.select((~finite).sum(), (quantiles != quantiles.list.sort()).sum().alias("x")).row(0)
-    if forecast.is_empty() or forecast.height != rows.height:
+    if forecast.height != rows.height:
         raise RollbackError(f"it forecast {forecast.height:,} rows where {rows.height:,} are asked")
     if unknown or crossing:
         raise RollbackError(

@@ -3,6 +3,7 @@
 from typing import Any
 
 import dagster as dg
+import polars as pl
 
 from demand_forecast.defs.automation.arrival import days_to_run, partition_range
 from demand_forecast.defs.automation.jobs import whole_graph
@@ -60,17 +61,17 @@ def retraining(context: dg.SensorEvaluationContext, project: Project) -> dg.RunR
     description="Takes the champion back where its newest review says so, and finishes a rollback that died half-way.",
 )
 def rollback(context: dg.SensorEvaluationContext, project: Project) -> dg.RunRequest | dg.SkipReason:
-    if _going_on(context, ROLLBACK):
-        return dg.SkipReason("A rollback is going on.")
-    champion, unfinished = project.tracking.champion(), _unfinished(project)
+    unfinished, review = _unfinished(project), newest_row(project, CHAMPION_REVIEW)
+    champion = project.tracking.aliases().get(CHAMPION)
     if unfinished:
-        return _request(f"finish-{unfinished['run_id']}", unfinished["reasons"], unfinished["from_version"])
-    review = newest_row(project, CHAMPION_REVIEW)
-    if champion is None or review is None or review["verdict"] != ROLL_BACK:
+        request = _request(f"finish-{unfinished['run_id']}", unfinished["reasons"], unfinished["from_version"])
+    elif review is None or review["verdict"] != ROLL_BACK:
         return dg.SkipReason("The newest review keeps the champion." if review else "No review yet.")
-    if review["champion"] != champion.version:
+    elif review["champion"] != champion:
         return dg.SkipReason(f"Version {review['champion']} is champion no more.")
-    return _request(f"rollback-{champion.version}-{review['day']}", review["reasons"], champion.version)
+    else:
+        request = _request(f"rollback-{champion}-{review['day']}", review["reasons"], review["champion"])
+    return dg.SkipReason("A rollback is going on.") if _going_on(context, ROLLBACK) else request
 
 
 def _unfinished(project: Project) -> dict[str, Any] | None:
@@ -78,11 +79,14 @@ def _unfinished(project: Project) -> dict[str, Any] | None:
     last = PromotionLedger(project.lake).last_promotion()
     if last is None or last["decision"] != ROLLED_BACK:
         return None
-    published = (
-        project.lake.scan("demand_forecast").select("model_version").head(1).collect()["model_version"].to_list()
-    )
-    live = {project.tracking.aliases().get(CHAMPION), *published}
-    return last if live != {last["to_version"]} else None
+    live = {project.tracking.aliases().get(CHAMPION), _published_version(project)}
+    return last if live - {None} != {last["to_version"]} else None
+
+
+def _published_version(project: Project) -> str | None:
+    if not project.lake.exists("demand_forecast"):
+        return None
+    return project.lake.scan("demand_forecast").select(pl.col("model_version").first()).collect().item()
 
 
 def _request(run_key: str, reasons: str, from_version: str) -> dg.RunRequest:

@@ -55,7 +55,7 @@ def promotion_history(ledger: pl.DataFrame) -> "Figure":
     """
     ordered = ledger.sort("decided_at")
     metric = ordered["metric"].drop_nulls().last() if ordered["metric"].drop_nulls().len() else None
-    same = ordered.filter(pl.col("metric") == metric).tail(MOST_DECISIONS)
+    same = ordered.filter(pl.col("metric") == (metric or "")).tail(MOST_DECISIONS)
     if same.is_empty():
         return style.blank("No decision names its metric")
     counts = dict(ordered["decision"].value_counts().iter_rows())
