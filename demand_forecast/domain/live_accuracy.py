@@ -131,10 +131,7 @@ def accuracy_over(scores: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFrame:
     keys = list(dict.fromkeys(["role", "level", "demand_class", *by]))
     met = scores
     for rival in (BASELINE, PREVIOUS):
-        theirs = scores.filter(pl.col("role") == rival).select(
-            *CELL, *(pl.col(c).alias(f"{c}_{rival}") for c in COMPARED)
-        )
-        met = met.join(theirs, on=CELL, how="left", validate="m:1")
+        met = met.join(_rival(scores, rival), on=CELL, how="left")
     total = {name: pl.col(name).sum() for name in SUMS}
     known = pl.col("quantile_loss").count() > 0
     return (
@@ -153,6 +150,12 @@ def accuracy_over(scores: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFrame:
         )
         .sort(keys)
     )
+
+
+def _rival(scores: pl.DataFrame, rival: Role) -> pl.DataFrame:
+    """The losses of one role by CELL; of several versions of a cell the highest."""
+    theirs = scores.filter(pl.col("role") == rival).sort("model_version").unique(CELL, keep="last", maintain_order=True)
+    return theirs.select(*CELL, *(pl.col(loss).alias(f"{loss}_{rival}") for loss in COMPARED))
 
 
 def _added(loss: str, rival: Role) -> pl.Expr:

@@ -1,5 +1,8 @@
 """Nights on a small lake and a real registry: scored, reviewed, decided, requested, taken back."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import date, timedelta
 from itertools import product
@@ -11,6 +14,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+import demand_forecast
 from demand_forecast.defs.automation.retraining import retraining, rollback
 from demand_forecast.defs.evaluation.assets import _decide, promoted_model
 from demand_forecast.defs.models.assets import INPUT_TABLES, fingerprint
@@ -268,6 +272,23 @@ def test_a_previous_that_is_gone_fails_the_run_and_moves_nothing(
     assert "its files are not at" in str(failure.step_failure_data.error)
     assert project.tracking.aliases() == before
     assert PromotionLedger(project.lake).rows()[-1]["decision"] == "rollback_failed"
+
+
+def test_the_command_says_why_the_champion_stays(project: Project, versions: dict[str, str], features: Any) -> None:
+    project.lake.replace("demand_features", features[0])
+    files = project.home.mlflow / "artifacts" / project.tracking.version(versions["previous"]).run_id
+    files.rename(files.with_name("gone"))
+    command = [sys.executable, "-m", "demand_forecast.cli", "rollback", "--config", project.config, "--reason", "odd"]
+    environment = os.environ | {"PYTHONPATH": str(Path(demand_forecast.__file__).parents[1])}
+    place = Path(project.config).parent
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=place, env=environment)
+    assert done.returncode == 1
+    assert f"version {versions['previous']} does not serve" in done.stderr
+    assert (
+        f"version {versions['champion']} not taken back: version {versions['previous']} does not serve" in done.stdout
+    )
+    assert "  - odd" in done.stdout
+    assert "Traceback" not in done.stderr + done.stdout
 
 
 def test_what_was_taken_back_is_no_challenger_again(project: Project, features: Any) -> None:

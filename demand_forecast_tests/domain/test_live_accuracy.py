@@ -191,6 +191,13 @@ def test_value_added_is_over_the_pairs_that_both_have(world: tuple[pl.DataFrame,
     assert found["champion"]["wql"] != pytest.approx(shared["champion"]["wql"])
 
 
+def test_an_origin_published_twice_is_not_counted_twice(world: tuple[pl.DataFrame, ...]) -> None:
+    scores = series_scores(world[2])
+    twice = scores.filter(role="previous").with_columns(model_version=pl.lit("0"), quantile_loss=pl.lit(1e9))
+    fva = [accuracy_over(frame).filter(role="champion")["fva_wql_previous"] for frame in (scores, scores.vstack(twice))]
+    assert fva[0].item() == pytest.approx(fva[1].item())
+
+
 def test_levels_and_classes_are_never_added_up(world: tuple[pl.DataFrame, ...]) -> None:
     _, _, scores = world
     found = accuracy_over(scores, ["horizon"])

@@ -28,6 +28,7 @@ from demand_forecast.settings import Settings
 TABLE, PUBLISHED = "forecast_accuracy", "published_forecasts"
 PUBLISHERS = ["demand_forecast"]
 SHOWN_WEEKS = 26
+ORIGINS = 7  # scored at once: takes half as long as one by one
 FIGURES = (
     "pairs",
     "units",
@@ -106,7 +107,7 @@ def _first_kept_day(project: Project) -> date | None:
 
 
 def _scores(project: Project, first: date) -> Iterator[pl.DataFrame]:
-    """The scores of the days from `first` on, one forecast origin at a time: a night's rows of all origins are many."""
+    """The scores of the days from `first` on, a few forecast origins at a time: the rows of all are many."""
     lake, settings = project.lake, project.settings
     oldest = calendar_of(settings.frequency).ahead(first, -settings.horizon)
     columns = ["store_id", "product_id", "date", "units", "in_stock", "open"]
@@ -116,8 +117,9 @@ def _scores(project: Project, first: date) -> Iterator[pl.DataFrame]:
     classes = lake.read("demand_classes") if lake.exists("demand_classes") else None
     published = lake.scan(PUBLISHED).filter(pl.col("date").is_between(first, demand["date"].max()))
     yield pl.DataFrame(schema=SCORES)
-    for origin in published.select(pl.col("forecast_origin").unique().sort()).collect().to_series():
-        rows = published.filter(pl.col("forecast_origin") == origin).collect()
+    origins = published.select(pl.col("forecast_origin").unique().sort()).collect()
+    for some in origins.iter_slices(ORIGINS):
+        rows = published.filter(pl.col("forecast_origin").is_in(some["forecast_origin"].to_list())).collect()
         yield score_published(rows, demand, levels, products, stores, classes)
 
 
