@@ -248,7 +248,7 @@ def test_a_rollback_that_died_half_way_is_finished(project: Project, night: Nigh
     line = {"decided_at": now(), "decision": "rolled_back", "run_id": "dead", "reasons": "it lost"}
     ledger.append(line | {"from_version": versions["champion"], "to_version": versions["previous"]})
     request = said(rollback, project)
-    assert request.run_key == "finish-dead"
+    assert request.run_key == f"finish-dead-{day(10)}"
     assert materialize(project, promoted_model, config=request.run_config).success
     assert project.tracking.aliases()["champion"] == versions["previous"]
     assert len(ledger.rows()) == 3

@@ -64,7 +64,10 @@ def rollback(context: dg.SensorEvaluationContext, project: Project) -> dg.RunReq
     unfinished, review = _unfinished(project), newest_row(project, CHAMPION_REVIEW)
     champion = project.tracking.aliases().get(CHAMPION)
     if unfinished:
-        request = _request(f"finish-{unfinished['run_id']}", unfinished["reasons"], unfinished["from_version"])
+        tonight = review and review["day"]  # one try a night
+        request = _request(
+            f"finish-{unfinished['run_id']}-{tonight}", unfinished["reasons"], unfinished["from_version"]
+        )
     elif review is None or review["verdict"] != ROLL_BACK:
         return dg.SkipReason("The newest review keeps the champion." if review else "No review yet.")
     elif review["champion"] != champion:
