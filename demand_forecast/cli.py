@@ -109,6 +109,20 @@ def reproduce(version: str, config: str | None) -> None:
 
 @main.command()
 @CONFIG_OPTION
+@click.option("--reason", default="by hand", show_default=True, help="Why, for the promotion ledger.")
+def rollback(config: str | None, reason: str) -> None:
+    """Take the champion back: the version before it serves again, once it has shown that it can.
+
+    Exit status 0 only if all of it worked.
+    """
+    from demand_forecast.run import roll_back
+
+    if not roll_back(_open(config), reason, Console(stderr=True), Console()):
+        sys.exit(1)
+
+
+@main.command()
+@CONFIG_OPTION
 def profile(config: str | None) -> None:
     """Where the time of the last run went, stage by stage."""
     settings = _open(config)

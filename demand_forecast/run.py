@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -12,7 +12,7 @@ from demand_forecast.settings import Settings
 from demand_forecast.sources.collect import SourceError, span
 from demand_forecast.sources.delivery import local_day
 from demand_forecast.stages import last_profile, note_end, process_started
-from demand_forecast.summary import print_duration, print_summary
+from demand_forecast.summary import print_duration, print_status, print_summary
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -56,23 +56,49 @@ def _quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
+def roll_back(settings: Settings, reason: str, progress: Console, out: Console) -> bool:
+    """Takes the champion back, prints progress, the ledger's line and what is live; True only if all of it worked."""
+    _quiet()
+    from demand_forecast.defs.automation.retraining import ROLLBACK, rollback_config
+    from demand_forecast.defs.project import Project
+    from demand_forecast.tracking.rollback import RollbackError, pair
+
+    try:
+        champion, _ = pair(Project(config=str(settings.path)).tracking)
+    except RollbackError as error:
+        progress.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+        return False
+    result = _execute_job(ROLLBACK, rollback_config(reason, champion.version, "demand-forecast rollback"))
+    print_status(settings, out)
+    if not result.success:
+        progress.print(f"\nThe run failed. See it in the UI: make ui, run {result.run_id}", highlight=False)
+    return result.success
+
+
 def _execute(settings: Settings, job: str) -> "dg.ExecuteInProcessResult":
     _begin_history(settings)  # before the definitions are loaded: the partitions begin there
-    import dagster as dg
-
-    from demand_forecast.definitions import defs
     from demand_forecast.defs.automation.arrival import days_to_run, partition_range
     from demand_forecast.defs.project import Project
 
-    days = days_to_run(Project(config=str(settings.path)))
+    return _execute_job(job, {}, partition_range(days_to_run(Project(config=str(settings.path)))))
+
+
+def _execute_job(
+    name: str, run_config: dict[str, Any], tags: dict[str, str] | None = None
+) -> "dg.ExecuteInProcessResult":
+    """A job of the definitions, in this process, on the instance that the UI shows."""
+    import dagster as dg
+
+    from demand_forecast.definitions import defs
+
     with dg.DagsterInstance.get() as instance:
         return (
             defs()
-            .resolve_job_def(job)
+            .resolve_job_def(name)
             .execute_in_process(
                 instance=instance,
-                tags=partition_range(days),
-                run_config={"loggers": {"progress": {}}},
+                tags=tags,
+                run_config={"loggers": {"progress": {}}, **run_config},
                 raise_on_error=False,
             )
         )

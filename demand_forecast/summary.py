@@ -20,6 +20,8 @@ DECISIONS = {
     "promoted": "version {to_version} promoted to champion",
     "kept": "champion version {from_version} kept, version {to_version} considered",
     "refused": "version {to_version} refused",
+    "rolled_back": "version {from_version} taken back, version {to_version} is champion again",
+    "rollback_failed": "version {from_version} not taken back: version {to_version} does not serve",
 }
 PERCENT = "+.1%"
 MEASURES = {

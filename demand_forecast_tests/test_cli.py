@@ -60,6 +60,12 @@ def test_status_shows_open_alerts_before_anything_is_live(folder: Path) -> None:
     assert "b is old" not in result.output
 
 
+def test_a_rollback_before_the_first_run_says_what_to_do(folder: Path) -> None:
+    result = CliRunner().invoke(main, ["rollback"])
+    assert result.exit_code == 1
+    assert "nothing is live, so nothing can be taken back: demand-forecast run" in result.stderr
+
+
 def test_a_wrong_configuration_ends_with_status_one_and_no_traceback(folder: Path) -> None:
     (folder / "config.yaml").write_text("horizn: 3\n" + CONFIG)
     result = CliRunner().invoke(main, ["run"])

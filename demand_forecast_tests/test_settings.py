@@ -143,3 +143,17 @@ def test_a_date_is_read_as_a_date(write) -> None:
 def test_a_value_that_cannot_work_is_refused_before_anything_runs(write, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_settings(write(text))
+
+
+@pytest.mark.parametrize(
+    ("rule", "named"), [("retrain: {windows: 2, out: 3}", "out: 3"), ("rollback: {lost: 5}", "lost: 5")]
+)
+def test_a_rule_that_can_never_be_met_is_refused(write, rule: str, named: str) -> None:
+    with pytest.raises(ConfigError, match=rf"monitoring.r\w+: {named} of windows: \d can never be"):
+        load_settings(write("monitoring: {" + rule + "}" + SOURCE))
+
+
+def test_monitoring_has_the_stated_defaults(write) -> None:
+    rules = load_settings(write("monitoring: {retrain: {max_age_days: 14}}" + SOURCE)).monitoring
+    assert (rules.window_days, rules.retrain.windows, rules.retrain.out, rules.retrain.error_ratio) == (7, 4, 2, 1.25)
+    assert (rules.retrain.max_age_days, rules.rollback.lost, rules.rollback.margin) == (14, 3, 0.02)

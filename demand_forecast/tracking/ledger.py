@@ -6,7 +6,9 @@ from typing import Any, Protocol
 import polars as pl
 
 TABLE = "promotion_ledger"
-DECISIONS = ("promoted", "kept", "refused")
+PROVEN = ("promoted", "kept", "refused")  # by a backtest
+ROLLED_BACK, ROLLBACK_FAILED = "rolled_back", "rollback_failed"
+DECISIONS = (*PROVEN, ROLLED_BACK, ROLLBACK_FAILED)
 LEDGER_SCHEMA: dict[str, pl.DataType] = {
     "decided_at": pl.Datetime("us", "UTC"),
     "decision": pl.String(),
@@ -43,8 +45,8 @@ class Tables(Protocol):
 class PromotionLedger:
     """The lake table `promotion_ledger`.
 
-    `to_version` is the version that was considered: the champion from then on when `decision` is promoted.
-    `from_version` is the champion at the time, null when there was none.
+    `to_version` is the version that was considered: the champion from then on when `decision` is promoted or
+    rolled_back. `from_version` is the champion at the time, null when there was none.
     """
 
     def __init__(self, lake: Tables) -> None:
@@ -66,8 +68,23 @@ class PromotionLedger:
         return True
 
     def last_promotion(self) -> dict[str, Any] | None:
-        """The decision that made today's champion; None before the first."""
-        return next((row for row in reversed(self.rows()) if row["decision"] == "promoted"), None)
+        """The decision that made today's champion, be it a rollback; None before the first."""
+        return self._last("promoted", ROLLED_BACK)
+
+    def last_comparison(self) -> dict[str, Any] | None:
+        """The last decision that rests on a backtest; None before the first."""
+        return self._last(*PROVEN)
+
+    def taken_back(self) -> set[str]:
+        """The versions that a rollback ended, and none has brought back since."""
+        versions: set[str] = set()
+        for row in self.rows():
+            if row["decision"] == ROLLED_BACK:
+                versions = versions - {row["to_version"]} | {row["from_version"]}
+        return versions
+
+    def _last(self, *decisions: str) -> dict[str, Any] | None:
+        return next((row for row in reversed(self.rows()) if row["decision"] in decisions), None)
 
 
 def _check(row: Row) -> None:

@@ -171,13 +171,11 @@ class Tracking:
 
     def champion(self) -> ModelVersion | None:
         """The version that is live."""
-        version = self.aliases().get(CHAMPION)
-        return None if version is None else self.version(version)
+        return self._behind(CHAMPION)
 
     def previous(self) -> ModelVersion | None:
-        """The champion before the one that is live."""
-        version = self.aliases().get(PREVIOUS)
-        return None if version is None else self.version(version)
+        """The version that was live before the champion."""
+        return self._behind(PREVIOUS)
 
     def newest(self, model: str | None = None) -> ModelVersion | None:
         """The version registered last, of one family or of any."""
@@ -215,13 +213,17 @@ class Tracking:
 
     def settle(self, ledger: PromotionLedger) -> None:
         """Moves the aliases to where the ledger says, for instance after a process died between the two."""
-        rows, promotion = ledger.rows(), ledger.last_promotion()
+        compared, promotion = ledger.last_comparison(), ledger.last_promotion()
         if promotion:
             if promotion["from_version"] != promotion["to_version"]:
                 self._point(PREVIOUS, promotion["from_version"])
             self._point(CHAMPION, promotion["to_version"])
-        if rows:
-            self._point(CHALLENGER, rows[-1]["to_version"])
+        if compared:
+            self._point(CHALLENGER, compared["to_version"])
+
+    def _behind(self, alias: str) -> ModelVersion | None:
+        version = self.aliases().get(alias)
+        return None if version is None else self.version(version)
 
     def _point(self, alias: str, version: str | None) -> None:
         if version is not None and self.aliases().get(alias) != version:

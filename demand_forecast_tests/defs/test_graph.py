@@ -58,7 +58,8 @@ def test_jobs_schedules_and_sensors(definitions) -> None:
     repository = definitions.get_repository_def()
     assert {"whole_graph", "nightly"} <= {job.name for job in definitions.resolve_all_job_defs()}
     assert [schedule.name for schedule in repository.schedule_defs] == ["every_night"]
-    assert sorted(sensor.name for sensor in repository.sensor_defs) == ["alerts", "landing"]
+    sensors = ["alerts", "flow", "landing", "retraining", "rollback"]
+    assert sorted(sensor.name for sensor in repository.sensor_defs) == sensors
     assert repository.get_sensor_def("alerts").default_status == dg.DefaultSensorStatus.RUNNING
 
 
@@ -67,6 +68,17 @@ def test_the_nightly_job_trains_nothing(definitions) -> None:
     selected = {key.to_user_string() for key in nightly.asset_layer.executable_asset_keys}
     assert not selected & {"seasonal_naive", "gradient_boosting", "lightgbm", "backtest", "promoted_model"}
     assert {"raw_sales", "daily_demand", "demand_forecast", "reorder_plan", "forecast_service"} <= selected
+
+
+def test_a_rollback_trains_nothing_and_serves_what_it_went_back_to(definitions) -> None:
+    job = definitions.resolve_job_def("rollback")
+    selected = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
+    assert selected >= {"promoted_model", "demand_forecast", "reorder_plan", "forecast_service"}
+    groups = {definitions.resolve_asset_graph().get(dg.AssetKey(name)).group_name for name in selected}
+    assert groups == {"evaluation", "forecasts", "serving"}
+    assert not selected & {"backtest", "evaluation_report", "group_forecast"}
+    steps = {node.name for node in job.graph.nodes}
+    assert any("champion_is_in_the_ledger" in step for step in steps)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,22 @@ IMPORTANCE = pl.DataFrame({"feature": ["price", "lag_7"], "gain": [1.0, 3.0]})
 DRIFT = pl.DataFrame(
     {"column": ["units", "price", "customers"], "score": [0.1, 0.4, None], "drifted": [False, True, None]}
 )
+WEEKS = pl.DataFrame(
+    {
+        "window": [date(2024, 6, 9), date(2024, 6, 16)] * 2 + [date(2024, 6, 16)],
+        "role": ["champion"] * 2 + ["baseline"] * 2 + ["previous"],
+        "pairs": [100, 120, 100, 120, 60],
+        "wql": [0.4, 0.5, 0.6, 0.7, 0.45],
+    }
+)
+WINDOWS = pl.DataFrame(
+    {
+        "last": [date(2024, 6, 9), date(2024, 6, 16)],
+        "error_ratio": [None, 1.4],
+        "drift_share": [0.1, 0.2],
+        "out": [False, True],
+    }
+)
 
 
 def lines(figure: Figure, panel: int = 0) -> dict[str, np.ndarray]:
@@ -77,6 +93,8 @@ def pictures(
         "fan": lambda: forecasts.forecast_fan(demand, forecast, series),
         "reorder": lambda: forecasts.reorder_summary(reorder_plan),
         "drift": lambda: monitoring.drift_by_column(DRIFT),
+        "weeks": lambda: monitoring.accuracy_by_week(WEEKS),
+        "retrain": lambda: monitoring.retrain_windows(WINDOWS, error_ratio=1.25, drift_share=0.5),
         "promotions": lambda: monitoring.promotion_history(ledger),
     }
 
@@ -266,6 +284,30 @@ def test_promotion_history_shows_each_decision(ledger: pl.DataFrame) -> None:
     assert list(drawn["challenger, promoted"]) == [0.80, 0.74]
     assert list(drawn["challenger, refused"]) == [0.70]
     assert list(drawn["champion"])[1:] == [0.80, 0.80, 0.79, 0.74, 0.75]
+
+
+def test_a_rollback_is_counted_among_the_decisions(ledger: pl.DataFrame) -> None:
+    back = ledger.tail(1).with_columns(decision=pl.lit("rolled_back"), metric=pl.lit(None, pl.String))
+    figure = monitoring.promotion_history.figure(pl.concat([ledger, back]))
+    assert "2 promoted, 3 kept, 1 refused, 1 rolled back" in words(figure)
+    assert "No decision names its metric" in words(monitoring.promotion_history.figure(back))
+
+
+def test_accuracy_by_week_draws_each_role_that_there_is() -> None:
+    figure = monitoring.accuracy_by_week.figure(WEEKS)
+    drawn = lines(figure)
+    assert list(drawn["champion"]) == [0.4, 0.5]
+    assert list(drawn["seasonal naive"]) == [0.6, 0.7]
+    assert list(drawn["previous champion, in the shadow"]) == [0.45]
+    assert "220 forecasts met" in words(figure)
+
+
+def test_retrain_windows_are_red_where_out_of_bounds() -> None:
+    figure = monitoring.retrain_windows.figure(WINDOWS, error_ratio=1.25, drift_share=0.5)
+    assert [bar_lengths(ax) for ax in figure.axes] == [[0, 1.4], [0.1, 0.2]]
+    first, second = (bar.get_facecolor() for bar in figure.axes[0].patches)
+    assert first != second
+    assert "1 of 2 windows out of bounds" in words(figure)
 
 
 def test_weeks_are_called_weeks(demand: pl.DataFrame) -> None:

@@ -48,12 +48,28 @@ def test_the_first_decision_has_no_champion_to_compare_with(ledger: PromotionLed
     assert (promotion["from_version"], promotion["to_version"]) == (None, "2")
 
 
+def test_a_rollback_makes_a_champion_and_bars_the_loser_until_it_is_brought_back(ledger: PromotionLedger) -> None:
+    told = [("promoted", None, "1"), ("promoted", "1", "2"), ("kept", "2", "3"), ("rolled_back", "2", "1")]
+    told += [("rollback_failed", "1", "2"), ("rolled_back", "1", "2")]
+    barred, champions = [], []
+    for day, (what, before, after) in enumerate(told):
+        row = {"decision": what, "from_version": before, "to_version": after, "run_id": str(day)}
+        ledger.append(decision(**row, decided_at=MOMENT + timedelta(days=day)))
+        barred.append(ledger.taken_back())
+        champions.append((ledger.last_promotion() or {})["to_version"])
+    assert champions == ["1", "2", "2", "1", "1", "2"]
+    assert barred == [set(), set(), set(), {"2"}, {"2"}, {"1"}]
+    comparison = ledger.last_comparison()
+    assert comparison is not None
+    assert comparison["to_version"] == "3"
+
+
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
         ({"winner": "2"}, "winner"),
         ({"decision": "maybe"}, "'maybe'"),
-        ({"decision": None}, "promoted, kept, refused"),
+        ({"decision": None}, "promoted, kept, refused, rolled_back, rollback_failed"),
         ({"reasons": ""}, "reasons"),
         ({"to_version": None}, "to_version"),
         ({"run_id": None}, "run_id"),

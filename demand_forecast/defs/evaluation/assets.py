@@ -1,5 +1,6 @@
 """Every candidate on the same rolling origins, what that says, and who goes live."""
 
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,12 +9,13 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.features.contract import data_versions
-from demand_forecast.defs.metadata import markdown_table, picture, report, table_metadata
+from demand_forecast.defs.metadata import Metadata, markdown_table, picture, report, table_metadata
 from demand_forecast.defs.models.assets import read_features, registered_candidates
 from demand_forecast.defs.models.group_model import read_group_backtest
 from demand_forecast.defs.project import BASELINE, CHAMPION, SETTINGS, Project, recipe
-from demand_forecast.domain.backtest import Candidate, run_backtest
+from demand_forecast.domain.backtest import Candidate, newest_origin, run_backtest
 from demand_forecast.domain.calendar import calendar_of
+from demand_forecast.domain.demand_classes import demand_classes
 from demand_forecast.domain.features import FeatureContract
 from demand_forecast.domain.hierarchy import hierarchy_levels
 from demand_forecast.domain.models import ForecastModel, create, describe, load_model
@@ -22,7 +24,8 @@ from demand_forecast.domain.promotion import Decision, decide
 from demand_forecast.domain.replenishment import error_correlation
 from demand_forecast.domain.scoring import score_backtest, summary_table
 from demand_forecast.domain.tables import now
-from demand_forecast.tracking.ledger import PromotionLedger
+from demand_forecast.tracking.ledger import DECISIONS, ROLLED_BACK, PromotionLedger
+from demand_forecast.tracking.rollback import roll_back
 
 KINDS = {"polars", "deltalake"}
 
@@ -57,7 +60,7 @@ def backtest(context: dg.AssetExecutionContext, project: Project) -> dg.Material
 
 
 def _run(context: dg.AssetExecutionContext, project: Project, seconds: list[float], mark: str) -> None:
-    """Writes `backtest`, and what is learned from it: `alignment` and `error_correlation`."""
+    """Writes `backtest`, what is learned from it (`alignment`, `error_correlation`), and `demand_classes` of today."""
     lake, settings = project.lake, project.settings
     features, contract = read_features(project)
 
@@ -73,8 +76,11 @@ def _run(context: dg.AssetExecutionContext, project: Project, seconds: list[floa
     alike = {name: error_correlation(made, name, policy, frequency) for name in made["model"].unique().sort()}
     lake.replace("error_correlation", pl.DataFrame({"model": [*alike], "correlation": [*alike.values()]}))
     version = pl.col("model").replace_strict(_versions(project), default=None, return_dtype=pl.String)
+    last = newest_origin(features)
+    known = lake.scan("daily_demand").filter(pl.col("date") <= last).collect()
+    lake.replace("demand_classes", demand_classes(known, [last]).drop("forecast_origin"))
     lake.replace("alignment", learned.with_columns(model_version=version))
-    lake.replace("backtest", made, {"made_of": mark})  # last: its notes say what all three are of
+    lake.replace("backtest", made, {"made_of": mark})  # last: its notes say what all are of
 
 
 def _versions(project: Project) -> dict[str, str]:
@@ -173,45 +179,75 @@ def _is_echo(made: pl.DataFrame) -> bool:
     return any(other["mean"].equals(champion) for other in others)
 
 
+class PromotionConfig(dg.Config):
+    """Of a run: nothing, for the decision by backtest; or why `from_version` is taken back, and who says so."""
+
+    roll_back: str = ""
+    from_version: str = ""  # where another one is champion by now, it was taken back already
+    by: str = "promoted_model"
+
+
 @dg.asset(
     deps=["evaluation_report"],
     group_name="evaluation",
     kinds={"mlflow", "deltalake"},
     description="Who serves: the best challenger takes over only if it beats the champion on the same origins by the "
-    "stated margin, with bias and calibration in bounds; the first champion must beat seasonal naive. The decision "
-    "goes to the append-only promotion ledger first, then the registry's aliases move.",
+    "stated margin, with bias and calibration in bounds; the first champion must beat seasonal naive. In a rollback "
+    "the previous champion takes over again, once it has shown that it loads and serves. The decision goes to the "
+    "append-only promotion ledger first, then the registry's aliases move.",
 )
-def promoted_model(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
+def promoted_model(
+    context: dg.AssetExecutionContext, config: PromotionConfig, project: Project
+) -> dg.MaterializeResult:
     from demand_forecast.reports.charts.monitoring import promotion_history
 
     ledger = PromotionLedger(project.lake)
     project.tracking.settle(ledger)  # a run killed between ledger and aliases left them apart
-    decision = _decide(project)
-    if decision.challenger is not None and not _said_before(decision, ledger):
-        project.tracking.promote(_ledger_row(decision, context.run_id), ledger)
+    act = _take_back if config.roll_back else _promote
+    outcome, reasons = act(project, ledger, config, context.run_id)
     champion = project.tracking.champion()
-    context.log.info(f"{decision.outcome}: {decision.reasons[-1]}")
+    context.log.info(f"{outcome}: {reasons[-1]}")
     rows = project.lake.read("promotion_ledger") if ledger.rows() else pl.DataFrame()
-    shown = {
-        "decision": decision.outcome,
-        "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in decision.reasons)),
+    shown: Metadata = {
+        "decision": outcome,
+        "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in reasons)),
         "champion": f"{champion.model} version {champion.version}" if champion else "none",
         "aliases": dg.MetadataValue.json(project.tracking.aliases()),
     }
     if len(rows):
-        shown |= table_metadata(rows) | {"history": picture(promotion_history(rows))}
+        meaning = {"decision": ", ".join(DECISIONS)}
+        shown |= table_metadata(rows, meaning=meaning) | {"history": picture(promotion_history(rows))}
     return dg.MaterializeResult(metadata=shown)
 
 
-def _decide(project: Project) -> Decision:
+def _promote(project: Project, ledger: PromotionLedger, _: PromotionConfig, run_id: str) -> tuple[str, Sequence[str]]:
+    decision = _decide(project, ledger)
+    if decision.challenger is not None and not _said_before(decision, ledger):
+        project.tracking.promote(_ledger_row(decision, run_id), ledger)
+    return decision.outcome, decision.reasons
+
+
+def _take_back(
+    project: Project, ledger: PromotionLedger, config: PromotionConfig, run_id: str
+) -> tuple[str, Sequence[str]]:
+    """Nothing is done again where the champion that lost is champion no more: a run that died had got so far."""
+    champion = project.tracking.champion()
+    if champion is None or config.from_version in ("", champion.version):
+        rows = project.lake.read("forecast_features")
+        roll_back(project.tracking, ledger, rows, reasons=config.roll_back, by=config.by, run_id=run_id)
+    return ROLLED_BACK, config.roll_back.splitlines()
+
+
+def _decide(project: Project, ledger: PromotionLedger) -> Decision:
     metrics = project.lake.read("backtest_metrics")
     origins = tuple(metrics["forecast_origin"].drop_nulls().unique().sort())
     figures = {row["model"]: row for row in summary_table(metrics).iter_rows(named=True)}
     champion = project.tracking.champion()
+    barred = ledger.taken_back() | ({champion.version} if champion else set())
     contenders = [
         Contender(version.version, name, figures[name], origins)
         for name, version in registered_candidates(project).items()
-        if champion is None or version.version != champion.version
+        if version.version not in barred
     ]
     defending = Contender(champion.version, champion.model, figures[CHAMPION], origins) if champion else None
     return decide(

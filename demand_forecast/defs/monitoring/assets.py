@@ -1,12 +1,13 @@
 """What changed since the champion learned."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.metadata import Metadata, markdown_table, picture, report
 from demand_forecast.defs.project import Project
+from demand_forecast.domain.retraining import DRIFT_HISTORY
 
 RECENT_DAYS = 28
 COMPARED = ("units", "price", "in_stock")
@@ -17,14 +18,14 @@ COMPARED = ("units", "price", "in_stock")
     group_name="monitoring",
     kinds={"evidently", "html"},
     description="Whether the recent days still look like the year of days that the champion learned from: population "
-    "stability index by column, Evidently's page beside it.",
+    "stability index by column, Evidently's page beside it. One row a day is kept in table drift_history.",
 )
 def drift_report(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
     from demand_forecast.monitoring import drift
     from demand_forecast.reports.charts.monitoring import drift_by_column
 
     covariates = project.settings.covariates
-    recent, reference = _recent_and_reference(project)
+    recent, reference, day = _recent_and_reference(project)
     result = drift.drift_report(
         recent,
         reference,
@@ -43,14 +44,16 @@ def drift_report(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
         "report": report(file),
     }
     project.lake.replace("drift", result.by_column)
+    row = pl.DataFrame([(day, result.share, result.drifted)], schema=DRIFT_HISTORY, orient="row")
+    project.lake.replace_since("drift_history", row, day, column="day")
     return dg.MaterializeResult(metadata=shown)
 
 
-def _recent_and_reference(project: Project) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The last four whole weeks of days, and the year of days before them."""
+def _recent_and_reference(project: Project) -> tuple[pl.DataFrame, pl.DataFrame, date]:
+    """The last four whole weeks of days, the year of days before them, and the last day."""
     demand = project.lake.scan("daily_demand")
     last = demand.select(pl.col("date").max()).collect().item()
     since = last - timedelta(days=RECENT_DAYS)
     marked = demand.with_columns(weekday=pl.col("date").dt.to_string("%A"), open=pl.col("open").cast(pl.String))
     reference = pl.col("date").is_between(since - timedelta(days=364), since, closed="right")
-    return marked.filter(pl.col("date") > since).collect(), marked.filter(reference).collect()
+    return marked.filter(pl.col("date") > since).collect(), marked.filter(reference).collect(), last

@@ -1,0 +1,149 @@
+"""Published forecasts scored when their actuals arrive."""
+
+import json
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+import dagster as dg
+import polars as pl
+
+from demand_forecast.defs.metadata import Metadata, markdown_table, picture, table_metadata
+from demand_forecast.defs.project import Project
+from demand_forecast.domain.calendar import calendar_of
+from demand_forecast.domain.hierarchy import SERIES_LEVEL, hierarchy_levels
+from demand_forecast.domain.live_accuracy import (
+    CHAMPION,
+    PREVIOUS,
+    SCORE_MEANING,
+    SCORES,
+    accuracy_over,
+    actuals_by_day,
+    first_day_to_score,
+    in_windows,
+    score_published,
+    series_scores,
+)
+from demand_forecast.settings import Settings
+
+TABLE, PUBLISHED = "forecast_accuracy", "published_forecasts"
+SHOWN_WEEKS = 26
+ORIGINS = 7  # scored at once: takes half as long as one by one
+FIGURES = (
+    "pairs",
+    "units",
+    "wape",
+    "bias",
+    "wql",
+    "rmse",
+    "fva_wape",
+    "fva_wql",
+    "fva_wape_previous",
+    "fva_wql_previous",
+)
+
+
+@dg.asset(
+    deps=["daily_demand", "clean_products", "clean_stores", PUBLISHED],
+    group_name="monitoring",
+    kinds={"polars", "deltalake"},
+    description="Every published forecast against what was sold, scored when its day's actuals arrive: by origin, "
+    "horizon, level and class of demand, beside seasonal naive and the previous champion in the shadow. Sums, so that "
+    "any window's WAPE, bias, RMSE and WQL are ratios of sums. Only days whose actuals changed are scored again.",
+)
+def forecast_accuracy(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
+    first = _score_again(project)
+    settings = project.settings
+    scores = read_scores(project, SHOWN_WEEKS * settings.monitoring.window_days)
+    rows = project.lake.scan(TABLE).select(pl.len()).collect().item() if project.lake.exists(TABLE) else 0
+    context.log.info(f"{rows:,} rows; {f'scored again from {first}' if first else 'no actuals changed'}")
+    shown = table_metadata(scores, project.lake.version(TABLE), SCORE_MEANING) | {"dagster/row_count": rows}
+    shown["scored_from"] = str(first or "nothing new")
+    return dg.MaterializeResult(metadata=shown | (_shown(scores, settings) if len(scores) else {}))
+
+
+def read_scores(project: Project, days: int) -> pl.DataFrame:
+    """The last `days` days of `forecast_accuracy` at series level, by class and in all; empty before the first."""
+    if not project.lake.exists(TABLE):
+        return pl.DataFrame(schema=SCORES)
+    scores = project.lake.scan(TABLE)
+    newest = scores.select(pl.col("date").max()).collect().item()
+    if newest is None:
+        return pl.DataFrame(schema=SCORES)
+    recent = pl.col("date") > newest - timedelta(days=days)
+    return scores.filter(recent, pl.col("level") == SERIES_LEVEL.name).collect()
+
+
+def _score_again(project: Project) -> date | None:
+    """Scores the days from the first one on whose actuals are not those that were scored; gives that day.
+
+    What was scored is noted with the table, a digest a day, of the days whose forecasts are still kept.
+    """
+    lake = project.lake
+    begin = _first_kept_day(project)
+    if begin is None:
+        return None
+    demand = lake.scan("daily_demand").filter(pl.col("date") >= begin)
+    actual = actuals_by_day(demand.select("store_id", "product_id", "date", "units", "in_stock", "open").collect())
+    noted = json.loads(lake.notes(TABLE).get("actuals", "{}")) if lake.exists(TABLE) else {}
+    first = first_day_to_score({date.fromisoformat(day): digest for day, digest in noted.items()}, actual)
+    if first is not None:
+        notes = {"actuals": json.dumps({str(day): digest for day, digest in actual.items()})}
+        lake.replace_since(TABLE, pl.concat(_scores(project, first)), first, notes=notes)
+    return first
+
+
+def _first_kept_day(project: Project) -> date | None:
+    """The first day all of whose scored forecasts are still published; None where nothing was published."""
+    lake = project.lake
+    if not lake.exists(PUBLISHED):
+        return None
+    step = timedelta(days=calendar_of(project.settings.frequency).step)
+    oldest = lake.scan(PUBLISHED).select(pl.col("forecast_origin").min()).collect().item()
+    if oldest is None or not lake.exists(TABLE):
+        return oldest and oldest + step
+    gone = lake.scan(TABLE).filter(pl.col("forecast_origin") < oldest).select(pl.col("date").max()).collect().item()
+    return max(oldest, gone or oldest) + step
+
+
+def _scores(project: Project, first: date) -> Iterator[pl.DataFrame]:
+    """The scores of the days from `first` on, a few forecast origins at a time: the rows of all are many."""
+    lake, settings = project.lake, project.settings
+    oldest = calendar_of(settings.frequency).ahead(first, -settings.horizon)
+    columns = ["store_id", "product_id", "date", "units", "in_stock", "open"]
+    demand = lake.scan("daily_demand").filter(pl.col("date") >= oldest).select(columns).collect()
+    products, stores = lake.read("clean_products"), lake.read("clean_stores")
+    levels = hierarchy_levels(products, stores, settings.covariates.static)
+    classes = lake.read("demand_classes") if lake.exists("demand_classes") else None
+    published = lake.scan(PUBLISHED).filter(pl.col("date").is_between(first, demand["date"].max()))
+    yield pl.DataFrame(schema=SCORES)
+    origins = published.select(pl.col("forecast_origin").unique().sort()).collect()
+    for some in origins.iter_slices(ORIGINS):
+        rows = published.filter(pl.col("forecast_origin").is_in(some["forecast_origin"].to_list())).collect()
+        yield score_published(rows, demand, levels, products, stores, classes)
+
+
+def _shown(scores: pl.DataFrame, settings: Settings) -> Metadata:
+    from demand_forecast.reports.charts.monitoring import accuracy_by_week
+
+    newest: date = scores["date"].max()  # type: ignore[assignment]
+    windows = in_windows(scores, newest, settings.monitoring.window_days)
+    week = windows.filter(pl.col("window") == newest).with_columns(week_ahead=_weeks_ahead(settings))
+    whole, weeks = series_scores(week), accuracy_over(series_scores(windows), ["window"])
+    by_class = accuracy_over(week.filter(pl.col("role") != PREVIOUS)).filter(pl.col("role") == CHAMPION)
+    return {
+        "newest_day": str(newest),
+        "last_week": _table(accuracy_over(whole), "role"),
+        "last_week_by_week_ahead": _table(accuracy_over(whole, ["week_ahead"]), "role", "week_ahead"),
+        "last_week_by_class": _table(by_class, "demand_class"),
+        "weeks": picture(accuracy_by_week(weeks)),
+    }
+
+
+def _weeks_ahead(settings: Settings) -> pl.Expr:
+    periods = 7 // calendar_of(settings.frequency).step
+    return (pl.col("horizon") - 1) // periods + 1
+
+
+def _table(figures: pl.DataFrame, *by: str) -> dg.MetadataValue:
+    known = [name for name in FIGURES if figures[name].null_count() < len(figures)]
+    return dg.MetadataValue.md(markdown_table(figures.sort(by).select(*by, *known)))

@@ -1,0 +1,352 @@
+"""Nights on a small lake and a real registry: scored, reviewed, decided, requested, taken back."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import date, timedelta
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+import demand_forecast
+from demand_forecast.defs.automation.retraining import retraining, rollback
+from demand_forecast.defs.evaluation.assets import _decide, promoted_model
+from demand_forecast.defs.features.contract import data_versions, feature_notes
+from demand_forecast.defs.models.assets import fingerprint
+from demand_forecast.defs.monitoring.accuracy import forecast_accuracy
+from demand_forecast.defs.monitoring.decisions import champion_review, newest_row, retrain_decision
+from demand_forecast.defs.project import Project
+from demand_forecast.domain.hierarchy import SERIES_LEVEL, TOTAL, Level
+from demand_forecast.domain.live_accuracy import score_published
+from demand_forecast.domain.models import create
+from demand_forecast.domain.tables import QUANTILE_COLUMNS, now
+from demand_forecast.tracking.ledger import PromotionLedger
+from demand_forecast_tests.domain.small_retailer import make_retailer
+from demand_forecast_tests.landing_files import write_config, write_reports
+
+FIRST = date(2026, 3, 2)
+HORIZON = 7
+SERIES = list(product(["north", "south"], ["apple", "bread"]))
+Factors = dict[str, float]  # how far from the truth each role forecasts
+GOOD: Factors = {"champion": 1.0, "previous": 1.2, "baseline": 1.4}
+BAD: Factors = {"champion": 1.6, "previous": 1.1, "baseline": 1.4}
+
+
+def day(number: int) -> date:
+    return FIRST + timedelta(days=number)
+
+
+def units(series: int, number: int) -> float:
+    return 10.0 + 5 * series + 3 * (number % 7)
+
+
+def make_demand(days: int) -> pl.DataFrame:
+    rows = [
+        (*names, day(number), units(place, number), 1.0, 1.0, True)
+        for (place, names), number in product(enumerate(SERIES), range(days))
+    ]
+    kinds = {"units": pl.Float32, "price": pl.Float32, "in_stock": pl.Float32, "open": pl.Boolean}
+    schema = {"store_id": pl.String, "product_id": pl.String, "date": pl.Date, **kinds}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def make_published(origin: int, factors: Factors, versions: dict[str, str]) -> pl.DataFrame:
+    rows = []
+    for (place, (store, sku)), ahead, (role, factor) in product(
+        enumerate(SERIES), range(1, HORIZON + 1), factors.items()
+    ):
+        mean = units(place, origin + ahead) * factor
+        rows.append(
+            {"store_id": store, "product_id": sku, "date": day(origin + ahead), "forecast_origin": day(origin)}
+            | {"horizon": ahead, "mean": mean, **dict.fromkeys(QUANTILE_COLUMNS, mean)}
+            | {"model": "seasonal_naive", "model_version": versions.get(role, ""), "role": role}
+        )
+    return pl.DataFrame(rows).cast({"horizon": pl.Int32, pl.selectors.float(): pl.Float32})
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
+
+
+@pytest.fixture(scope="module")
+def features() -> pl.DataFrame:
+    retailer = make_retailer(products=2)
+    frame, contract = retailer.features([retailer.last_day])
+    return frame, contract
+
+
+@pytest.fixture
+def project(tmp_path: Path, registry: str, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.delenv("DEMAND_FORECAST_HOME", raising=False)
+    project = Project(config=str(write_config(tmp_path, name=tmp_path.name, tracking_uri=registry)))
+    write_reports(tmp_path, days=1)
+    project.lake.replace("clean_products", pl.DataFrame({"product_id": ["apple", "bread"]}))
+    project.lake.replace("clean_stores", pl.DataFrame({"store_id": ["north", "south"]}))
+    project.tracking.prepare()
+    return project
+
+
+def register(project: Project, features: Any, trained: date, mark: str) -> str:
+    """A model that serves, registered with `mark` as its fingerprint."""
+    frame, contract = features
+    folder = project.home.root / f"model-{mark}"
+    create("seasonal_naive").fit(frame.filter(pl.col("training")), contract).save(folder)
+    with project.tracking.run("a model") as run:
+        tags = {"model": "seasonal_naive", "fingerprint": mark, "forecast_origin": str(trained)}
+        return project.tracking.register(run.run_id, folder, tags)
+
+
+def promote(project: Project, version: str) -> None:
+    champion = project.tracking.champion()
+    row = {
+        "decided_at": now(),
+        "decision": "promoted",
+        "run_id": f"r{version}",
+        "reasons": "better",
+        "to_version": version,
+    }
+    row["from_version"] = champion.version if champion else None
+    project.tracking.promote(row, PromotionLedger(project.lake))
+
+
+@pytest.fixture
+def versions(project: Project, features: Any) -> dict[str, str]:
+    """A champion trained on the fifth day that took over from another."""
+    previous, champion = (register(project, features, day(5), mark) for mark in ("one", "two"))
+    promote(project, previous)
+    promote(project, champion)
+    return {"previous": previous, "champion": champion}
+
+
+def materialize(project: Project, *assets: Any, config: Any = None) -> dg.ExecuteInProcessResult:
+    return dg.materialize([*assets], resources={"project": project}, run_config=config, raise_on_error=False)
+
+
+Night = Callable[..., dg.ExecuteInProcessResult]
+
+
+@pytest.fixture
+def publish(project: Project, versions: dict[str, str]) -> Callable[[range, Factors], None]:
+    def publish(numbers: range, factors: Factors) -> None:
+        """The forecasts published in the nights after the days `numbers`."""
+        rows = pl.concat(make_published(number, factors, versions) for number in numbers)
+        project.lake.replace_since("published_forecasts", rows, day(numbers[0]), column="forecast_origin")
+
+    return publish
+
+
+@pytest.fixture
+def night(project: Project, publish: Callable[[range, Factors], None]) -> Night:
+    def night(number: int, factors: Factors = GOOD, demand: pl.DataFrame | None = None) -> dg.ExecuteInProcessResult:
+        """The night after day `number`: its actuals have arrived, the next days are forecast, then all is judged."""
+        project.lake.replace("daily_demand", make_demand(number + 1) if demand is None else demand)
+        publish(range(number, number + 1), factors)
+        result = materialize(project, forecast_accuracy, retrain_decision, champion_review)
+        assert result.success
+        return result
+
+    return night
+
+
+def whole(project: Project) -> pl.DataFrame:
+    """All scores, made in one go."""
+    lake = project.lake
+    levels = [TOTAL, Level("product_id", ("product_id",)), Level("store_id", ("store_id",)), SERIES_LEVEL]
+    tables = map(lake.read, ("published_forecasts", "daily_demand"))
+    return score_published(*tables, levels, lake.read("clean_products"), lake.read("clean_stores"))
+
+
+def scores(project: Project) -> pl.DataFrame:
+    return project.lake.read("forecast_accuracy").sort(pl.all())
+
+
+def test_nights_one_by_one_give_the_scores_of_all_days_at_once(project: Project, night: Night) -> None:
+    for number in range(10, 15):
+        night(number)
+    assert scores(project)["date"].unique().sort().to_list() == [day(number) for number in range(11, 15)]
+    assert_frame_equal(scores(project), whole(project).sort(pl.all()))
+
+
+def test_the_same_night_twice_changes_nothing_and_a_late_correction_is_scored(project: Project, night: Night) -> None:
+    for number in range(10, 15):
+        night(number)
+    tables = ("forecast_accuracy", "retrain_decision", "champion_review")
+    before = project.lake.versions(tables)
+    night(14)
+    assert project.lake.versions(tables) == before
+    late = make_demand(15).with_columns(units=pl.when(pl.col("date") == day(12)).then(50.0).otherwise("units"))
+    result = night(14, demand=late.cast({"units": pl.Float32}))
+    shown = result.asset_materializations_for_node("forecast_accuracy")[0].metadata
+    assert shown["scored_from"].value == str(day(12))
+    assert_frame_equal(scores(project), whole(project).sort(pl.all()))
+
+
+def test_scores_whose_forecasts_are_no_longer_kept_stay_as_they_are(project: Project, night: Night) -> None:
+    for number in range(10, 16):
+        night(number)
+    before = scores(project)
+    kept = project.lake.read("published_forecasts").filter(pl.col("forecast_origin") >= day(13))
+    project.lake.replace("published_forecasts", kept)
+    every_day = make_demand(17).with_columns(units=(pl.col("units") + 1).cast(pl.Float32))
+    night(16, demand=every_day)
+    old = pl.col("date") <= day(15)  # published from day 10 on: partly gone
+    assert_frame_equal(scores(project).filter(old), before.filter(old))
+    assert scores(project)["date"].max() == day(16)
+
+
+def test_what_is_shown_tells_this_week_by_role(night: Night) -> None:
+    for number in range(10, 14):
+        result = night(number)
+    shown = result.asset_materializations_for_node("forecast_accuracy")[0].metadata
+    table = str(shown["last_week"].value).splitlines()
+    assert "fva_wql_previous" in table[0]
+    assert [line.split("|")[1] for line in table[2:]] == ["baseline", "champion", "previous"]
+    assert "data:image/png" in str(shown["weeks"].value)
+
+
+def said(sensor: Any, project: Project, instance: dg.DagsterInstance | None = None) -> Any:
+    with dg.DagsterInstance.ephemeral() as empty:
+        context = dg.build_sensor_context(resources={"project": project}, instance=instance or empty)
+        with context:
+            return sensor(context)
+
+
+def test_a_champion_that_loses_is_taken_back_once(
+    project: Project, night: Night, publish: Any, versions: dict[str, str], features: Any
+) -> None:
+    assert said(rollback, project).skip_message == "No review yet."
+    project.lake.replace("forecast_features", features[0].filter(~pl.col("training")))
+    publish(range(6, 27), BAD)
+    night(27, BAD)
+    review = newest_row(project, "champion_review") or {}
+    assert (review["verdict"], review["lost_to_previous"], review["lost_to_naive"]) == ("roll_back", 3, 3)
+    request = said(rollback, project)
+    assert request.run_key == f"rollback-{versions['champion']}-{day(27)}"
+    result = materialize(project, promoted_model, config=request.run_config)
+    assert result.success
+    assert project.tracking.aliases() == {
+        "champion": versions["previous"],
+        "previous": versions["champion"],
+        "challenger": versions["champion"],
+    }
+    last = PromotionLedger(project.lake).rows()[-1]
+    assert (last["decision"], last["by"]) == ("rolled_back", "sensor rollback")
+    assert last["reasons"].startswith("against previous: worse by more than 2% of WQL in 3 of 3 whole weeks")
+    assert materialize(project, promoted_model, config=request.run_config).success
+    assert len(PromotionLedger(project.lake).rows()) == 3
+
+
+def test_a_rollback_that_died_half_way_is_finished(project: Project, night: Night, versions: dict[str, str]) -> None:
+    night(10)
+    ledger = PromotionLedger(project.lake)
+    line = {"decided_at": now(), "decision": "rolled_back", "run_id": "dead", "reasons": "it lost"}
+    ledger.append(line | {"from_version": versions["champion"], "to_version": versions["previous"]})
+    request = said(rollback, project)
+    assert request.run_key == f"finish-dead-{day(10)}"
+    assert materialize(project, promoted_model, config=request.run_config).success
+    assert project.tracking.aliases()["champion"] == versions["previous"]
+    assert len(ledger.rows()) == 3
+    for published, requested in ((versions["champion"], True), (versions["previous"], False)):
+        project.lake.replace("demand_forecast", pl.DataFrame({"model_version": [published]}))
+        assert isinstance(said(rollback, project), dg.RunRequest) is requested
+
+
+def test_a_previous_that_is_gone_fails_the_run_and_moves_nothing(
+    project: Project, versions: dict[str, str], features: Any
+) -> None:
+    project.lake.replace("forecast_features", features[0].filter(~pl.col("training")))
+    files = project.home.mlflow / "artifacts" / project.tracking.version(versions["previous"]).run_id
+    files.rename(files.with_name("gone"))
+    before = project.tracking.aliases()
+    result = materialize(
+        project, promoted_model, config={"ops": {"promoted_model": {"config": {"roll_back": "it lost"}}}}
+    )
+    assert not result.success
+    (failure,) = result.get_step_failure_events()
+    assert "its files are not at" in str(failure.step_failure_data.error)
+    assert project.tracking.aliases() == before
+    assert PromotionLedger(project.lake).rows()[-1]["decision"] == "rollback_failed"
+
+
+def test_the_command_says_why_the_champion_stays(project: Project, versions: dict[str, str], features: Any) -> None:
+    project.lake.replace("forecast_features", features[0].filter(~pl.col("training")))
+    files = project.home.mlflow / "artifacts" / project.tracking.version(versions["previous"]).run_id
+    files.rename(files.with_name("gone"))
+    command = [sys.executable, "-m", "demand_forecast.cli", "rollback", "--config", project.config, "--reason", "odd"]
+    environment = os.environ | {"PYTHONPATH": str(Path(demand_forecast.__file__).parents[1])}
+    place = Path(project.config).parent
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=place, env=environment)
+    assert done.returncode == 1
+    assert f"version {versions['previous']} does not serve" in done.stderr
+    assert (
+        f"version {versions['champion']} not taken back: version {versions['previous']} does not serve" in done.stdout
+    )
+    assert "  - odd" in done.stdout
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_what_was_taken_back_is_no_challenger_again(project: Project, features: Any) -> None:
+    scored = [("seasonal_naive", 0.9), ("gradient_boosting", 0.5), ("champion", 0.8)]
+    rows = [
+        (model, origin, level, metric, value if metric == "wrmsse" else 0.01)
+        for model, value in scored
+        for origin in (None, FIRST)
+        for metric, level in (("wrmsse", "all"), ("bias", "total"), ("calibration_error", "series"), ("wql", "series"))
+    ]
+    schema = {
+        "model": pl.String,
+        "forecast_origin": pl.Date,
+        "level": pl.String,
+        "metric": pl.String,
+        "value": pl.Float64,
+    }
+    project.lake.replace("backtest_metrics", pl.DataFrame(rows, schema=schema, orient="row"))
+    frame, contract = features
+    how = {"covariates": project.settings.covariates, "training": project.settings.training, "origins": [FIRST]}
+    project.lake.replace("demand_features", frame, feature_notes(contract, {}, how))
+    tonight = fingerprint(create("gradient_boosting", seed=project.settings.seed), data_versions(project.lake))
+    first, loser = register(project, features, FIRST, "first"), register(project, features, FIRST, tonight)
+    promote(project, first)
+    ledger = PromotionLedger(project.lake)
+    assert _decide(project, ledger).to_version == loser
+    promote(project, loser)
+    line = {"decided_at": now(), "decision": "rolled_back", "run_id": "r", "reasons": "it lost"}
+    project.tracking.promote(line | {"from_version": loser, "to_version": first}, ledger)
+    decision = _decide(project, ledger)
+    assert (decision.outcome, decision.reasons) == ("kept", ["there is no challenger"])
+
+
+def test_evidence_of_drift_requests_one_training_and_no_second_beside_it(
+    project: Project, night: Night, publish: Any
+) -> None:
+    assert said(retraining, project).skip_message == "No decision yet."
+    drifted = pl.DataFrame({"day": [day(12), day(19)], "share": [0.8, 0.7], "drifted": [True, True]})
+    project.lake.replace("drift_history", drifted)
+    publish(range(5, 18), GOOD)
+    night(18)
+    night(19)
+    decision = newest_row(project, "retrain_decision") or {}
+    assert (decision["decision"], decision["windows_out"], decision["last_training"]) == ("retrain", 2, day(5))
+    assert project.lake.read("retrain_decision").sort("day")["decision"].to_list() == ["keep", "retrain"]
+    with dg.DagsterInstance.ephemeral() as instance:
+        request = said(retraining, project, instance)
+        assert request.run_key == f"retrain-{day(19)}"
+        instance.add_run(dg.DagsterRun(job_name="training", status=dg.DagsterRunStatus.STARTED))
+        assert said(retraining, project, instance).skip_message == "A training is going on."
+
+
+def test_a_new_training_settles_the_same_evidence(project: Project, night: Night, publish: Any, features: Any) -> None:
+    publish(range(5, 20), BAD)
+    night(20, BAD)
+    assert (newest_row(project, "retrain_decision") or {})["decision"] == "retrain"
+    register(project, features, day(20), "three")
+    night(20, BAD)
+    assert (newest_row(project, "retrain_decision") or {})["decision"] == "keep"
+    assert said(retraining, project).skip_message == "The newest decision is to keep the models."
