@@ -12,7 +12,8 @@ from demand_forecast.defs.project import SETTINGS, Project
 def _with_owners_and_freshness(spec: dg.AssetSpec) -> dg.AssetSpec:
     owned = spec.replace_attributes(owners=SETTINGS.owners)
     policy = FRESHNESS.get(spec.group_name or "")
-    return dg.apply_freshness_policy(owned, policy) if policy and not spec.partitions_def else owned
+    wanted = policy and not spec.partitions_def
+    return dg.apply_freshness_policy(owned, policy, overwrite_existing=False) if wanted else owned
 
 
 @dg.definitions

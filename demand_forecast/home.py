@@ -1,7 +1,9 @@
 """The one folder in which everything lives, and the settings that make other programs keep to it."""
 
+import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -22,6 +24,15 @@ event_log_storage:  # SQLite as Dagster's own, a night's events in one transacti
   module: demand_forecast.event_log
   class: BatchedSqliteEventLogStorage
 """
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Only one process of this machine at a time."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,16 @@ class Home:
     @property
     def serving(self) -> Path:
         return self.root / "serving"
+
+    @property
+    def landing(self) -> Path:
+        """What was learned about landing files; safe to lose."""
+        return self.root / "landing.json"
+
+    @property
+    def collecting(self) -> Path:
+        """The lock of whoever looks what is new and appends it: two at once would append it twice."""
+        return self.root / ".collecting.lock"
 
     @property
     def history_start(self) -> Path:

@@ -1,6 +1,5 @@
 """MLflow: one run per training step, the registered versions of the model, and the aliases that say which is live."""
 
-import fcntl
 import json
 import logging
 import os
@@ -16,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from demand_forecast.home import alone
 from demand_forecast.tracking.ledger import PromotionLedger, Row
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Tracking:
         Safe when several processes call it at once.
         """
         client = self._client
-        with _alone(self._lock):
+        with alone(self._lock):
             if client.get_experiment_by_name(self.name) is None:
                 client.create_experiment(self.name, artifact_location=self._artifact_location)
             if self._registered() is None:
@@ -295,15 +295,6 @@ def _alive(process_id: int) -> bool:
     return True
 
 
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Only one process of this machine at a time."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 @cache
 def _open(uri: str, lock: Path) -> "MlflowClient":
     """The store at `uri`; its database is made at the first use, which two processes cannot do at once."""
@@ -313,7 +304,7 @@ def _open(uri: str, lock: Path) -> "MlflowClient":
 
     for noisy in ("mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    with _alone(lock):
+    with alone(lock):
         client = MlflowClient(uri, uri)
         client.search_registered_models(max_results=1)  # the registry's tables are made at their first use
     return client
