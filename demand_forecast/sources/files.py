@@ -48,14 +48,18 @@ def deliveries(settings: Settings, name: str, table: Table, given: Input, landin
     """
     if given.path is None:
         raise SourceError(f"{settings.path}: {table}: kind files needs path:")
-    found = []
+    base, covariates, found = f"{settings.path.resolve().parent}{os.sep}", declared(settings, table), []
     for file in _matches(settings, table, given.path):
+        said = str(file).removeprefix(base)  # relative to the configuration file where it lies below
         try:
             seen = _settled(file, settings.automation.settle_seconds)
         except UnfinishedError as error:
-            landing.leave(said_of(settings, file), error)
-        else:
-            found.append(_delivery(settings, name, table, given, file, seen, landing))
+            landing.leave(said, error)
+            continue
+        hashed = partial(landing.file_hash, file, given, table, covariates)
+        read, known = partial(_read, file, seen, given, table, covariates), partial(landing.knows, file)
+        report = report_of(said, given.report)
+        found.append(Delivery(name, said, report, hashed, read, given.date_format, known=known))
     return found
 
 
@@ -93,22 +97,6 @@ def _matches(settings: Settings, table: Table, pattern: str) -> list[Path]:
             "put the files there or correct the path (it is relative to the configuration file)"
         )
     return sorted(found, key=lambda file: natural(str(file)))
-
-
-def said_of(settings: Settings, file: Path) -> str:
-    """The file as tables and people name it: relative to the configuration file where it lies below."""
-    base = settings.path.resolve().parent
-    return file.relative_to(base).as_posix() if file.is_relative_to(base) else str(file)
-
-
-def _delivery(
-    settings: Settings, name: str, table: Table, given: Input, file: Path, seen: Signature, landing: Landing
-) -> Delivery:
-    said, covariates = said_of(settings, file), declared(settings, table)
-    hashed = partial(landing.file_hash, file, given, table, covariates)
-    read = partial(_read, file, seen, given, table, covariates)
-    known = partial(landing.knows, file)
-    return Delivery(name, said, report_of(said, given.report), hashed, read, given.date_format, known=known)
 
 
 def report_of(file: str, pattern: str | None) -> str:
