@@ -249,6 +249,7 @@ class Seen:
         self.latest: dict[tuple[str, str, str], str] = {}
         self.hashes: set[tuple[str, str]] = set()
         self.versions: Counter[tuple[str, str, date]] = Counter()
+        self.copied: set[tuple[str, str, date, str]] = set()  # what the same bytes said, whatever their file's name
         self.sources = frozenset(known["source"].unique())
         self.newest: dict[tuple[str, str], date] = {}
         keys = ("source", "file", "report", "file_hash", "day", "content_hash")
@@ -257,6 +258,7 @@ class Seen:
 
     def _add(self, source: str, file: str, report: str, file_hash: str, day: date, content: str) -> None:
         self.hashes.add((source, file_hash))
+        self.copied.add((source, file_hash.removesuffix(PART), day, content))
         self.newest[source, file] = max(day, self.newest.get((source, file), day))
         for kind, name in (("file", file), ("report", report)):
             self.content[source, kind, name, day] = content
@@ -276,13 +278,21 @@ class Seen:
                 return last == delivery.file_hash
         return (delivery.source, delivery.file_hash) in self.hashes
 
+    def is_copy(self, delivery: Delivery) -> bool:
+        """Whether this is what another file said, under a name and a report that said nothing yet."""
+        names = (("file", delivery.file), ("report", delivery.report))
+        return self.whole(delivery) and not any((delivery.source, *name) in self.latest for name in names)
+
     def reading(self, delivery: Delivery) -> None:
         """Note that this file is being read, so that a copy of it that landed beside it is not."""
         self.hashes.add((delivery.source, delivery.file_hash))
 
     def is_new(self, delivery: Delivery, day: date, content: str) -> bool:
-        said = (("file", delivery.file), ("report", delivery.report))
-        return all(self.content.get((delivery.source, *key, day)) != content for key in said)
+        names = (("file", delivery.file), ("report", delivery.report))
+        said = [self.content.get((delivery.source, *name, day)) for name in names]
+        if said == [None, None] and delivery.file_hash:
+            return (delivery.source, delivery.file_hash, day, content) not in self.copied
+        return content not in said
 
     def take(self, delivery: Delivery, day: date, content: str, file_hash: str) -> int:
         """Note that this day is collected; the number of versions of its report's day that this run took before it."""
@@ -303,8 +313,9 @@ class Batch(NamedTuple):
 class Look:
     """What is asked of the sources, and what was seen before.
 
-    A `full` look notes, of what it reads, `groups` (`source, report, file, day, content_hash, rows, new`), and the
-    `proven` sources and reports that it need not read: their file is the one that was collected whole.
+    A `full` look reads copies too, of which nothing is new. It notes, of what it reads, `groups` (`source, report,
+    file, day, content_hash, rows, new`), and the `proven` sources and reports that it need not read: their file is the
+    one that was collected whole.
     """
 
     columns: list[str]
@@ -317,10 +328,13 @@ class Look:
     lookback: timedelta | None = None
     groups: list[pl.DataFrame] = field(default_factory=list)
     proven: set[tuple[str, str]] = field(default_factory=set)
+    copies: set[tuple[str, str]] = field(default_factory=set)  # source and file
 
     def needs(self, delivery: Delivery) -> bool:
         """Whether the delivery has to be read to know what is new in it."""
         if self.full and not (delivery.span and delivery.file_hash):
+            if self.seen.is_copy(delivery):
+                self.copies.add((delivery.source, delivery.file))
             return True
         if self.seen.whole(delivery):
             return False
@@ -470,6 +484,8 @@ def _new_groups(groups: pl.DataFrame, deliveries: list[Delivery], look: Look) ->
     taken, seen, days = [], look.seen, look.days
     for number, group in groups.group_by("delivery", maintain_order=True):
         delivery = deliveries[int(str(number[0]))]
+        if (delivery.source, delivery.file) in look.copies:
+            continue
         said_by_day = group.select("day", "content_hash").iter_rows()
         fresh = [(day, said) for day, said in said_by_day if seen.is_new(delivery, day, said)]
         wanted = [(day, said) for day, said in fresh if days is None or days[0] <= day <= days[1]]

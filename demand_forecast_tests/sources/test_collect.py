@@ -143,6 +143,18 @@ def test_copies_that_land_in_one_night_count_once(lake: Lake) -> None:
     assert len(lake.night()) == 2
 
 
+@pytest.mark.parametrize("name", ["a.csv", "z.csv"])
+@pytest.mark.parametrize("kept", [True, False], ids=["copied", "renamed"])
+def test_another_name_of_a_file_collected_in_part_brings_the_rest_once(lake: Lake, name: str, kept: bool) -> None:
+    lake.land("sales.csv", A, B)
+    assert lake.night((date(2024, 1, 1), date(2024, 1, 1))) == [("2024-01-01", "1")]
+    lake.land(name, A, B)
+    if not kept:
+        (lake.folder / "sales.csv").unlink()
+    assert lake.night() == [("2024-01-02", "2")]
+    assert lake.night() == []
+
+
 def test_other_files_with_equal_lines_count_both(lake: Lake) -> None:
     lake.land("till_1.csv", A, B)
     lake.land("till_2.csv", A, C)
