@@ -105,7 +105,9 @@ def collected(settings: Settings, look: "Look") -> Iterator[pl.DataFrame]:
                 yield found.select(*RAW_PROVENANCE, *look.columns, "extra", "fault")
 
 
-def pending_days(settings: Settings, known: pl.DataFrame, landing: Landing | None = None) -> Days | None:
+def pending_days(
+    settings: Settings, known: pl.DataFrame, landing: Landing | None = None, kinds: Collection[str] = ALL_KINDS
+) -> Days | None:
     """First and last day that have something new, None if nothing has. Reads what its file hash does not prove known;
     of a table that was collected before, the days from `automation.ledger_lookback` before its newest known day on.
 
@@ -115,7 +117,7 @@ def pending_days(settings: Settings, known: pl.DataFrame, landing: Landing | Non
     look.lookback = timedelta(days=settings.automation.ledger_lookback)
     spans: list[Days | None] = []
     unsure: list[Delivery] = []
-    for delivery in deliveries(settings, "sales", look.landing, look.seen.sources):
+    for delivery in deliveries(settings, "sales", look.landing, look.seen.sources, kinds):
         quick = delivery.span() if delivery.span and not look.seen.has(delivery) else None
         spans.append(bounded(quick, look.today))
         unsure += [] if spans[-1] else [delivery]

@@ -104,3 +104,11 @@ def test_the_schedule_runs_over_the_new_days(project: Project) -> None:
 def test_the_schedule_runs_over_the_last_day_held_when_nothing_is_new(project: Project) -> None:
     collect(project)
     assert days(tonight(project)) == (TEN_DAYS[1], TEN_DAYS[1])
+
+
+def test_the_schedule_runs_though_a_source_cannot_be_read_for_the_run_says_so(project: Project) -> None:
+    collect(project)
+    bring(project, ELEVENTH)
+    report = project.settings.path.parent / "landing" / f"{ELEVENTH}.csv"
+    report.write_text(report.read_text().replace("qty", "quantity"))
+    assert days(tonight(project))[1] >= TEN_DAYS[1]

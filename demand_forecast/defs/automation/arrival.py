@@ -12,7 +12,7 @@ from demand_forecast.defs.automation.ledgers import LedgerState, day_of
 from demand_forecast.defs.automation.requests import Cursor, Request
 from demand_forecast.defs.project import SETTINGS, Project, all_closed_days, known_deliveries
 from demand_forecast.defs.raw.reconciliation import RECONCILIATION
-from demand_forecast.sources.collect import SourceError, pending_days, span
+from demand_forecast.sources.collect import ALL_KINDS, SourceError, pending_days
 from demand_forecast.sources.news import FileNews, ledger_inputs
 from demand_forecast.sources.sql import ledger_of
 
@@ -33,24 +33,27 @@ def closed_days(days: tuple[date, date]) -> tuple[date, date] | None:
     return (first, last) if first <= last else None
 
 
-def new_days(project: Project) -> tuple[date, date] | None:
-    """First and last closed day about which the sources say something that the lake does not have.
+def new_days(project: Project, batch: bool = False) -> tuple[date, date] | None:
+    """First and last closed day about which the sources say something that the lake does not have; with `batch` no more
+    files are looked into than the landing sensor would.
 
     Raises SourceError where a source cannot be read.
     """
-    known, landing = known_deliveries(project.lake), project.landing()
-    pending = pending_days(project.settings, known, landing) if len(known) else span(project.settings)
-    landing.save()
-    return pending and closed_days(pending)
+    known, memory, closed = known_deliveries(project.lake), project.landing(), all_closed_days()
+    fresh = FileNews(project.settings, known, memory, closed).fresh if batch else []
+    pending = pending_days(project.settings, known, memory, ("sql",) if batch else ALL_KINDS)
+    memory.save()
+    spans = [item.days for item in fresh] + [days for days in (pending and closed_days(pending),) if days]
+    return (min(first for first, _ in spans), max(last for _, last in spans)) if spans else None
 
 
-def days_to_run(project: Project) -> tuple[date, date]:
+def days_to_run(project: Project, batch: bool = False) -> tuple[date, date]:
     """The new days; when nothing is new, or a source cannot be read, the last day that the lake holds, else yesterday.
 
     The run says what cannot be read: it collects first.
     """
     try:
-        found = new_days(project)
+        found = new_days(project, batch)
     except SourceError:
         found = None
     if found:
@@ -129,7 +132,7 @@ def look_at_repairs(context: dg.SensorEvaluationContext, project: Project) -> dg
         return dg.SkipReason("Nothing was repaired since the last look.")
     first, last = repaired["day"].min(), repaired["day"].max()
     days = (first, last) if isinstance(first, date) and isinstance(last, date) else None
-    request = Request.of(_key(at), days or days_to_run(project), [])
+    request = Request.of(_key(at), days or days_to_run(project, batch=True), [])
     return dg.SensorResult(runs(project, [request]), cursor=at)
 
 
@@ -156,7 +159,7 @@ repairs = looking(
     description="Every night: collect what is new, forecast with the champion, plan the orders, look for drift.",
 )
 def every_night(context: dg.ScheduleEvaluationContext, project: Project) -> dg.RunRequest:
-    days = days_to_run(project)
+    days = days_to_run(project, batch=True)
     return dg.RunRequest(run_key=context.scheduled_execution_time.date().isoformat(), tags=partition_range(days))
 
 
