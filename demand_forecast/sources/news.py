@@ -12,6 +12,7 @@ from demand_forecast.settings import Input, Settings, Source
 from demand_forecast.sources.collect import Look, bounded, deliveries, look_at_sales, read_all
 from demand_forecast.sources.delivery import Days, Delivery, SourceError, UnfinishedError, named_inputs, natural
 from demand_forecast.sources.landing import Contents, Landing
+from demand_forecast.sources.seen import PART
 
 LOOK_SECONDS = 20.0  # after which no further file is opened: a sensor's tick has 60
 
@@ -105,12 +106,17 @@ class FileNews:
         return (min(kept), max(kept)) if kept else None
 
     def _new_span(self, delivery: Delivery) -> Days | None:
-        """Of a file of all days what comes after what is known of it; where nothing does, it was restated."""
-        whole = bounded(delivery.span() if delivery.span else None, self._closed[1])
-        newest = self._look.seen.newest.get((delivery.source, delivery.file))
-        if whole is None or newest is None:
-            return whole and within(whole, self._closed)
-        return within((newest + timedelta(days=1), whole[1]), self._closed) or within(whole, self._closed)
+        """Of a file of all days those not held; where another file held them all, it was restated."""
+        span = bounded(delivery.span() if delivery.span else None, self._closed[1])
+        closed = span and within(span, self._closed)
+        if closed is None:
+            return None
+        seen, name = self._look.seen, (delivery.source, "file", delivery.file)
+        days = (closed[0] + timedelta(days=number) for number in range((closed[1] - closed[0]).days + 1))
+        missing = [day for day in days if (*name, day) not in seen.content]
+        if missing:
+            return missing[0], missing[-1]
+        return None if seen.latest[name].removesuffix(PART) == delivery.file_hash else closed
 
 
 def within(days: Days, closed: Days) -> Days | None:
