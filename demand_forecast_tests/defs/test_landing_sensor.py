@@ -11,9 +11,8 @@ import dagster as dg
 import pytest
 
 from demand_forecast.defs.project import Project
-from demand_forecast.defs.raw.assets import collect_new
 from demand_forecast_tests.defs.arrivals import bring, collect, days, look, run, why_not
-from demand_forecast_tests.landing_files import CONFIG, FIRST_DAY, write_reports
+from demand_forecast_tests.landing_files import FIRST_DAY, write_reports
 
 HEADER = "day,shop,sku,qty,price\n"
 ELEVENTH = FIRST_DAY + timedelta(days=10)
@@ -59,8 +58,6 @@ def test_ten_thousand_files_do_not_time_a_tick_out(
     assert asked == [(first + timedelta(days=25 * n), first + timedelta(days=25 * n + 24)) for n in range(20)]
     assert look(project, instance, cursor).run_requests == []
     assert longest < 10, f"{longest:.1f} s"
-    assert collect_new(project, None, project.landing()) == 10_000
-    assert why_not(project) == "Nothing new in the sources."
 
 
 def test_a_failed_run_is_requested_again_later_under_another_key(
@@ -191,4 +188,3 @@ def test_the_daemon_accepts_what_the_sensors_say(project: Project) -> None:
         (request,) = sensor.evaluate_tick(context).run_requests
     assert request.job_name == "whole_graph"
     assert days(request) == (FIRST_DAY, date(2025, 3, 12))
-    assert CONFIG["sources"]
