@@ -97,6 +97,7 @@ SALES_DAYS = dg.DailyPartitionsDefinition(
 
 
 def all_closed_days() -> tuple[date, date]:
-    """First and last day that have a partition: days that are over, from the start of history."""
-    keys = SALES_DAYS.get_partition_keys()
-    return date.fromisoformat(keys[0]), date.fromisoformat(keys[-1])
+    """First and last day that have a partition: days that are over, from the start of history; where there is none
+    yet, that start and the day before it."""
+    first, last = SALES_DAYS.start.date(), SALES_DAYS.get_last_partition_key()
+    return first, date.fromisoformat(last) if last else first - timedelta(days=1)
