@@ -13,7 +13,8 @@ from demand_forecast.defs.project import SETTINGS, Project
 def _automated(spec: dg.AssetSpec) -> dg.AssetSpec:
     owned = spec.replace_attributes(owners=SETTINGS.owners, automation_condition=condition_of(spec))
     policy = FRESHNESS.get(spec.group_name or "")
-    return dg.apply_freshness_policy(owned, policy) if policy and not spec.partitions_def else owned
+    wanted = policy and not spec.partitions_def
+    return dg.apply_freshness_policy(owned, policy, overwrite_existing=False) if wanted else owned
 
 
 @dg.definitions

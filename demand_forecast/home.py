@@ -59,6 +59,16 @@ class Home:
         return self.root / "alerts.lock"
 
     @property
+    def landing(self) -> Path:
+        """What was learned about landing files; safe to lose."""
+        return self.root / "landing.json"
+
+    @property
+    def collecting(self) -> Path:
+        """The lock of whoever looks what is new and appends it: two at once would append it twice."""
+        return self.root / ".collecting.lock"
+
+    @property
     def history_start(self) -> Path:
         return self.root / "history_start"
 
