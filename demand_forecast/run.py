@@ -93,6 +93,7 @@ def _execute_job(
     import dagster as dg
 
     from demand_forecast.definitions import defs
+    from demand_forecast.run_launcher import process_tags
 
     with dg.DagsterInstance.get() as instance:
         return (
@@ -100,7 +101,7 @@ def _execute_job(
             .resolve_job_def(name)
             .execute_in_process(
                 instance=instance,
-                tags=tags,
+                tags={**(tags or {}), **process_tags()},
                 run_config={"loggers": {"progress": {}}, **run_config},
                 raise_on_error=False,
             )

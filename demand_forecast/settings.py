@@ -184,7 +184,9 @@ class Replenishment(Section):
 
 class Automation(Section):
     timezone: Timezone = "UTC"
-    nightly: Cron = "0 3 * * *"
+    nightly: Cron = "0 1 * * *"
+    raw_by: Cron = "0 2 * * *"  # when the day before is to be there
+    forecast_by: Cron = "0 6 * * *"
     landing_interval: int = Field(60, ge=1)  # seconds between looks at the sources
     interval: int = Field(30, ge=1)  # seconds between looks at what follows from what was made
     settle_seconds: float = Field(10, ge=0)  # a file that changed within them is still being written
