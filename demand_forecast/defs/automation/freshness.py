@@ -5,6 +5,7 @@ from datetime import date, timedelta
 import dagster as dg
 import polars as pl
 
+from demand_forecast.defs.automation.status import SCHEDULES
 from demand_forecast.defs.project import SETTINGS, Project, all_closed_days
 
 AUTOMATION = SETTINGS.automation
@@ -90,6 +91,6 @@ raw_deadline = dg.ScheduleDefinition(
     job=arrival_watch,
     cron_schedule=AUTOMATION.raw_by,
     execution_timezone=AUTOMATION.timezone,
-    default_status=dg.DefaultScheduleStatus.RUNNING,
+    default_status=SCHEDULES,
     description="When raw data is to be there: asks whether it is.",
 )
