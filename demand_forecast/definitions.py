@@ -5,15 +5,15 @@ from pathlib import Path
 import dagster as dg
 
 from demand_forecast.defs.automation.flow import condition_of
-from demand_forecast.defs.automation.freshness import FRESHNESS
+from demand_forecast.defs.automation.freshness import policy_of
 from demand_forecast.defs.progress import progress_logger
 from demand_forecast.defs.project import SETTINGS, Project
 
 
 def _automated(spec: dg.AssetSpec) -> dg.AssetSpec:
     owned = spec.replace_attributes(owners=SETTINGS.owners, automation_condition=condition_of(spec))
-    policy = FRESHNESS.get(spec.group_name or "")
-    return dg.apply_freshness_policy(owned, policy) if policy and not spec.partitions_def else owned
+    policy = policy_of(spec)
+    return dg.apply_freshness_policy(owned, policy, overwrite_existing=False) if policy else owned
 
 
 @dg.definitions

@@ -18,8 +18,16 @@ nux:
 concurrency:
   runs:
     max_concurrent_runs: 2
+run_launcher:  # tells run_monitoring whether a run's process is still there
+  module: demand_forecast.run_launcher
+  class: WatchedRunLauncher
 run_monitoring:
   enabled: true
+  poll_interval_seconds: 30
+run_retries:  # of runs whose process died; a step that failed is not tried again before something is new
+  enabled: true
+  max_retries: 2
+  retry_on_asset_or_op_failure: false
 event_log_storage:  # SQLite as Dagster's own, a night's events in one transaction; for PostgreSQL: storage:
   module: demand_forecast.event_log
   class: BatchedSqliteEventLogStorage
@@ -57,6 +65,16 @@ class Home:
     @property
     def alerts_lock(self) -> Path:
         return self.root / "alerts.lock"
+
+    @property
+    def landing(self) -> Path:
+        """What was learned about landing files; safe to lose."""
+        return self.root / "landing.json"
+
+    @property
+    def collecting(self) -> Path:
+        """The lock of whoever looks what is new and appends it: two at once would append it twice."""
+        return self.root / ".collecting.lock"
 
     @property
     def history_start(self) -> Path:

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -10,7 +11,8 @@ from demand_forecast.domain.tables import now
 from demand_forecast.home import Home
 from demand_forecast.settings import Settings
 from demand_forecast.sources.collect import SourceError, span
-from demand_forecast.sources.delivery import local_day
+from demand_forecast.sources.delivery import NoFileError, local_day
+from demand_forecast.sources.files import wait_until_settled
 from demand_forecast.stages import last_profile, note_end, process_started
 from demand_forecast.summary import print_duration, print_status, print_summary
 
@@ -19,9 +21,10 @@ if TYPE_CHECKING:
 
 
 def run_job(settings: Settings, job: str, progress: Console, out: Console) -> bool:
-    """Collects what is new, runs the assets of `job`, prints progress and a summary; True only if all of it worked."""
+    """Collects all that is new, runs the assets of `job`, prints progress and a summary; True if all of it worked."""
     started = process_started()
     _quiet()
+    wait_until_settled(settings)  # who lands a file and runs at once means that file too
     try:
         result = _execute(settings, job)
     except SourceError as error:
@@ -90,6 +93,7 @@ def _execute_job(
     import dagster as dg
 
     from demand_forecast.definitions import defs
+    from demand_forecast.run_launcher import process_tags
 
     with dg.DagsterInstance.get() as instance:
         return (
@@ -97,7 +101,7 @@ def _execute_job(
             .resolve_job_def(name)
             .execute_in_process(
                 instance=instance,
-                tags=tags,
+                tags={**(tags or {}), **process_tags()},
                 run_config={"loggers": {"progress": {}}, **run_config},
                 raise_on_error=False,
             )
@@ -108,7 +112,8 @@ def _begin_history(settings: Settings) -> None:
     """Notes where history begins. Raises SourceError where that leaves no day that is over."""
     home = Home(settings.root)
     if not settings.history_start:
-        home.note_history_start(span(settings)[0])
+        with suppress(*([NoFileError] if home.read_history_start() else [])):  # owners empty their folders
+            home.note_history_start(span(settings)[0])
     first = settings.history_start or home.read_history_start()
     if first and first >= local_day(settings, now()):
         raise SourceError(

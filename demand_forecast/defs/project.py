@@ -1,5 +1,6 @@
 """The retailer that this code location serves: its settings, and the resource by which assets reach its data."""
 
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from functools import cache
 from hashlib import sha256
@@ -11,9 +12,10 @@ import polars as pl
 
 import demand_forecast.domain
 from demand_forecast.home import Home
-from demand_forecast.lake.tables import Lake
+from demand_forecast.lake.tables import Lake, LakeError
 from demand_forecast.settings import Settings, load_settings
-from demand_forecast.sources.collect import KNOWN, known_sales
+from demand_forecast.sources.collect import KNOWN, add_known, known_sales
+from demand_forecast.sources.landing import Landing
 from demand_forecast.tracking.registry import Tracking
 
 
@@ -38,6 +40,10 @@ class Project(dg.ConfigurableResource):
     @property
     def lake(self) -> Lake:
         return Lake(self.home.lake)
+
+    def landing(self) -> Landing:
+        """What was learned about landing files until now."""
+        return Landing(self.home.landing)
 
     @property
     def tracking(self) -> Tracking:
@@ -85,10 +91,26 @@ def first_sales_day(settings: Settings) -> date:
 
 
 def known_deliveries(lake: Lake) -> pl.DataFrame:
-    """What raw_sales already holds, one row per file (or table) and day."""
-    return known_sales(lake.scan("raw_sales")) if lake.exists("raw_sales") else pl.DataFrame(schema=KNOWN)
+    """What raw_sales already holds, one row per file (or table), day and content.
+
+    Kept in the table raw_deliveries with the version of raw_sales that it was made of: only rows added since are read.
+    """
+    version = lake.version("raw_sales")
+    if version is None:
+        return pl.DataFrame(schema=KNOWN)
+    made_of = lake.notes(DELIVERIES).get("raw_sales") if lake.exists(DELIVERIES) else None
+    if made_of == str(version):
+        return lake.read(DELIVERIES)
+    added = lake.added_since("raw_sales", int(made_of)) if made_of else None
+    known = (
+        known_sales(lake.scan("raw_sales")) if added is None else add_known(lake.read(DELIVERIES), known_sales(added))
+    )
+    with suppress(LakeError):  # another process was first; what is not kept now is read again next time
+        lake.replace(DELIVERIES, known, {"raw_sales": str(version)})
+    return known
 
 
+DELIVERIES = "raw_deliveries"
 CHAMPION = "champion"  # its name in the tables of the backtest
 BASELINE = "seasonal_naive"
 SETTINGS = load_settings()
@@ -96,3 +118,10 @@ SALES_DAYS = dg.DailyPartitionsDefinition(
     start_date=datetime.combine(first_sales_day(SETTINGS), datetime.min.time()),
     timezone=SETTINGS.automation.timezone,
 )
+
+
+def all_closed_days() -> tuple[date, date]:
+    """First and last day that have a partition: days that are over, from the start of history; where there is none
+    yet, that start and the day before it."""
+    first, last = SALES_DAYS.start.date(), SALES_DAYS.get_last_partition_key()
+    return first, date.fromisoformat(last) if last else first - timedelta(days=1)

@@ -1,9 +1,8 @@
 """What is new in the sources since the lake last looked."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Literal, NamedTuple
 
@@ -17,17 +16,22 @@ from demand_forecast.sources.delivery import (
     KEYS,
     Days,
     Delivery,
+    NoFileError,
     SourceError,
     Table,
+    UnfinishedError,
     declared,
     local_day,
     named_inputs,
     named_sources,
 )
+from demand_forecast.sources.landing import Contents, Landing
+from demand_forecast.sources.seen import PART, Seen
 
 __all__ = [
     "KNOWN",
     "SourceError",
+    "add_known",
     "collect_inputs",
     "collect_sales",
     "date_formats",
@@ -39,9 +43,10 @@ __all__ = [
 
 InputTable = Literal["products", "stores", "plan", "stock"]
 KNOWN = {name: kind for name, kind in RAW_PROVENANCE.items() if name != "line"}
-PART = "-part"  # ends the file hash of rows from a file of which some days were left out
 INPUT_PROVENANCE = ("source", "file", "line", "content_hash", "arrived_at")
 BATCH_ROWS = 500_000
+ALL_KINDS = ("files", "sql", "m5")
+NAMES = {name: RAW_PROVENANCE[name] for name in ("source", "report", "file")}
 FIELD, ROW, NULL = "\x1f", "\x1e", "\x00"
 
 
@@ -51,37 +56,69 @@ def known_sales(raw: pl.LazyFrame) -> pl.DataFrame:
     return raw.group_by(keys).agg(pl.col("arrived_at").max()).select(*KNOWN).collect()
 
 
+def add_known(known: pl.DataFrame, added: pl.DataFrame) -> pl.DataFrame:
+    """What the lake has after rows were added to raw_sales, of which `known_sales` is `added`."""
+    return known_sales(pl.concat([known.select(*KNOWN), added]).lazy())
+
+
 def collect_sales(
-    settings: Settings, known: pl.DataFrame, days: Days | None, arrived_at: datetime
+    settings: Settings,
+    known: pl.DataFrame,
+    days: Days | None,
+    arrived_at: datetime,
+    landing: Landing | None = None,
 ) -> Iterator[pl.DataFrame]:
     """The rows that are new, in the layout of raw_sales: whole days of a file, some 100,000 rows to a frame.
 
     `known` is `known_sales` of the lake (of an empty one `pl.DataFrame(schema=KNOWN)`). With `days` only rows of those
     days. A day of a file is new when its content is neither what the file nor what its report last said about that day.
     A file that was collected whole is not parsed again. Where several new files are versions of one report, the later
-    name has the later `arrived_at`, by a microsecond each.
+    name has the later `arrived_at`, by a microsecond each. A file that is not whole is left, and named in
+    `landing.left`; what `landing` knows of unchanged files saves opening them, and it learns.
 
     Raises SourceError where a source cannot be read.
     """
-    look = Look(sales_columns(settings), Seen(known), days, arrived_at, local_day(settings, arrived_at))
-    for batch in _batches(_all_deliveries(settings, "sales"), look):
+    yield from collected(settings, look_at_sales(settings, known, days, arrived_at, landing))
+
+
+def look_at_sales(
+    settings: Settings,
+    known: pl.DataFrame,
+    days: Days | None = None,
+    arrived_at: datetime | None = None,
+    landing: Landing | None = None,
+    full: bool = False,
+) -> "Look":
+    """What is asked of the sources; `full`: every file is read, whatever is known of it."""
+    moment = arrived_at or now()
+    seen, today = Seen(known), local_day(settings, moment)
+    return Look(sales_columns(settings), seen, days, moment, today, landing or Landing(), full)
+
+
+def collected(settings: Settings, look: "Look") -> Iterator[pl.DataFrame]:
+    """The new rows that `look` asks for, as `collect_sales` gives them; what was looked at is in `look.groups`."""
+    for batch in _batches(deliveries(settings, "sales", look.landing, look.seen.sources), look):
         for rows in _slices(batch.rows):
             found = rows.join(batch.new, on=("delivery", "day"), maintain_order="left")
             if found.height:
                 yield found.select(*RAW_PROVENANCE, *look.columns, "extra", "fault")
 
 
-def pending_days(settings: Settings, known: pl.DataFrame) -> Days | None:
-    """First and last day that have something new, None if nothing has. Reads what its file hash does not prove known.
+def pending_days(
+    settings: Settings, known: pl.DataFrame, landing: Landing | None = None, kinds: Collection[str] = ALL_KINDS
+) -> Days | None:
+    """First and last day that have something new, None if nothing has. Reads what its file hash does not prove known;
+    of a table that was collected before, the days from `automation.ledger_lookback` before its newest known day on.
 
     Raises SourceError where a source cannot be read.
     """
-    look = Look(sales_columns(settings), Seen(known), None, now(), local_day(settings, now()))
+    look = look_at_sales(settings, known, landing=landing)
+    look.lookback = timedelta(days=settings.automation.ledger_lookback)
     spans: list[Days | None] = []
     unsure: list[Delivery] = []
-    for delivery in _all_deliveries(settings, "sales"):
+    for delivery in deliveries(settings, "sales", look.landing, look.seen.sources, kinds):
         quick = delivery.span() if delivery.span and not look.seen.has(delivery) else None
-        spans.append(_bounded(quick, look.today))
+        spans.append(bounded(quick, look.today))
         unsure += [] if spans[-1] else [delivery]
     for batch in _batches(unsure, look):
         spans += [(day, day) for day in batch.new["day"].unique()]
@@ -93,8 +130,8 @@ def span(settings: Settings) -> Days:
 
     Raises SourceError where there is none or a source cannot be read.
     """
-    today = local_day(settings, now())
-    found = _union(_span(delivery, today) for delivery in _all_deliveries(settings, "sales"))
+    today, landing = local_day(settings, now()), Landing()
+    found = _union(_span(delivery, today, landing) for delivery in deliveries(settings, "sales", landing))
     if found is None:
         raise SourceError(f"{settings.path}: {_why_no_day(settings)}")
     return found
@@ -102,13 +139,16 @@ def span(settings: Settings) -> Days:
 
 def _why_no_day(settings: Settings) -> str:
     """What is wrong where no source has a day of sales: there is no row, or no date of any can be read."""
-    deliveries = list(_all_deliveries(settings, "sales"))
-    for delivery in deliveries:
-        for frame in delivery.read(None):
+    landing = Landing()
+    found = list(deliveries(settings, "sales", landing))
+    for delivery in found:
+        for frame in _frames(delivery, None, landing):
             said = frame["date"].drop_nulls()
             if said.len():
                 return f"{delivery.file}: {unreadable_dates(said.len(), said[0])}"
-    named = ", ".join(delivery.file for delivery in deliveries[:3]) + (", …" if len(deliveries) > 3 else "")
+    if landing.left:
+        return f"no sales file is whole yet: {'; '.join(landing.left.values())}"
+    named = ", ".join(delivery.file for delivery in found[:3]) + (", …" if len(found) > 3 else "")
     return f"no row of sales with a date in {named}; deliver the sales again, or correct sales: path, table or query"
 
 
@@ -119,17 +159,33 @@ def unreadable_dates(dates: int, first: str) -> str:
     )
 
 
-def collect_inputs(settings: Settings, table: InputTable, arrived_at: datetime) -> pl.DataFrame:
+def collect_inputs(
+    settings: Settings, table: InputTable, arrived_at: datetime, held: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """The whole of `table` as the sources have it now: `source, file, line, content_hash, arrived_at`, the mapped
-    columns and those declared covariates that some file has (text), `extra`. No rows where nobody configured it.
+    columns and those declared covariates that some file has (text), `extra`. No rows where nobody configured it. Of a
+    file that is not whole, and of one that says what it said before, the rows are those that are `held`.
 
     Raises SourceError where a source cannot be read.
     """
     columns = {name: RAW_PROVENANCE[name] for name in INPUT_PROVENANCE} | dict.fromkeys(KEYS[table], pl.String())
     frames = [pl.DataFrame(schema=columns | {"extra": pl.String()})]
-    for delivery in _all_deliveries(settings, table):
-        frames += [_snapshot(delivery, frame.drop("fault"), arrived_at) for frame in delivery.read(None)]
-    return pl.concat(frames, how="diagonal").select(pl.exclude("extra"), "extra")
+    landing = Landing()
+    for delivery in deliveries(settings, table, landing):
+        found = _frames(delivery, None, landing)
+        frames += [_snapshot(delivery, frame.drop("fault"), arrived_at) for frame in found]
+    fresh = pl.concat(frames, how="diagonal").select(pl.exclude("extra"), "extra")
+    return fresh if held is None else _with_held(fresh, held, landing.left)
+
+
+def _with_held(fresh: pl.DataFrame, held: pl.DataFrame, left: Collection[str]) -> pl.DataFrame:
+    """Rows of the files that were left as they are `held`; equal content keeps the time at which it arrived."""
+    keys = ["source", "file", "content_hash"]
+    arrived = held.group_by(keys).agg(known=pl.col("arrived_at").max())
+    known = fresh.join(arrived, on=keys, how="left", maintain_order="left")
+    kept = known.with_columns(arrived_at=pl.coalesce("known", "arrived_at")).drop("known")
+    waiting = held.filter(pl.col("file").is_in(left)).select(name for name in kept.columns if name in held.columns)
+    return pl.concat([kept, waiting], how="diagonal")
 
 
 def _snapshot(delivery: Delivery, frame: pl.DataFrame, arrived_at: datetime) -> pl.DataFrame:
@@ -164,63 +220,26 @@ def sales_columns(settings: Settings) -> list[str]:
     return list(dict.fromkeys((*KEYS["sales"], *mapped, *declared(settings, "sales"))))
 
 
-def _all_deliveries(settings: Settings, table: Table) -> Iterator[Delivery]:
+def deliveries(
+    settings: Settings, table: Table, landing: Landing, held: Collection[str] = (), kinds: Collection[str] = ALL_KINDS
+) -> Iterator[Delivery]:
+    """Every file and table of `table` in the sources of these `kinds`; no file is opened.
+
+    Raises NoFileError where a source has no file, unless it is among those `held`: owners empty their folders.
+    """
     for name, source in named_sources(settings):
-        if source.kind == "m5":
-            yield from m5.deliveries(settings, name, table, source)
+        if source.kind == "m5" and source.kind in kinds:
+            yield from m5.deliveries(settings, name, table, source, landing)
     for name, source, given in named_inputs(settings, table):
-        if source.kind == "files":
-            yield from files.deliveries(settings, name, table, given)
-        elif source.kind == "sql":
-            yield from sql.deliveries(settings, name, table, source, given)
-
-
-class Seen:
-    """What was collected before: the latest content of each file's and each report's days, the latest hash of each."""
-
-    def __init__(self, known: pl.DataFrame) -> None:
-        self.content: dict[tuple[str, str, str, date], str] = {}
-        self.latest: dict[tuple[str, str, str], str] = {}
-        self.hashes: set[tuple[str, str]] = set()
-        self.versions: Counter[tuple[str, str, date]] = Counter()
-        keys = ("source", "file", "report", "file_hash", "day", "content_hash")
-        for row in known.sort("arrived_at").select(keys).iter_rows():
-            self._add(*row)
-
-    def _add(self, source: str, file: str, report: str, file_hash: str, day: date, content: str) -> None:
-        self.hashes.add((source, file_hash))
-        for kind, name in (("file", file), ("report", report)):
-            self.content[source, kind, name, day] = content
-            self.latest[source, kind, name] = file_hash
-
-    def has(self, delivery: Delivery) -> bool:
-        """Whether anything of this file or table was collected before."""
-        return (delivery.source, "file", delivery.file) in self.latest
-
-    def whole(self, delivery: Delivery) -> bool:
-        """Whether this very file is what its name, else its report, said last; a new report may be any file's copy."""
-        if not delivery.file_hash:
-            return False
-        for kind, name in (("file", delivery.file), ("report", delivery.report)):
-            last = self.latest.get((delivery.source, kind, name))
-            if last is not None:
-                return last == delivery.file_hash
-        return (delivery.source, delivery.file_hash) in self.hashes
-
-    def reading(self, delivery: Delivery) -> None:
-        """Note that this file is being read, so that a copy of it that landed beside it is not."""
-        self.hashes.add((delivery.source, delivery.file_hash))
-
-    def is_new(self, delivery: Delivery, day: date, content: str) -> bool:
-        said = (("file", delivery.file), ("report", delivery.report))
-        return all(self.content.get((delivery.source, *key, day)) != content for key in said)
-
-    def take(self, delivery: Delivery, day: date, content: str, file_hash: str) -> int:
-        """Note that this day is collected; the number of versions of its report's day that this run took before it."""
-        self._add(delivery.source, delivery.file, delivery.report, file_hash, day, content)
-        key = (delivery.source, delivery.report, day)
-        self.versions[key] += 1
-        return self.versions[key] - 1
+        if source.kind == "files" and source.kind in kinds:
+            try:
+                yield from files.deliveries(settings, name, table, given, landing)
+            except NoFileError as error:
+                if name not in held:
+                    raise
+                landing.left[name] = str(error)
+        elif source.kind == "sql" and source.kind in kinds:
+            yield from sql.deliveries(settings, name, table, source, given, landing)
 
 
 class Batch(NamedTuple):
@@ -230,26 +249,82 @@ class Batch(NamedTuple):
     new: pl.DataFrame
 
 
-@dataclass(frozen=True)
+@dataclass
 class Look:
-    """What is asked of the sources, and what was seen before."""
+    """What is asked of the sources, and what was seen before.
+
+    A `full` look reads copies too, of which nothing is new. It notes, of what it reads, `groups` (`source, report,
+    file, day, content_hash, rows, new`), and the `proven` sources and reports that it need not read: their file is the
+    one that was collected whole.
+    """
 
     columns: list[str]
     seen: Seen
     days: Days | None
     arrived_at: datetime
     today: date
+    landing: Landing
+    full: bool = False
+    lookback: timedelta | None = None
+    groups: list[pl.DataFrame] = field(default_factory=list)
+    proven: set[tuple[str, str]] = field(default_factory=set)
+    copies: set[tuple[str, str]] = field(default_factory=set)  # source and file
+
+    def needs(self, delivery: Delivery) -> bool:
+        """Whether the delivery has to be read to know what is new in it."""
+        if self.full and not (delivery.span and delivery.file_hash):
+            if self.seen.is_copy(delivery):
+                self.copies.add((delivery.source, delivery.file))
+            return True
+        if self.seen.whole(delivery):
+            return False
+        said = None if delivery.span else self.landing.contents(delivery, self.today)
+        if said is None or said.fault is not None:
+            if said is not None and said.damaged:
+                self.landing.left[delivery.file] = str(said.fault)
+            return said is None or not said.damaged
+        return self.days is None or any(self.days[0] <= day <= self.days[1] for day in said.days)
+
+    def days_of(self, delivery: Delivery) -> Days | None:
+        newest = self.seen.newest.get((delivery.source, delivery.file))
+        if self.days is not None or self.lookback is None or newest is None:
+            return self.days
+        return newest - self.lookback, self.today
+
+
+def read_all(deliveries: Iterable[Delivery], look: Look) -> None:
+    """Reads the deliveries, so that `look.landing` knows what they say."""
+    for _ in _batches(deliveries, look):
+        pass
+
+
+def _frames(delivery: Delivery, days: Days | None, landing: Landing) -> Iterator[pl.DataFrame]:
+    """What the delivery says; nothing where it is not whole, which `landing` notes."""
+    try:
+        yield from delivery.read(days)
+    except UnfinishedError as error:
+        landing.leave(delivery.file, error)
+        landing.note_fault(delivery, error)
+
+
+def _needed(deliveries: Iterable[Delivery], look: Look) -> Iterator[Delivery]:
+    for delivery in deliveries:
+        try:
+            if look.needs(delivery):
+                look.seen.reading(delivery)
+                yield delivery
+            else:
+                look.proven.add((delivery.source, delivery.report))
+        except UnfinishedError as error:
+            look.landing.leave(delivery.file, error)
 
 
 def _batches(deliveries: Iterable[Delivery], look: Look) -> Iterator[Batch]:
     """The deliveries that are not known whole; small ones together: work per file would cost more than their rows."""
     pool: list[tuple[Delivery, pl.DataFrame]] = []
     pooled = 0
-    for delivery in deliveries:
-        if look.seen.whole(delivery):
-            continue
-        look.seen.reading(delivery)
-        for frame in delivery.read(look.days):
+    for delivery in _needed(deliveries, look):
+        for frame in _frames(delivery, look.days_of(delivery), look.landing):
             mixed = bool(pool) and pool[0][0].source != delivery.source
             if mixed or pooled + frame.height > BATCH_ROWS:
                 yield from _batch(pool, look)
@@ -268,9 +343,36 @@ def _batch(pool: list[tuple[Delivery, pl.DataFrame]], look: Look) -> Iterator[Ba
     rows = pl.concat([empty, *numbered], how="diagonal", rechunk=False)
     rows = _with_day(rows, deliveries[0].date_format, look.today)
     _require_readable(rows, deliveries)
+    moving = {*rows.filter(pl.col("said").is_null() | (pl.col("said") > look.today))["delivery"].unique()}
     rows = rows.drop("said")
     parts = [_content_hashes(part, [*look.columns, "extra", "fault"]) for part in _slices(rows)]
-    yield Batch(rows, _new_groups(pl.concat(parts).sort("delivery", "day"), deliveries, look))
+    groups = pl.concat(parts).sort("delivery", "day")
+    _learn(groups, deliveries, moving, look)
+    new = _new_groups(groups, deliveries, look)
+    if look.full:
+        look.groups.append(_described(groups, rows, new, deliveries))
+    yield Batch(rows, new)
+
+
+def _learn(groups: pl.DataFrame, deliveries: list[Delivery], moving: Collection[int], look: Look) -> None:
+    """Notes what each file says; of one that can be asked for some of its days, nobody knows the rest."""
+    said: dict[int, dict[date, str]] = {number: {} for number, one in enumerate(deliveries) if one.span is None}
+    for number, day, content in groups.select("delivery", "day", "content_hash").iter_rows():
+        if number in said:
+            said[number][day] = content
+    for number, days in said.items():
+        look.landing.note(deliveries[number], Contents(days, look.today if number in moving else None))
+
+
+def _described(groups: pl.DataFrame, rows: pl.DataFrame, new: pl.DataFrame, said: list[Delivery]) -> pl.DataFrame:
+    counted = groups.join(rows.group_by("delivery", "day").len("rows"), on=("delivery", "day"))
+    marked = counted.join(
+        new.select("delivery", "day", new=True), on=("delivery", "day"), how="left", maintain_order="left"
+    )
+    names = pl.DataFrame([(one.source, one.report, one.file) for one in said], NAMES, orient="row")
+    return marked.join(names.with_row_index("delivery"), on="delivery").select(
+        *NAMES, "day", "content_hash", "rows", pl.col("new").fill_null(False)
+    )
 
 
 def _with_day(rows: pl.DataFrame, date_format: str | None, today: date) -> pl.DataFrame:
@@ -322,6 +424,8 @@ def _new_groups(groups: pl.DataFrame, deliveries: list[Delivery], look: Look) ->
     taken, seen, days = [], look.seen, look.days
     for number, group in groups.group_by("delivery", maintain_order=True):
         delivery = deliveries[int(str(number[0]))]
+        if (delivery.source, delivery.file) in look.copies:
+            continue
         said_by_day = group.select("day", "content_hash").iter_rows()
         fresh = [(day, said) for day, said in said_by_day if seen.is_new(delivery, day, said)]
         wanted = [(day, said) for day, said in fresh if days is None or days[0] <= day <= days[1]]
@@ -345,16 +449,18 @@ def _covers(days: Days | None, delivery: Delivery) -> bool:
     return whole is not None and days[0] <= whole[0] and whole[1] <= days[1]
 
 
-def _span(delivery: Delivery, today: date) -> Days | None:
+def _span(delivery: Delivery, today: date, landing: Landing) -> Days | None:
     if delivery.span is not None:
-        return _bounded(delivery.span(), today)
+        return bounded(delivery.span(), today)
     said = parse_dates(pl.col("date"), delivery.date_format)
     possible = pl.col("day").is_between(EARLIEST_DAY, today)
-    days = [frame.select("date").unique().select(day=said).filter(possible)["day"] for frame in delivery.read(None)]
+    frames = _frames(delivery, None, landing)
+    days = [frame.select("date").unique().select(day=said).filter(possible)["day"] for frame in frames]
     return _union((series.min(), series.max()) for series in days if series.len())  # type: ignore[misc]
 
 
-def _bounded(days: Days | None, today: date) -> Days | None:
+def bounded(days: Days | None, today: date) -> Days | None:
+    """Those of `days` that sales can have been made on."""
     if days is None:
         return None
     first, last = max(days[0], EARLIEST_DAY), min(days[1], today)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cached_property
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -34,23 +35,41 @@ class SourceError(ValueError):
     """A source cannot be read; the message names the thing, the place and the repair."""
 
 
+class NoFileError(SourceError):
+    """Nothing lies where files are looked for."""
+
+
+class UnfinishedError(SourceError):
+    """A file is not whole, or not there any more: it is left until it is, and the others are taken."""
+
+
+class DamagedError(UnfinishedError):
+    """What is in the file cannot be all of it: a compressed file or a Parquet file without its end."""
+
+
 @dataclass(frozen=True)
 class Delivery:
     """One file or table.
 
     `read(days)` gives frames of the mapped columns (text), `line` (i64), `extra` and `fault` (text); each frame holds
     all rows of the days in it. `span()`, where the source has it, gives the first and last readable day without reading
-    the rest, and then `read` reads only the days asked for; without it `read` reads everything. `file_hash` is "" where
-    only reading tells whether something changed.
+    the rest, and then `read` reads only the days asked for; without it `read` reads everything. `file_hash` is found at
+    its first use, `known()` says whether without opening the file; it is "" where only reading tells whether something
+    changed.
     """
 
     source: str
     file: str
     report: str
-    file_hash: str
+    hashed: Callable[[], str]
     read: Callable[[Days | None], Iterator[pl.DataFrame]]
     date_format: str | None = None
     span: Callable[[], Days | None] | None = None
+    known: Callable[[], bool] = bool
+
+    @cached_property
+    def file_hash(self) -> str:
+        return self.hashed()
 
 
 class Parsed(NamedTuple):

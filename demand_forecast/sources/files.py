@@ -3,10 +3,10 @@
 import csv
 import glob
 import gzip
-import hashlib
 import io
 import os
 import re
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -16,53 +16,87 @@ import polars as pl
 
 from demand_forecast.settings import Input, Settings
 from demand_forecast.sources.delivery import (
+    DamagedError,
     Days,
     Delivery,
+    NoFileError,
     Parsed,
     SourceError,
     Table,
+    UnfinishedError,
     as_text,
     declared,
     mapped,
     mapping,
     marks,
+    named_inputs,
     natural,
 )
+from demand_forecast.sources.landing import Landing, Signature, signature, unreadable
 
 BLANK_LINE = re.compile(rb"\n(?=\r?\n)")
 LONGEST_RECORD = 20  # lines; a quote still open after so many was never meant to be closed
 MALFORMED = "malformed_line"
+UNFINISHED_NAMES = (".tmp", ".part", ".crdownload", "~")
 
 
-def deliveries(settings: Settings, name: str, table: Table, given: Input) -> list[Delivery]:
-    """One delivery for each file that `given.path` matches, in the natural order of their names.
+def deliveries(settings: Settings, name: str, table: Table, given: Input, landing: Landing) -> list[Delivery]:
+    """One delivery for each file that `given.path` matches, in the natural order of their names; none is opened.
 
-    Raises SourceError where no file matches or a file cannot be opened.
+    A file that changed within `automation.settle_seconds` is left (`landing.left` says so); hidden ones and those named
+    as unfinished are not looked at. Raises NoFileError where no file matches.
     """
     if given.path is None:
         raise SourceError(f"{settings.path}: {table}: kind files needs path:")
-    return [_delivery(settings, name, table, given, file) for file in _matches(settings, table, given.path)]
+    base, covariates, found = f"{settings.path.resolve().parent}{os.sep}", declared(settings, table), []
+    for file in _matches(settings, table, given.path):
+        said = str(file).removeprefix(base)  # relative to the configuration file where it lies below
+        try:
+            seen = _settled(file, settings.automation.settle_seconds)
+        except UnfinishedError as error:
+            landing.leave(said, error)
+            continue
+        hashed = partial(landing.file_hash, file, given, table, covariates)
+        read, known = partial(_read, file, seen, given, table, covariates), partial(landing.knows, file)
+        report = report_of(said, given.report)
+        found.append(Delivery(name, said, report, hashed, read, given.date_format, known=known))
+    return found
+
+
+def wait_until_settled(settings: Settings) -> None:
+    """Waits for files that have only just landed, at most `automation.settle_seconds`."""
+    patience = settings.automation.settle_seconds
+    newest = 0.0
+    for table in ("sales", "products", "stores", "plan", "stock"):
+        for _, source, given in named_inputs(settings, table):
+            if source.kind == "files" and given.path is not None:
+                places = glob.iglob(str(settings.resolve(given.path)), recursive=True)
+                newest = max([newest, *(os.stat(file).st_ctime for file in places if os.path.isfile(file))])
+    time.sleep(min(patience, max(0.0, newest + patience - time.time())))
+
+
+def _settled(file: Path, seconds: float) -> Signature:
+    """The file's signature. Raises UnfinishedError where it changed less than `seconds` ago or is gone."""
+    try:
+        found = file.stat()
+    except FileNotFoundError as error:
+        raise unreadable(file, error) from error
+    age = time.time() - found.st_ctime  # whatever changes content, size or name changes it; mtime may be set at will
+    if age < seconds:
+        raise UnfinishedError(f"{file}: changed {max(0.0, age):.0f} s ago; it is taken after {seconds:g} s of rest")
+    return signature(found)
 
 
 def _matches(settings: Settings, table: Table, pattern: str) -> list[Path]:
     place = settings.resolve(pattern)
-    found = [Path(file) for file in glob.glob(str(place), recursive=True) if not os.path.isdir(file)]
+    names = (Path(file) for file in glob.glob(str(place), recursive=True) if not os.path.isdir(file))
+    found = [file for file in names if not (file.name.startswith(".") or file.name.endswith(UNFINISHED_NAMES))]
     if not found:
-        raise SourceError(
+        raise NoFileError(
             f"{settings.path}: {table}.path {pattern!r} matches no file in {place.parent}; "
             "put the files there or correct the path (it is relative to the configuration file)"
         )
     return sorted(found, key=lambda file: natural(str(file)))
-
-
-def _delivery(settings: Settings, name: str, table: Table, given: Input, file: Path) -> Delivery:
-    base = settings.path.resolve().parent
-    said = file.relative_to(base).as_posix() if file.is_relative_to(base) else str(file)
-    report = report_of(said, given.report)
-    read = partial(_read, file, given, table, declared(settings, table))
-    return Delivery(
-        name, said, report, file_hash(file, given, table, declared(settings, table)), read, given.date_format
-    )
 
 
 def report_of(file: str, pattern: str | None) -> str:
@@ -73,24 +107,16 @@ def report_of(file: str, pattern: str | None) -> str:
     return "-".join(group or "" for group in match.groups()) or match.group()
 
 
-def file_hash(file: Path, *how: object) -> str:
-    """SHA-256 of the file, and behind the dash how it is read: another mapping reads a known file again."""
-    try:
-        with file.open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise _unreadable(file, error) from error
-    return f"{content}-{hashlib.sha256(repr(how).encode()).hexdigest()[:8]}"
-
-
-def _unreadable(file: Path, error: OSError) -> SourceError:
-    return SourceError(
-        f"{file}: cannot be read: {error.strerror or error}; give the account that runs this the right to read it"
-    )
-
-
-def _read(file: Path, given: Input, table: Table, covariates: list[str], _days: Days | None) -> Iterator[pl.DataFrame]:
+def _read(
+    file: Path, seen: Signature, given: Input, table: Table, covariates: list[str], _days: Days | None
+) -> Iterator[pl.DataFrame]:
     parsed = parse(file, given)
+    try:
+        now = signature(file.stat())
+    except FileNotFoundError as error:
+        raise unreadable(file, error) from error
+    if now != seen:
+        raise UnfinishedError(f"{file}: changed while it was read; it is taken when it is whole")
     if parsed.columns.width:
         yield mapped(parsed, mapping(given, table, covariates, parsed.columns.columns, str(file)))
 
@@ -98,12 +124,12 @@ def _read(file: Path, given: Input, table: Table, covariates: list[str], _days: 
 def parse(file: Path, given: Input) -> Parsed:
     """All columns of a CSV, CSV.gz or Parquet file as text; no columns where the file holds nothing at all.
 
-    Raises SourceError where the file cannot be read, is cut short or is neither.
+    Raises SourceError where the file cannot be read or is neither, DamagedError where it is cut short.
     """
     try:
         data = file.read_bytes()
     except OSError as error:
-        raise _unreadable(file, error) from error
+        raise unreadable(file, error) from error
     if data[:4] == b"PAR1":
         return _parse_parquet(file)
     if data[:2] == b"\x1f\x8b":
@@ -117,14 +143,15 @@ def _unpacked(file: Path, data: bytes) -> bytes:
     try:
         return gzip.decompress(data)
     except (EOFError, OSError, zlib.error) as error:
-        raise SourceError(f"{file}: the compressed file is cut short or damaged ({error}); deliver it again") from error
+        said = f"{file}: the compressed file is cut short or damaged ({error}); deliver it again"
+        raise DamagedError(said) from error
 
 
 def _parse_parquet(file: Path) -> Parsed:
     try:
         frame = pl.read_parquet(file, glob=False, hive_partitioning=False)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise SourceError(f"{file}: not a readable Parquet file ({error}); deliver it again") from error
+        raise DamagedError(f"{file}: not a readable Parquet file ({error}); deliver it again") from error
     return Parsed(
         pl.DataFrame([as_text(column) for column in frame]), marks(pl.int_range(1, frame.height + 1, eager=True))
     )

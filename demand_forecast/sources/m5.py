@@ -12,7 +12,7 @@ import polars as pl
 
 from demand_forecast.settings import Settings, Source
 from demand_forecast.sources.delivery import Days, Delivery, SourceError, Table
-from demand_forecast.sources.files import file_hash
+from demand_forecast.sources.landing import Landing
 
 SALES = ("sales_train_evaluation", "sales_train_validation")
 CHUNK_ROWS = 500_000
@@ -53,7 +53,7 @@ class Part(NamedTuple):
         return gzip.GzipFile(fileobj=stream) if self.name.endswith(".gz") else stream
 
 
-def deliveries(settings: Settings, name: str, table: Table, source: Source) -> list[Delivery]:
+def deliveries(settings: Settings, name: str, table: Table, source: Source, landing: Landing) -> list[Delivery]:
     """What the layout says of `table`: daily units, item and shop attributes, weekly prices and the calendar of events.
 
     Raises SourceError where the folder or one of its files is missing.
@@ -62,8 +62,9 @@ def deliveries(settings: Settings, name: str, table: Table, source: Source) -> l
     sales, calendar, prices = (_part(parts, stems, settings) for stems in (SALES, ("calendar",), ("sell_prices",)))
     if table == "sales":
         read, span = partial(_sales, sales, calendar), partial(_span, sales, calendar)
-        hash_ = file_hash(sales.path, file_hash(calendar.path))
-        return [Delivery(name, sales.name, "sales", hash_, read, span=span)]
+        hashed = partial(_hash, landing, sales, calendar)
+        known = partial(landing.knows, sales.path, calendar.path)
+        return [Delivery(name, sales.name, "sales", hashed, read, span=span, known=known)]
     inputs: dict[str, list[tuple[Part, Callable[[], pl.DataFrame]]]] = {
         "products": [
             (sales, partial(_attributes, sales, {"product_id": "item_id", "dept_id": "dept_id", "cat_id": "cat_id"}))
@@ -78,7 +79,11 @@ def _input(name: str, part: Part, table: Table, frame: Callable[[], pl.DataFrame
     def read(_days: Days | None) -> Iterator[pl.DataFrame]:
         yield _complete(frame())
 
-    return Delivery(name, part.name, table, "", read)
+    return Delivery(name, part.name, table, str, read)
+
+
+def _hash(landing: Landing, sales: Part, calendar: Part) -> str:
+    return landing.file_hash(sales.path, landing.file_hash(calendar.path))
 
 
 def _complete(frame: pl.DataFrame) -> pl.DataFrame:

@@ -30,7 +30,7 @@ from demand_forecast.sources.delivery import (
     mapping,
     marks,
 )
-from demand_forecast.sources.files import file_hash
+from demand_forecast.sources.landing import Landing, signature
 
 FETCH_ROWS = 50_000
 TYPED = (bool, int, float, Decimal, date)
@@ -48,7 +48,23 @@ class Ledger:
 
     @property
     def place(self) -> str:
-        return f"{self.url.render_as_string(hide_password=True)}: {self.given.table or 'query'}"
+        return f"{self.url.render_as_string(hide_password=True)}: {self.said}"
+
+    @property
+    def said(self) -> str:
+        return self.given.table or "query"
+
+    @property
+    def file(self) -> Path | None:
+        """The file of an SQLite database; None for others."""
+        database = self.url.database if self.url.get_backend_name() == "sqlite" else None
+        return Path(database) if database and database != ":memory:" else None
+
+    @property
+    def log(self) -> Path | None:
+        """The write-ahead log beside an SQLite file, where there is one."""
+        log = Path(f"{self.file}-wal") if self.file else None
+        return log if log and log.is_file() else None
 
     @property
     def relation(self) -> sa.FromClause:
@@ -79,16 +95,22 @@ class Ledger:
         return said.replace(str(self.url.password), "***") if self.url.password else said
 
 
-def deliveries(settings: Settings, name: str, table: Table, source: Source, given: Input) -> list[Delivery]:
-    """The one delivery of a table or query. Raises SourceError for a URL that cannot be used."""
+def ledger_of(settings: Settings, table: Table, source: Source, given: Input) -> Ledger:
+    """Raises SourceError for a URL that cannot be used, and for an input that names not just one of table and query."""
     if (given.table is None) == (given.query is None):
         raise SourceError(f"{settings.path}: {table}: kind sql needs either table: or query:")
-    ledger = Ledger(
-        database_url(settings, source.url or ""), table, given, declared(settings, table), local_day(settings, now())
-    )
-    said = given.table or "query"
+    url = database_url(settings, source.url or "")
+    return Ledger(url, table, given, declared(settings, table), local_day(settings, now()))
+
+
+def deliveries(
+    settings: Settings, name: str, table: Table, source: Source, given: Input, landing: Landing
+) -> list[Delivery]:
+    """The one delivery of a table or query. Raises SourceError for a URL that cannot be used."""
+    ledger = ledger_of(settings, table, source, given)
     span = partial(_span, ledger) if table == "sales" else None
-    return [Delivery(name, said, said, _file_hash(ledger), partial(_read, ledger), given.date_format, span)]
+    hashed, read = partial(_file_hash, ledger, landing), partial(_read, ledger)
+    return [Delivery(name, ledger.said, ledger.said, hashed, read, given.date_format, span)]
 
 
 def database_url(settings: Settings, url: str) -> sa.URL:
@@ -112,13 +134,58 @@ def database_url(settings: Settings, url: str) -> sa.URL:
     return parsed.set(database=str(file))
 
 
-def _file_hash(ledger: Ledger) -> str:
+def _file_hash(ledger: Ledger, landing: Landing) -> str:
     """The hash of an SQLite file and its write-ahead log; other databases have no file that could prove no change."""
-    if ledger.url.get_backend_name() != "sqlite" or not ledger.url.database or ledger.url.database == ":memory:":
+    if ledger.file is None:
         return ""
-    log = Path(ledger.url.database + "-wal")
-    pending = file_hash(log) if log.is_file() else ""
-    return file_hash(Path(ledger.url.database), pending, ledger.given, ledger.table, ledger.covariates)
+    pending = landing.file_hash(ledger.log) if ledger.log else ""
+    return landing.file_hash(ledger.file, pending, ledger.given, ledger.table, ledger.covariates)
+
+
+def file_signature(ledger: Ledger) -> list[int] | None:
+    """Size and time of last change of an SQLite file and its log; None for other databases."""
+    files = [file for file in (ledger.file, ledger.log) if file]
+    return [part for file in files for part in signature(file.stat())] if files else None
+
+
+def daily_totals(ledger: Ledger, days: Days | None) -> dict[date, str]:
+    """For each readable day of `days` (None: of all) its rows, summed units and last moment, as one text: by one query.
+
+    Raises SourceError where the database cannot be reached or lacks a column.
+    """
+    with ledger.connected() as connection:
+        columns = _columns(connection, ledger)
+        chosen = mapping(ledger.given, ledger.table, ledger.covariates, columns, ledger.place)
+        dated = chosen["date"] if isinstance(chosen["date"], str) else None
+        sample = _sample(connection, ledger, dated) if dated else None
+        whole = dated is None or not _comparable(sample, ledger)
+        day: Any = sa.literal(str(getattr(chosen["date"], "value", ""))) if dated is None else sa.column(dated)
+        moment = day
+        if not whole:
+            day = sa.func.substring(day, 1, 10) if isinstance(sample, str) else sa.cast(day, sa.Date)
+        parts = [day, sa.func.count(), _summed(connection, ledger, chosen["units"]), sa.func.max(moment)]
+        statement: Any = sa.select(*parts).select_from(ledger.relation)
+        statement = statement if dated is None else statement.group_by(day)
+        if days is not None and dated is not None and not whole:
+            statement = statement.where(_within(dated, days, isinstance(sample, str)))
+        rows = connection.execute(statement).all()
+    return _by_day(rows, ledger.given.date_format, days)
+
+
+def _summed(connection: sa.Connection, ledger: Ledger, column: Any) -> Any:
+    """The sum of the units where they are numbers; what a database makes of other texts is its own affair."""
+    sample = _sample(connection, ledger, column) if isinstance(column, str) else None
+    return sa.func.sum(sa.column(column)) if isinstance(sample, int | float | Decimal) else sa.literal(0)
+
+
+def _by_day(rows: Any, date_format: str | None, days: Days | None) -> dict[date, str]:
+    said = pl.DataFrame([_text_series("date", tuple(row[0] for row in rows))])
+    parsed = said.select(parse_dates(pl.col("date"), date_format)).to_series()
+    totals: dict[date, list[str]] = {}
+    for day, (_, count, units, last) in zip(parsed, rows, strict=True):
+        if day is not None and (days is None or days[0] <= day <= days[1]):
+            totals.setdefault(day, []).append(f"{count} {float(units or 0):.4f} {last}")
+    return {day: " ".join(sorted(parts)) for day, parts in sorted(totals.items())}
 
 
 def _read(ledger: Ledger, days: Days | None) -> Iterator[pl.DataFrame]:

@@ -56,11 +56,18 @@ def test_every_asset_says_what_it_is(definitions) -> None:
 
 def test_jobs_schedules_and_sensors(definitions) -> None:
     repository = definitions.get_repository_def()
-    assert {"whole_graph", "nightly"} <= {job.name for job in definitions.resolve_all_job_defs()}
-    assert [schedule.name for schedule in repository.schedule_defs] == ["every_night"]
-    sensors = ["alerts", "flow", "landing", "retraining", "rollback"]
+    jobs = {"whole_graph", "nightly", "collect", "training", "rollback", "reconcile"}
+    assert jobs <= {job.name for job in definitions.resolve_all_job_defs()}
+    assert [schedule.name for schedule in repository.schedule_defs] == ["every_morning", "every_night"]
+    sensors = ["alerts", "flow", "landing", "ledger", "repairs", "retraining", "rollback"]
     assert sorted(sensor.name for sensor in repository.sensor_defs) == sensors
     assert repository.get_sensor_def("alerts").default_status == dg.DefaultSensorStatus.RUNNING
+
+
+@pytest.mark.parametrize("job", ["nightly", "whole_graph"])
+def test_no_night_reads_all_sources_again(definitions, job) -> None:
+    selected = definitions.resolve_job_def(job).asset_layer.executable_asset_keys
+    assert dg.AssetKey("reconciliation") not in selected
 
 
 def test_the_nightly_job_trains_nothing(definitions) -> None:

@@ -1,6 +1,7 @@
 import csv
 import gzip
 import io
+from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -12,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demand_forecast.domain.dates import parse_dates
-from demand_forecast.settings import Constant, Input
-from demand_forecast.sources.delivery import SourceError, mapped, mapping, natural
-from demand_forecast.sources.files import parse, parse_csv, report_of
+from demand_forecast.settings import Constant, Input, Settings
+from demand_forecast.sources.delivery import SourceError, UnfinishedError, mapped, mapping, natural
+from demand_forecast.sources.files import deliveries, parse, parse_csv, report_of, wait_until_settled
+from demand_forecast.sources.landing import Landing
 
+Configure = Callable[[dict[str, Any]], Settings]
 COLUMNS: dict[str, Any] = {"date": "Date", "store_id": "Store", "product_id": "SKU", "units": "Qty"}
 HEADER = "Date,Store,SKU,Qty"
 LINE = "2024-01-02,S1,P1,3"
@@ -179,6 +182,36 @@ def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
     file.symlink_to(tmp_path / "gone")
     with pytest.raises(SourceError, match="cannot be read"):
         read(file)
+
+
+def test_names_of_files_that_are_not_done_are_never_taken(tmp_path: Path, configure: Configure) -> None:
+    settings = configure({"source": {"sales": {"path": "landing/*"}}})
+    (tmp_path / "landing").mkdir()
+    for name in ("a.csv", "b.csv.gz", ".c.csv", "d.csv.tmp", "e.csv.part", "f.csv.crdownload", "g.csv~"):
+        (tmp_path / "landing" / name).write_text(HEADER, encoding="utf-8")
+    found = deliveries(settings, "files", "sales", settings.all_sources[0].sales, Landing())
+    assert [delivery.file for delivery in found] == ["landing/a.csv", "landing/b.csv.gz"]
+
+
+def test_a_file_that_grows_while_it_is_read_is_not_taken_in_half(tmp_path: Path, configure: Configure) -> None:
+    settings, landing = configure({"source": {"sales": {"path": "sales.csv", "columns": COLUMNS}}}), Landing()
+    file = written(tmp_path, HEADER, LINE)
+    (delivery,) = deliveries(settings, "files", "sales", settings.all_sources[0].sales, landing)
+    file.write_text(f"{HEADER}\n{LINE}\n{LINE}\n", encoding="utf-8")
+    with pytest.raises(UnfinishedError, match="changed while it was read"):
+        list(delivery.read(None))
+
+
+def test_a_run_waits_for_files_that_have_only_just_landed(
+    tmp_path: Path, configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DEMAND_FORECAST_AUTOMATION__SETTLE_SECONDS")
+    settings = configure({"source": {"sales": {"path": "sales.csv"}}, "automation": {"settle_seconds": 1}})
+    file, landing = written(tmp_path, HEADER, LINE), Landing()
+    assert deliveries(settings, "files", "sales", settings.all_sources[0].sales, landing) == []
+    assert "changed 0 s ago; it is taken after 1 s of rest" in landing.left[file.name]
+    wait_until_settled(settings)
+    assert len(deliveries(settings, "files", "sales", settings.all_sources[0].sales, landing)) == 1
 
 
 def test_reports() -> None:

@@ -19,6 +19,8 @@ from demand_forecast.sources.collect import (
     pending_days,
     span,
 )
+from demand_forecast.sources.landing import Landing
+from demand_forecast.sources.news import FileNews
 
 Configure = Callable[[dict[str, Any]], Settings]
 
@@ -107,6 +109,24 @@ def test_days_taken_one_by_one_are_completed_later(tmp_path: Path, configure: Co
     assert part["day"].unique().to_list() == [FIRST]
     rest = sales(settings, known_sales(part.lazy()))
     assert rest["day"].unique().sort().to_list() == [FIRST + timedelta(day) for day in range(1, 5)]
+
+
+def test_news_of_a_longer_file_are_its_days_and_of_a_part_the_rest(tmp_path: Path, configure: Configure) -> None:
+    settings = configure({"source": {"kind": "m5", "path": "m5"}})
+    write_m5(tmp_path / "m5", "plain", days=3)
+    day = [FIRST + timedelta(number) for number in range(5)]
+
+    def news(known: pl.DataFrame, closed: tuple[date, date]) -> list[tuple[date, date]]:
+        return [item.days for item in FileNews(settings, known, Landing(), closed).fresh]
+
+    part = known_sales(sales(settings, days=(day[1], day[1])).lazy())
+    assert news(part.clear(), (day[0], day[4])) == [(day[0], day[2])]
+    assert news(part, (day[1], day[4])) == [(day[2], day[2])]
+    assert news(part, (day[1], day[1])) == []
+    known = known_sales(sales(settings).lazy())
+    assert news(known, (day[0], day[4])) == []
+    write_m5(tmp_path / "m5", "plain", days=5)
+    assert news(known, (day[0], day[4])) == [(day[3], day[4])]
 
 
 def test_products_stores_and_plan(tmp_path: Path, configure: Configure) -> None:

@@ -19,6 +19,8 @@ from demand_forecast.sources.collect import (
     pending_days,
     span,
 )
+from demand_forecast.sources.delivery import named_inputs
+from demand_forecast.sources.sql import daily_totals, ledger_of
 
 Configure = Callable[[dict[str, Any]], Settings]
 COLUMNS = {"date": "sold_on", "store_id": "shop", "product_id": "sku", "units": "qty", "price": "price"}
@@ -131,6 +133,44 @@ def test_the_order_of_rows_says_nothing(ledger: tuple[str, sa.Engine], configure
     execute(engine, "DELETE FROM ledger")
     insert(engine, ROWS[::-1])
     assert collected(settings_of(configure, url), known).is_empty()
+
+
+def test_totals_by_day_are_those_of_the_rows(ledger: tuple[str, sa.Engine], configure: Configure) -> None:
+    settings = settings_of(configure, ledger[0])
+    (_, source, given), *_ = named_inputs(settings, "sales")
+    totals = daily_totals(ledger_of(settings, "sales", source, given), None)
+    for day in (date(2024, 1, number) for number in (1, 2, 3)):
+        units = [row[3] for row in ROWS if row[0] == day]
+        assert totals.pop(day).split()[:2] == [str(len(units)), f"{sum(units):.4f}"]
+    assert totals == {}
+    assert list(daily_totals(ledger_of(settings, "sales", source, given), (date(2024, 1, 2), date(2024, 1, 2)))) == [
+        date(2024, 1, 2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("texts", "date_format"),
+    [
+        (("2024-01-02 08:15:00", "2024-01-02 10:00:00", "2024-01-03"), None),
+        (("02/01/2024 08:15", "02/01/2024 10:00", "03/01/2024 00:00"), "%d/%m/%Y %H:%M"),
+    ],
+)
+def test_totals_of_moments_and_of_a_date_format(
+    tmp_path: Path, configure: Configure, texts: tuple[str, ...], date_format: str | None
+) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+    execute(engine, "CREATE TABLE ledger (sold_on, shop, sku, qty, price)")
+    for text in texts:
+        execute(engine, f"INSERT INTO ledger VALUES ('{text}', 's', 'a', 'two', 1)")
+    settings = settings_of(configure, "sqlite:///ledger.sqlite", date_format=date_format)
+    (_, source, given), *_ = named_inputs(settings, "sales")
+    first, second = (date(2024, 1, day) for day in (2, 3))
+    before = daily_totals(ledger_of(settings, "sales", source, given), None)
+    assert set(before) == {first, second}
+    execute(engine, f"DELETE FROM ledger WHERE sold_on = '{texts[0]}'")
+    after = daily_totals(ledger_of(settings, "sales", source, given), None)
+    assert after[first] != before[first]
+    assert after[second] == before[second]
 
 
 def test_moments_with_a_zone_keep_their_day(postgres_url: str, configure: Configure) -> None:

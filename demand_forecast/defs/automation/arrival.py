@@ -1,16 +1,23 @@
-"""When the graph runs: every night, and whenever the sources hold something new."""
+"""When the graph runs: every night, and whenever the sources hold something new; when the sources are reconciled."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from datetime import date
+from functools import partial
 from hashlib import sha256
 
 import dagster as dg
 
-from demand_forecast.defs.automation.jobs import NIGHTLY, WHOLE_GRAPH, nightly, whole_graph
-from demand_forecast.defs.project import SALES_DAYS, SETTINGS, Project, known_deliveries
-from demand_forecast.sources.collect import pending_days, span
+from demand_forecast.defs.automation.jobs import COLLECT, WHOLE_GRAPH, collect, nightly, reconcile, whole_graph
+from demand_forecast.defs.automation.ledgers import LedgerState, day_of
+from demand_forecast.defs.automation.requests import Cursor, Request
+from demand_forecast.defs.project import SETTINGS, Project, all_closed_days, known_deliveries
+from demand_forecast.defs.raw.reconciliation import RECONCILIATION
+from demand_forecast.sources.collect import ALL_KINDS, SourceError, pending_days
+from demand_forecast.sources.news import FileNews, ledger_inputs
+from demand_forecast.sources.sql import ledger_of
 
 AUTOMATION = SETTINGS.automation
+KINDS = {source.kind for source in SETTINGS.all_sources}
 
 
 def partition_range(days: tuple[date, date]) -> dict[str, str]:
@@ -20,55 +27,155 @@ def partition_range(days: tuple[date, date]) -> dict[str, str]:
 
 
 def closed_days(days: tuple[date, date]) -> tuple[date, date] | None:
-    """Those of `days` that have a partition: days that are over, from the start of history."""
-    keys = SALES_DAYS.get_partition_keys()
-    first, last = max(days[0].isoformat(), keys[0]), min(days[1].isoformat(), keys[-1])
-    return (date.fromisoformat(first), date.fromisoformat(last)) if first <= last else None
+    """Those of `days` that have a partition."""
+    closed = all_closed_days()
+    first, last = max(days[0], closed[0]), min(days[1], closed[1])
+    return (first, last) if first <= last else None
 
 
-def new_days(project: Project) -> tuple[date, date] | None:
-    """First and last closed day about which the sources say something that the lake does not have."""
-    known = known_deliveries(project.lake)
-    pending = pending_days(project.settings, known) if len(known) else span(project.settings)
-    return pending and closed_days(pending)
+def new_days(project: Project, batch: bool = False) -> tuple[date, date] | None:
+    """First and last closed day about which the sources say something that the lake does not have; with `batch` no more
+    files are looked into than the landing sensor would.
+
+    Raises SourceError where a source cannot be read.
+    """
+    known, memory, closed = known_deliveries(project.lake), project.landing(), all_closed_days()
+    fresh = FileNews(project.settings, known, memory, closed).fresh if batch else []
+    pending = pending_days(project.settings, known, memory, ("sql",) if batch else ALL_KINDS)
+    memory.save()
+    spans = [item.days for item in fresh] + [days for days in (pending and closed_days(pending),) if days]
+    return (min(first for first, _ in spans), max(last for _, last in spans)) if spans else None
 
 
-def days_to_run(project: Project) -> tuple[date, date]:
-    """The new days; when nothing is new, the last day that the lake holds, else yesterday."""
-    found = new_days(project)
+def days_to_run(project: Project, batch: bool = False) -> tuple[date, date]:
+    """The new days; when nothing is new, or a source cannot be read, the last day that the lake holds, else yesterday.
+
+    The run says what cannot be read: it collects first.
+    """
+    try:
+        found = new_days(project, batch)
+    except SourceError:
+        found = None
     if found:
         return found
     held = known_deliveries(project.lake)["day"].max()
-    last = held if isinstance(held, date) else date.fromisoformat(SALES_DAYS.get_partition_keys()[-1])
+    last = held if isinstance(held, date) else all_closed_days()[1]
     return closed_days((last, last)) or (last, last)
 
 
-def _request(project: Project, days: tuple[date, date], run_key: str) -> dg.RunRequest:
-    """A run over `days`: without training where there is a champion, else of the whole graph."""
-    job = NIGHTLY if project.tracking.champion() else WHOLE_GRAPH
-    return dg.RunRequest(run_key=run_key, job_name=job, tags=partition_range(days))
+def runs(project: Project, requests: Iterable[Request]) -> list[dg.RunRequest]:
+    """The runs that are requested: of what arrives, where there is a champion, for `flow` makes what follows; else of
+    the whole graph.
+    """
+    job = COLLECT if project.tracking.champion() else WHOLE_GRAPH
+    return [dg.RunRequest(request.run_key, job_name=job, tags=partition_range(request.days)) for request in requests]
 
 
-@dg.sensor(
-    jobs=[nightly, whole_graph],
+def _said(project: Project, cursor: Cursor, requests: list[Request], otherwise: Iterable[str]) -> dg.SensorResult:
+    if requests:
+        return dg.SensorResult(runs(project, requests), cursor=cursor.write())
+    return dg.SensorResult(skip_reason=" ".join(otherwise), cursor=cursor.write())
+
+
+def _key(*parts: object) -> str:
+    return sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def look_at_landing(context: dg.SensorEvaluationContext, project: Project) -> dg.SensorResult:
+    cursor, memory = Cursor.read(context.cursor), project.landing()
+    try:
+        news = FileNews(project.settings, known_deliveries(project.lake), memory, all_closed_days(), cursor.requested)
+    except SourceError as error:
+        return dg.SensorResult(skip_reason=str(error), cursor=cursor.write())
+    memory.save()
+    _, requests = cursor.settle(
+        context.instance, lambda request, outcome: outcome == "failed" or not news.waiting.isdisjoint(request.news)
+    )
+    if news.fresh:
+        days = min(item.days[0] for item in news.fresh), max(item.days[1] for item in news.fresh)
+        # the time of the last collection makes a correction that is taken back another request than the first was
+        key = _key(sorted((item.id, item.collected) for item in news.fresh))
+        requests.append(cursor.request(key, days, [item.id for item in news.fresh]))
+    left = [f"Left: {why}." for why in memory.left.values()]
+    waiting = f"{len(cursor.requested)} files wait for the runs that were requested for them." if cursor.open else ""
+    if requests and left:
+        context.log.warning(" ".join(left))
+    return _said(project, cursor, requests, [waiting or "Nothing new in the sources.", *left])
+
+
+def look_at_ledgers(context: dg.SensorEvaluationContext, project: Project) -> dg.SensorResult:
+    cursor, closed = Cursor.read(context.cursor), all_closed_days()
+    done, requests = cursor.settle(context.instance, lambda _, outcome: outcome != "done")
+    unreachable, news = [], []
+    for name, source, given in ledger_inputs(project.settings):
+        state = LedgerState.read(cursor.knows.get(name))
+        state.hold(item for request in done for item in request.news)
+        try:
+            news += state.look(project, name, ledger_of(project.settings, "sales", source, given), closed)
+        except SourceError as error:
+            unreachable.append(f"{error}.")
+        cursor.knows[name] = state.write()
+    fresh = [item for item in news if item not in cursor.requested]
+    if fresh:
+        collected = known_deliveries(project.lake)["arrived_at"].max()
+        days = [day_of(item) for item in fresh]
+        requests.append(cursor.request(_key(fresh, str(collected)), (min(days), max(days)), fresh))
+    waiting = "Waits for the runs that were requested." if cursor.open else "Nothing new in the database."
+    if requests and unreachable:
+        context.log.warning(" ".join(unreachable))
+    return _said(project, cursor, requests, unreachable or [waiting])
+
+
+def look_at_repairs(context: dg.SensorEvaluationContext, project: Project) -> dg.SensorResult | dg.SkipReason:
+    found = project.lake.read(RECONCILIATION) if project.lake.exists(RECONCILIATION) else None
+    repaired = None if found is None else found.filter("repaired")
+    at = "" if repaired is None or repaired.is_empty() else str(repaired["at"].max())
+    if repaired is None or at <= (context.cursor or ""):
+        return dg.SkipReason("Nothing was repaired since the last look.")
+    first, last = repaired["day"].min(), repaired["day"].max()
+    days = (first, last) if isinstance(first, date) and isinstance(last, date) else None
+    request = Request.of(_key(at), days or days_to_run(project, batch=True), [])
+    return dg.SensorResult(runs(project, [request]), cursor=at)
+
+
+looking = partial(
+    dg.sensor,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    jobs=[collect, whole_graph],
     minimum_interval_seconds=AUTOMATION.landing_interval,
-    description="Looks at the landing files and the ledger; requests a run over the days that have something new.",
 )
-def landing(project: Project) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    days = new_days(project)
-    if days is None:
-        yield dg.SkipReason("Nothing new in the sources.")
-    else:
-        held = known_deliveries(project.lake).height
-        yield _request(project, days, sha256(repr((days, held)).encode()).hexdigest()[:16])
+if KINDS & {"files", "m5"}:
+    landing = looking(
+        name="landing",
+        description="Looks at the landing files, a batch at a time; requests a run over the days that have news.",
+    )(look_at_landing)
+if "sql" in KINDS:
+    ledger = looking(
+        name="ledger",
+        description="Asks each database for its totals by day; requests a run over the days whose totals changed.",
+    )(look_at_ledgers)
+repairs = looking(
+    name="repairs", description="Requests a run over the days for which the reconcile job collected something."
+)(look_at_repairs)
 
 
 @dg.schedule(
     job=nightly,
     cron_schedule=AUTOMATION.nightly,
     execution_timezone=AUTOMATION.timezone,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Every night: collect what is new, forecast with the champion, plan the orders, look for drift.",
 )
 def every_night(context: dg.ScheduleEvaluationContext, project: Project) -> dg.RunRequest:
-    days = days_to_run(project)
+    days = days_to_run(project, batch=True)
     return dg.RunRequest(run_key=context.scheduled_execution_time.date().isoformat(), tags=partition_range(days))
+
+
+every_morning = dg.ScheduleDefinition(
+    name="every_morning",
+    job=reconcile,
+    cron_schedule=AUTOMATION.reconcile,
+    execution_timezone=AUTOMATION.timezone,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every day at noon, unless configured otherwise: compare the sources with the lake, and repair.",
+)

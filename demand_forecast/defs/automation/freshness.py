@@ -1,26 +1,95 @@
-"""How old each layer may be before its users are told."""
+"""How old each layer may be before its users are told, and whether the days that were to come have come."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import dagster as dg
+import polars as pl
 
-from demand_forecast.defs.project import SETTINGS
+from demand_forecast.defs.project import SETTINGS, Project, all_closed_days
 
-TIMEZONE = SETTINGS.automation.timezone
+AUTOMATION = SETTINGS.automation
+LOOKED_BACK = timedelta(weeks=8)  # of which a weekday's usual is known
+OWED = timedelta(days=14)  # days that are asked for
+USUAL = 0.5  # share of a weekday's days with sales, from which on it is a day of sales
 
 
 def _by(deadline: str, lookback: timedelta) -> dg.FreshnessPolicy:
-    return dg.FreshnessPolicy.cron(deadline_cron=deadline, lower_bound_delta=lookback, timezone=TIMEZONE)
+    return dg.FreshnessPolicy.cron(deadline_cron=deadline, lower_bound_delta=lookback, timezone=AUTOMATION.timezone)
 
 
-NIGHT = timedelta(hours=8)
+def _within(fail: timedelta, warn: timedelta) -> dg.FreshnessPolicy:
+    return dg.FreshnessPolicy.time_window(fail_window=fail, warn_window=warn)
+
+
+NIGHT = timedelta(hours=20)  # what was made in the evening before counts
+MODELS = timedelta(days=SETTINGS.monitoring.retrain.max_age_days)
 FRESHNESS = {
-    "raw": _by("0 4 * * *", NIGHT),
-    "clean": _by("30 4 * * *", NIGHT),
-    "features": _by("0 5 * * *", NIGHT),
-    "models": dg.FreshnessPolicy.time_window(fail_window=timedelta(days=35), warn_window=timedelta(days=30)),
-    "evaluation": dg.FreshnessPolicy.time_window(fail_window=timedelta(days=35), warn_window=timedelta(days=30)),
-    "forecasts": _by("0 6 * * *", NIGHT),
-    "serving": _by("0 6 * * *", NIGHT),
-    "monitoring": _by("0 7 * * *", NIGHT),
+    "raw": _by(AUTOMATION.raw_by, NIGHT),
+    "clean": _by(AUTOMATION.raw_by, NIGHT),
+    "features": _by(AUTOMATION.forecast_by, NIGHT),
+    "models": _within(MODELS, 0.9 * MODELS),
+    "evaluation": _within(MODELS, 0.9 * MODELS),
+    "forecasts": _by(AUTOMATION.forecast_by, NIGHT),
+    "serving": _by(AUTOMATION.forecast_by, NIGHT),
+    "monitoring": _within(timedelta(hours=36), timedelta(hours=26)),
 }
+TRAINED_WITH_MODELS = {"demand_features"}
+
+
+def policy_of(spec: dg.AssetSpec) -> dg.FreshnessPolicy | None:
+    """How old an asset may be; none for raw days, of which an old one made again would say that the newest is there."""
+    if spec.partitions_def:
+        return None
+    trained = spec.key.to_user_string() in TRAINED_WITH_MODELS
+    return FRESHNESS.get("models" if trained else spec.group_name or "")
+
+
+def missing_days(held: pl.Series, closed: date) -> list[date]:
+    """The days of the last fortnight up to `closed` that brought no sales, though such weekdays usually do.
+
+    `held`: the days with sales. A weekday is usual when half of its days in the eight weeks to the newest had sales.
+    """
+    if held.is_empty():
+        return []
+    newest: date = held.max()  # type: ignore[assignment]
+    begin = max(newest - LOOKED_BACK, held.min() - timedelta(days=1))  # type: ignore[operator]
+    days = pl.date_range(begin + timedelta(days=1), newest, eager=True).to_frame("day")
+    sold = days.with_columns(weekday=pl.col("day").dt.weekday(), sold=pl.col("day").is_in(held.implode()))
+    usual = sold.group_by("weekday").agg(pl.col("sold").mean()).filter(pl.col("sold") >= USUAL)["weekday"].to_list()
+    owed = pl.date_range(closed - OWED + timedelta(days=1), closed, eager=True)
+    return owed.filter(owed.dt.weekday().is_in(usual) & ~owed.is_in(held.implode())).to_list()
+
+
+@dg.asset_check(
+    asset="raw_sales",
+    description="Every closed day of the last fortnight on which there usually are sales has some. It asks for the days "
+    "themselves: an old day that is collected again does not make up for the newest.",
+)
+def expected_days_have_arrived(project: Project) -> dg.AssetCheckResult:
+    closed = all_closed_days()[1]
+    since = closed - LOOKED_BACK - OWED
+    days = project.lake.scan("raw_sales").filter(pl.col("day") > since).select(pl.col("day").unique()).collect()["day"]
+    newest = project.lake.scan("raw_sales").select(pl.col("day").max()).collect().item()
+    missing = missing_days(days, closed) if len(days) else [closed]
+    named = ", ".join(map(str, missing[-7:])) + (f" and {len(missing) - 7} before" if len(missing) > 7 else "")
+    return dg.AssetCheckResult(
+        passed=not missing,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"without sales: {named}; the newest day is {newest}" if missing else f"all days to {closed}",
+        metadata={"newest_day": str(newest), "missing": len(missing)},
+    )
+
+
+arrival_watch = dg.define_asset_job(
+    "arrival_watch",
+    selection=dg.AssetSelection.checks(expected_days_have_arrived),
+    description="Asks whether the days that were to come have come.",
+)
+raw_deadline = dg.ScheduleDefinition(
+    name="raw_deadline",
+    job=arrival_watch,
+    cron_schedule=AUTOMATION.raw_by,
+    execution_timezone=AUTOMATION.timezone,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="When raw data is to be there: asks whether it is.",
+)

@@ -6,12 +6,14 @@ WHOLE_GRAPH = "whole_graph"
 COLLECT = "collect"
 NIGHTLY = "nightly"
 TRAINING = "training"
+RECONCILE = "reconcile"
 PROVING = dg.AssetSelection.assets("demand_features") | dg.AssetSelection.groups("models", "evaluation")
 FORECASTING = dg.AssetSelection.assets("forecast_features") | dg.AssetSelection.groups("forecasts", "serving")
+RECONCILING = dg.AssetSelection.assets("reconciliation")
 
 whole_graph = dg.define_asset_job(
     WHOLE_GRAPH,
-    selection=dg.AssetSelection.all(),
+    selection=dg.AssetSelection.all() - RECONCILING,
     description="From what has arrived to trained, compared and promoted models, a forecast, orders and a Bento.",
 )
 collect = dg.define_asset_job(
@@ -21,11 +23,16 @@ collect = dg.define_asset_job(
 )
 nightly = dg.define_asset_job(
     NIGHTLY,
-    selection=dg.AssetSelection.all() - PROVING,
+    selection=dg.AssetSelection.all() - PROVING - RECONCILING,
     description="From what has arrived to a forecast by the champion, a reorder plan and a Bento; no training.",
 )
 training = dg.define_asset_job(
     TRAINING,
     selection=PROVING | FORECASTING,
     description="New challengers, proven against the champion; then the forecast by whoever won.",
+)
+reconcile = dg.define_asset_job(
+    RECONCILE,
+    selection=RECONCILING,
+    description="Compares all that lies in the sources with what the lake holds, and collects the difference.",
 )

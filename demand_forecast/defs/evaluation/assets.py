@@ -79,7 +79,8 @@ def _run(context: dg.AssetExecutionContext, project: Project, seconds: list[floa
     version = pl.col("model").replace_strict(_versions(project), default=None, return_dtype=pl.String)
     last = newest_origin(features)
     known = lake.scan("daily_demand").filter(pl.col("date") <= last).collect()
-    lake.replace("demand_classes", demand_classes(known, [last]).drop("forecast_origin"))
+    classes = demand_classes(known, [last]).drop("forecast_origin").cast({"demand_class": pl.String})
+    lake.replace("demand_classes", classes)
     lake.replace("alignment", learned.with_columns(model_version=version))
     lake.replace("backtest", made, {"made_of": mark})  # last: its notes say what all are of
 

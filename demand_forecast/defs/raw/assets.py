@@ -8,7 +8,20 @@ import polars as pl
 from demand_forecast.defs.metadata import picture, table_metadata
 from demand_forecast.defs.project import SALES_DAYS, Project, known_deliveries
 from demand_forecast.domain.tables import now
+from demand_forecast.home import alone
 from demand_forecast.sources.collect import InputTable, SourceError, collect_inputs, collect_sales
+from demand_forecast.sources.delivery import Days
+from demand_forecast.sources.landing import Landing
+
+
+def collect_new(project: Project, days: Days | None, landing: Landing) -> int:
+    """Appends what is new to raw_sales and gives the number of rows; alone, or two at once would append the same."""
+    with alone(project.home.collecting):
+        known = known_deliveries(project.lake)
+        added = project.lake.append("raw_sales", collect_sales(project.settings, known, days, now(), landing))
+        known_deliveries(project.lake)
+    landing.save()
+    return added
 
 
 @dg.asset(
@@ -25,9 +38,10 @@ def raw_sales(context: dg.AssetExecutionContext, project: Project) -> dg.Materia
 
     window = context.partition_time_window
     days = (window.start.date(), window.end.date() - timedelta(days=1))
-    lake, settings = project.lake, project.settings
-    arriving = collect_sales(settings, known_deliveries(lake), days, now())
-    added = lake.append("raw_sales", arriving)
+    lake, settings, landing = project.lake, project.settings, project.landing()
+    added = collect_new(project, days, landing)
+    for why in landing.left.values():
+        context.log.warning(f"left: {why}")
     if not lake.exists("raw_sales"):
         raise SourceError(
             f"{settings.path}: the sources have no sales row of {days[0]} to {days[1]}; bring sales of closed days, or "
@@ -38,6 +52,9 @@ def raw_sales(context: dg.AssetExecutionContext, project: Project) -> dg.Materia
     context.log.info(f"{added:,} new rows, {held['rows'].sum():,} rows held for {days[0]} to {days[1]}")
     last = lake.scan("raw_sales").filter(pl.col("day") == days[1]).collect()
     shown = table_metadata(last) | {"rows_added": added, "rows_by_day": picture(rows_by_day(held))}
+    shown |= (
+        {"left": dg.MetadataValue.md("\n".join(f"- {why}" for why in landing.left.values()))} if landing.left else {}
+    )
     context.add_asset_metadata(shown, partition_key=days[1].isoformat())  # it would be on each of the days else
     return dg.MaterializeResult()
 
@@ -64,9 +81,10 @@ def _input_asset(table: InputTable) -> dg.AssetsDefinition:
         description=DESCRIPTIONS[table] + " Replaced when its source changes; earlier versions stay in the lake.",
     )
     def raw_input(project: Project) -> dg.MaterializeResult:
-        frame = collect_inputs(project.settings, table, now())
-        version = project.lake.replace(f"raw_{table}", frame)
-        return dg.MaterializeResult(metadata=table_metadata(frame, version))
+        name = f"raw_{table}"
+        held = project.lake.read(name) if project.lake.exists(name) else None
+        frame = collect_inputs(project.settings, table, now(), held)
+        return dg.MaterializeResult(metadata=table_metadata(frame, project.lake.replace(name, frame)))
 
     return raw_input
 

@@ -1,0 +1,105 @@
+"""What a sensor has requested and does not know to be done: kept in its cursor, looked up by run key."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date
+from typing import Any, Literal, Self
+
+import dagster as dg
+
+from demand_forecast.defs.project import SETTINGS
+from demand_forecast.sources.delivery import Days
+
+RUN_KEY = "dagster/run_key"
+LONGEST_WAIT = 24 * 60 * 60  # seconds between two attempts
+Outcome = Literal["running", "done", "failed", "unknown"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run that was requested: over which days, and the news (ids) that it is about."""
+
+    key: str
+    first: str
+    last: str
+    news: list[str]
+    at: float  # seconds since the epoch
+    attempt: int = 1
+
+    @classmethod
+    def of(cls, key: str, days: Days, news: Sequence[str]) -> Self:
+        return cls(key, days[0].isoformat(), days[1].isoformat(), list(news), time.time())
+
+    @property
+    def days(self) -> Days:
+        return date.fromisoformat(self.first), date.fromisoformat(self.last)
+
+    @property
+    def run_key(self) -> str:
+        return self.key if self.attempt == 1 else f"{self.key}-{self.attempt}"
+
+    def again(self) -> "Request":
+        return replace(self, at=time.time(), attempt=self.attempt + 1)
+
+
+@dataclass
+class Cursor:
+    """A sensor's memory: open requests, and what else it `knows`."""
+
+    open: list[Request] = field(default_factory=list)
+    knows: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, text: str | None) -> Self:
+        """An empty one where there is none yet."""
+        if not text:
+            return cls()
+        said = json.loads(text)
+        return cls([Request(**request) for request in said["open"]], said["knows"])
+
+    def write(self) -> str:
+        return json.dumps({"open": [asdict(request) for request in self.open], "knows": self.knows})
+
+    def request(self, key: str, days: Days, news: list[str]) -> Request:
+        self.open.append(Request.of(key, days, news))
+        return self.open[-1]
+
+    @property
+    def requested(self) -> set[str]:
+        return {news for request in self.open for news in request.news}
+
+    def settle(
+        self, instance: dg.DagsterInstance, still_news: Callable[[Request, Outcome], bool]
+    ) -> tuple[list[Request], list[Request]]:
+        """Closes what is done; gives the requests that succeeded, and those to be made again, which stay open.
+
+        A failed run, and one after which its news is still news, is due again after `automation.retry_minutes`, twice
+        as long after every attempt.
+        """
+        done, due, kept = [], [], []
+        for request in self.open:
+            outcome, since = _outcome(instance, request)
+            if outcome == "done":
+                done.append(request)
+            if outcome == "running":
+                kept.append(request)
+            elif still_news(request, outcome):
+                wait = min(LONGEST_WAIT, SETTINGS.automation.retry_minutes * 60 * 2 ** (request.attempt - 1))
+                repeated = request.again() if time.time() - since >= wait else request
+                due += [repeated] if repeated is not request else []
+                kept.append(repeated)
+        self.open = kept
+        return done, due
+
+
+def _outcome(instance: dg.DagsterInstance, request: Request) -> tuple[Outcome, float]:
+    """How the run of the request ended and when; unknown, since it was requested, where there is no such run."""
+    records = instance.get_run_records(dg.RunsFilter(tags={RUN_KEY: request.run_key}), limit=1)
+    if not records:
+        return "unknown", request.at
+    run = records[0].dagster_run
+    if not run.is_finished:
+        return "running", request.at
+    return "done" if run.is_success else "failed", records[0].end_time or request.at

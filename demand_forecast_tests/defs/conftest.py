@@ -1,0 +1,33 @@
+"""A retailer of ten days of reports, and one MLflow database for all of a module: making one takes seconds."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demand_forecast.defs.project import Project
+from demand_forecast_tests.landing_files import write_config, write_reports
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
+
+
+@pytest.fixture
+def project_of(tmp_path: Path, registry: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Project]:
+    """A project of `tmp_path` whose configuration has these keys."""
+    monkeypatch.delenv("DEMAND_FORECAST_HOME", raising=False)
+
+    def make(**keys: Any) -> Project:
+        return Project(config=str(write_config(tmp_path, name=tmp_path.name, tracking_uri=registry, **keys)))
+
+    return make
+
+
+@pytest.fixture
+def project(project_of: Callable[..., Project], tmp_path: Path) -> Project:
+    """Ten days of reports have arrived, nothing was collected."""
+    write_reports(tmp_path, days=10)
+    return project_of()
