@@ -71,7 +71,6 @@ class Lake:
 
         Equal content with equal `notes` (text kept with the version, atomically) keeps the version it has.
         """
-        frame = _storable(frame)
         commit = {"content": _fingerprint(frame), "notes": json.dumps(dict(notes or {}), sort_keys=True)}
         if self.exists(table):
             current = self._open(table)
@@ -88,7 +87,6 @@ class Lake:
         One commit, as with `replace`: equal rows with equal `notes` keep the version. New columns widen the table.
         Raises LakeError for rows before `day`.
         """
-        frame = _storable(frame)
         if frame.height and frame[column].min() < day:  # type: ignore[operator]
             raise LakeError(f"table {table}: rows before {day} among those from {day} on; nothing was written")
         if day == date.min or not self.exists(table):
@@ -220,11 +218,6 @@ def _stream(first: pl.DataFrame, frames: Iterable[pl.DataFrame]) -> Any:
         for batch in frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema).to_batches()
     )
     return pa.RecordBatchReader.from_batches(schema, batches)
-
-
-def _storable(frame: pl.DataFrame) -> pl.DataFrame:
-    """Names as text: Delta has no categories, and its writer panics on them."""
-    return frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
 
 
 def _by_day(frame: pl.DataFrame, column: str) -> pl.DataFrame:
