@@ -44,6 +44,7 @@ KEYS = {
     "reorder_plan": SERIES,
 }
 COMPARED = sorted(KEYS.keys() - {"demand_features"})
+BENTO_PARTS = ("bento.yaml", "src/package/current.json", "src/demand_forecast/service/service.py")
 OF_A_RUN = pl.col("^(arrived_at|model_version)$")
 SUCCEEDED = dg.DagsterEventType.RUN_SUCCESS.value  # PIPELINE_SUCCESS
 START_UP, BETWEEN, FINISH = "(start-up)", "(between steps)", "(finish)"
@@ -321,6 +322,9 @@ def file_faults(place: Home) -> Iterator[str]:
             read_package(place.serving)
     except Exception as error:
         yield f"{type(error).__name__}: {error}"
+    for bento in place.bentoml.glob("bentos/*/*/"):
+        if missing := [name for name in BENTO_PARTS if not (bento / name).is_file()]:
+            yield f"Bento {bento.name} lacks {missing}"
     if (place.dagster / "dagster.yaml").exists() and not (place.dagster / "dagster.yaml").read_text():
         yield "dagster.yaml is empty"
 
@@ -343,7 +347,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--folder", type=Path, help="where to keep both retailers; left out: nowhere")
     given = parser.parse_args()
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.update({"OMP_NUM_THREADS": "1", "DEMAND_FORECAST_AUTOMATION__SETTLE_SECONDS": "0"})
     with TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
         disturbed, reference = Shopkeeper(folder / "disturbed"), Shopkeeper(folder / "reference")
