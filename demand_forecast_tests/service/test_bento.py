@@ -13,7 +13,11 @@ from demand_forecast.tracking.bento import BentoError, build_bento, pinned
 
 Serve = Callable[..., AbstractContextManager[httpx.Client]]
 Publish = Callable[[Path], Path]
-BUILD = "import sys, pathlib as p; from demand_forecast.tracking.bento import build_bento as b; b(*map(p.Path, sys.argv[1:]))"
+BUILD = """
+import sys, pathlib
+from demand_forecast.tracking.bento import build_bento
+build_bento(*map(pathlib.Path, sys.argv[1:]))
+"""
 START = """
 import sys
 from importlib.metadata import packages_distributions
