@@ -115,7 +115,7 @@ def test_a_package_that_cannot_be_packed_is_named(place: Path, tmp_path: Path) -
 def test_a_build_that_is_killed_leaves_no_half_of_a_bento(package: Path, tmp_path: Path) -> None:
     """Killed as soon as BentoML has begun to copy into its store; the next build makes it whole."""
     build = subprocess.Popen([sys.executable, "-c", BUILD, str(package), str(tmp_path)], start_new_session=True)
-    while build.poll() is None and not next(tmp_path.rglob("bento.yaml"), None):
+    while build.poll() is None and not next(tmp_path.rglob("bentos/*/*/bento.yaml"), None):
         pass
     os.killpg(build.pid, signal.SIGKILL)
     build.wait()
