@@ -183,6 +183,7 @@ class Replenishment(Section):
 
 
 class Automation(Section):
+    running: bool = True  # sensors and schedules run from the start; false: once someone starts them in the UI
     timezone: Timezone = "UTC"
     nightly: Cron = "0 1 * * *"
     raw_by: Cron = "0 2 * * *"  # when the day before is to be there

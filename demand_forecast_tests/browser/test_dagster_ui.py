@@ -30,7 +30,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project folder as `demand-forecast init` leaves it, with ten days of reports."""
     folder = tmp_path_factory.mktemp("retailer")
     write_reports(folder, days=10)
-    write_config(folder, history_start=DAY)
+    write_config(folder, history_start=DAY, automation={"running": False})
     run(folder, "demand_forecast.cli", "init").wait()
     return folder
 

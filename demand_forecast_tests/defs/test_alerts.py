@@ -1,5 +1,6 @@
 """The sensor on a real Dagster instance, its runs, checks and freshness daemon, down to a receiver on loopback."""
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -74,7 +75,7 @@ class Shop:
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Shop]:
-    """After its first tick. A parameter is added to its dagster.yaml."""
+    """After its first tick. A parameter says otherwise than that no run is retried."""
     for name in (*Home(tmp_path).environment(), "DEMAND_FORECAST_HOME"):
         monkeypatch.setenv(name, "")
     monkeypatch.delenv("DEMAND_FORECAST_HOME")
@@ -84,8 +85,9 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
         config = write_config(tmp_path, alerts={"channels": channels, "ui": "http://ui:3000/"})
         project = Project(config=str(config))
         project.home.prepare()
-        with (project.home.dagster / "dagster.yaml").open("a") as yaml:
-            yaml.write(getattr(request, "param", ""))
+        instance = project.home.dagster / "dagster.yaml"
+        retries = getattr(request, "param", "max_retries: 0")
+        instance.write_text(re.sub("max_retries: 2\n.*: false", retries, instance.read_text()))
         shop = Shop(project, stack.enter_context(dg.DagsterInstance.get()), receiver)
         assert shop.tick() == []
         yield shop
@@ -121,7 +123,7 @@ def test_a_run_that_died_without_a_failing_step_is_told_by_its_job(shop: Shop) -
     assert [one["key"] for one in shop.tick()] == ["run:job night"]
 
 
-RETRIES = "run_retries: {enabled: true, max_retries: 1}\n"
+RETRIES = "max_retries: 1"
 
 
 @pytest.mark.parametrize("shop", [RETRIES], indirect=True)

@@ -85,12 +85,12 @@ def test_days_before_the_first_partition_are_not_requested(project: Project) -> 
     assert days(tick(project)) == (first, TEN_DAYS[1])
 
 
-def test_with_a_champion_the_sensor_requests_the_nightly_job(project: Project, tmp_path: Path) -> None:
+def test_with_a_champion_the_sensor_requests_what_arrives_alone(project: Project, tmp_path: Path) -> None:
     collect(project)
     (tmp_path / "model").mkdir()
     promote_a_model(project, tmp_path / "model")
     bring(project, ELEVENTH)
-    assert tick(project).job_name == "nightly"
+    assert tick(project).job_name == "collect"
 
 
 def test_the_schedule_runs_over_the_new_days(project: Project) -> None:

@@ -58,7 +58,7 @@ def test_jobs_schedules_and_sensors(definitions) -> None:
     repository = definitions.get_repository_def()
     jobs = {"whole_graph", "nightly", "collect", "training", "rollback", "reconcile"}
     assert jobs <= {job.name for job in definitions.resolve_all_job_defs()}
-    assert [schedule.name for schedule in repository.schedule_defs] == ["every_morning", "every_night"]
+    assert [schedule.name for schedule in repository.schedule_defs] == ["every_morning", "every_night", "raw_deadline"]
     sensors = ["alerts", "flow", "landing", "ledger", "repairs", "retraining", "rollback"]
     assert sorted(sensor.name for sensor in repository.sensor_defs) == sensors
     assert repository.get_sensor_def("alerts").default_status == dg.DefaultSensorStatus.RUNNING

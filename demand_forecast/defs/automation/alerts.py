@@ -17,7 +17,8 @@ from demand_forecast.defs.automation.alert_sources import (
     rollbacks,
     withdrawn,
 )
-from demand_forecast.defs.project import Project
+from demand_forecast.defs.automation.status import SENSORS
+from demand_forecast.defs.project import SETTINGS, Project
 from demand_forecast.domain.tables import now
 from demand_forecast.tracking.ledger import PromotionLedger
 
@@ -37,8 +38,8 @@ class Seen:
 
 
 @dg.sensor(
-    minimum_interval_seconds=30,
-    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=SETTINGS.automation.interval,
+    default_status=SENSORS,
     description="Tells the channels under `alerts:` of failed runs, failed checks, lost freshness and rollbacks, once "
     "each, and when they are over. The lake table alerts has them all.",
 )

@@ -10,6 +10,7 @@ import dagster as dg
 from demand_forecast.defs.automation.jobs import COLLECT, WHOLE_GRAPH, collect, nightly, reconcile, whole_graph
 from demand_forecast.defs.automation.ledgers import LedgerState, day_of
 from demand_forecast.defs.automation.requests import Cursor, Request
+from demand_forecast.defs.automation.status import SCHEDULES, SENSORS
 from demand_forecast.defs.project import SETTINGS, Project, all_closed_days, known_deliveries
 from demand_forecast.defs.raw.reconciliation import RECONCILIATION
 from demand_forecast.sources.collect import ALL_KINDS, SourceError, pending_days
@@ -140,7 +141,7 @@ def look_at_repairs(context: dg.SensorEvaluationContext, project: Project) -> dg
 
 looking = partial(
     dg.sensor,
-    default_status=dg.DefaultSensorStatus.RUNNING,
+    default_status=SENSORS,
     jobs=[collect, whole_graph],
     minimum_interval_seconds=AUTOMATION.landing_interval,
 )
@@ -163,7 +164,7 @@ repairs = looking(
     job=nightly,
     cron_schedule=AUTOMATION.nightly,
     execution_timezone=AUTOMATION.timezone,
-    default_status=dg.DefaultScheduleStatus.RUNNING,
+    default_status=SCHEDULES,
     description="Every night: collect what is new, forecast with the champion, plan the orders, look for drift.",
 )
 def every_night(context: dg.ScheduleEvaluationContext, project: Project) -> dg.RunRequest:
@@ -176,6 +177,6 @@ every_morning = dg.ScheduleDefinition(
     job=reconcile,
     cron_schedule=AUTOMATION.reconcile,
     execution_timezone=AUTOMATION.timezone,
-    default_status=dg.DefaultScheduleStatus.RUNNING,
+    default_status=SCHEDULES,
     description="Every day at noon, unless configured otherwise: compare the sources with the lake, and repair.",
 )

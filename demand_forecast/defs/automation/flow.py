@@ -3,6 +3,7 @@
 import dagster as dg
 
 from demand_forecast.defs.automation.jobs import PROVING
+from demand_forecast.defs.automation.status import SENSORS
 from demand_forecast.defs.project import SETTINGS
 
 GROUPS = ("features", "forecasts", "serving", "monitoring")
@@ -31,7 +32,7 @@ def condition_of(spec: dg.AssetSpec) -> dg.AutomationCondition | None:
 flow = dg.AutomationConditionSensorDefinition(
     "flow",
     target=dg.AssetSelection.groups(*GROUPS) - PROVING,
-    default_status=dg.DefaultSensorStatus.RUNNING,
+    default_status=SENSORS,
     minimum_interval_seconds=SETTINGS.automation.interval,
     description="Makes what follows from a new clean day, in one run; stops where a blocking check has failed.",
 )

@@ -5,6 +5,7 @@ from datetime import date, timedelta
 import dagster as dg
 import polars as pl
 
+from demand_forecast.defs.automation.status import SCHEDULES
 from demand_forecast.defs.project import SETTINGS, Project, all_closed_days
 
 AUTOMATION = SETTINGS.automation
@@ -51,9 +52,9 @@ def missing_days(held: pl.Series, closed: date) -> list[date]:
     """
     if held.is_empty():
         return []
-    newest: date = held.max()  # type: ignore[assignment]
-    begin = max(newest - LOOKED_BACK, held.min() - timedelta(days=1))  # type: ignore[operator]
-    days = pl.date_range(begin + timedelta(days=1), newest, eager=True).to_frame("day")
+    oldest, newest = held.to_frame("day").select(first=pl.col("day").min(), last=pl.col("day").max()).row(0)
+    begin = max(newest - LOOKED_BACK + timedelta(days=1), oldest)
+    days = pl.date_range(begin, newest, eager=True).to_frame("day")
     sold = days.with_columns(weekday=pl.col("day").dt.weekday(), sold=pl.col("day").is_in(held.implode()))
     usual = sold.group_by("weekday").agg(pl.col("sold").mean()).filter(pl.col("sold") >= USUAL)["weekday"].to_list()
     owed = pl.date_range(closed - OWED + timedelta(days=1), closed, eager=True)
@@ -62,8 +63,8 @@ def missing_days(held: pl.Series, closed: date) -> list[date]:
 
 @dg.asset_check(
     asset="raw_sales",
-    description="Every closed day of the last fortnight on which there usually are sales has some. It asks for the days "
-    "themselves: an old day that is collected again does not make up for the newest.",
+    description="Every closed day of the last fortnight on which there usually are sales has some. It asks for the "
+    "days themselves: an old day that is collected again does not make up for the newest.",
 )
 def expected_days_have_arrived(project: Project) -> dg.AssetCheckResult:
     closed = all_closed_days()[1]
@@ -90,6 +91,6 @@ raw_deadline = dg.ScheduleDefinition(
     job=arrival_watch,
     cron_schedule=AUTOMATION.raw_by,
     execution_timezone=AUTOMATION.timezone,
-    default_status=dg.DefaultScheduleStatus.RUNNING,
+    default_status=SCHEDULES,
     description="When raw data is to be there: asks whether it is.",
 )

@@ -6,8 +6,9 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.automation.jobs import TRAINING, training
+from demand_forecast.defs.automation.status import SENSORS
 from demand_forecast.defs.monitoring.decisions import CHAMPION_REVIEW, RETRAIN_DECISION, newest_row
-from demand_forecast.defs.project import CHAMPION, Project
+from demand_forecast.defs.project import CHAMPION, SETTINGS, Project
 from demand_forecast.domain.live_comparison import ROLL_BACK
 from demand_forecast.domain.retraining import RETRAIN
 from demand_forecast.tracking.ledger import ROLLED_BACK, PromotionLedger
@@ -39,8 +40,8 @@ def rollback_config(reasons: str, from_version: str, by: str) -> dict[str, Any]:
 
 @dg.sensor(
     job=training,
-    minimum_interval_seconds=60,
-    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=SETTINGS.automation.interval,
+    default_status=SENSORS,
     description="Requests a training where the newest retrain decision says so, once for each decision.",
 )
 def retraining(context: dg.SensorEvaluationContext, project: Project) -> dg.RunRequest | dg.SkipReason:
@@ -54,8 +55,8 @@ def retraining(context: dg.SensorEvaluationContext, project: Project) -> dg.RunR
 
 @dg.sensor(
     job=rollback_job,
-    minimum_interval_seconds=60,
-    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=SETTINGS.automation.interval,
+    default_status=SENSORS,
     description="Takes the champion back where its newest review says so, and finishes a rollback that died half-way.",
 )
 def rollback(context: dg.SensorEvaluationContext, project: Project) -> dg.RunRequest | dg.SkipReason:
