@@ -98,7 +98,7 @@ class Home:
             folder.mkdir(parents=True, exist_ok=True)
         instance = self.dagster / "dagster.yaml"
         if not instance.exists():
-            instance.write_text(DAGSTER_YAML, encoding="utf-8")
+            replace_text(instance, DAGSTER_YAML)
         os.environ.update(self.environment())
 
     def read_history_start(self) -> date | None:
@@ -109,13 +109,23 @@ class Home:
         """Notes the first day of sales in the sources; it only ever moves back."""
         known = self.read_history_start()
         if known is None or day < known:
-            self.history_start.write_text(day.isoformat())
+            replace_text(self.history_start, day.isoformat())
 
     def write_env_file(self, path: Path, more: Mapping[str, str]) -> None:
         """A `.env` file from which `dagster dev` learns the environment, and `more`, when started without arguments."""
         named = {"DEMAND_FORECAST_HOME": str(self.root)} | self.environment() | dict(more)
         lines = "".join(f"{name}={quote(value)}\n" for name, value in named.items())
         path.write_text(f"# Written by `demand-forecast init`; read by `dagster dev`.\n{lines}", encoding="utf-8")
+
+
+def replace_text(file: Path, text: str) -> None:
+    """Makes `text` the content of `file` in one step: a process killed at any moment leaves the old one or the new."""
+    temporary = file.with_name(f".{file.name}-{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    temporary.replace(file)
 
 
 @contextmanager

@@ -1,8 +1,11 @@
 """Delta tables: read, write whole or not at all, version, time travel."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -103,7 +106,7 @@ class Lake:
     def drop_before(self, table: str, day: date, column: str = "date") -> None:
         """Drops the rows before `day`, by the date `column`; no commit where there are none."""
         if self.scan(table).filter(pl.col(column) < day).head(1).collect().height:
-            self._open(table).delete(f"{column} < '{day}'")
+            _in_turn(lambda: self._open(table).delete(f"{column} < '{day}'"))
 
     def added_since(self, table: str, version: int) -> pl.LazyFrame | None:
         """The rows appended after `version`; None where that version is gone or more than appending has happened."""
@@ -178,21 +181,36 @@ class Lake:
         from deltalake import CommitProperties, write_deltalake
         from deltalake.exceptions import DeltaError
 
+        write = partial(
+            write_deltalake,
+            self.location(table),
+            data,
+            mode=mode,
+            schema_mode=schema_mode,
+            predicate=predicate,
+            configuration=KEPT,
+            storage_options=self.storage_options,
+            commit_properties=CommitProperties(custom_metadata=commit or {}),
+        )
         try:
-            write_deltalake(
-                self.location(table),
-                data,
-                mode=mode,
-                schema_mode=schema_mode,
-                predicate=predicate,
-                configuration=KEPT,
-                storage_options=self.storage_options,
-                commit_properties=CommitProperties(custom_metadata=commit or {}),
-            )
+            _in_turn(write) if mode == "overwrite" else write()  # what is appended may be a stream, read only once
         except (DeltaError, OSError) as error:
             raise LakeError(
                 f"table {table}: not written to the lake {self.root}, its last version is untouched: {error}"
             ) from error
+
+
+def _in_turn(commit: Callable[[], object]) -> None:
+    """Commits again where another process has committed to the same rows meanwhile, up to five times in about 3 s."""
+    from deltalake.exceptions import CommitFailedError
+
+    for pause in (0.1, 0.3, 0.9, 1.8):
+        try:
+            commit()
+            return
+        except CommitFailedError:
+            time.sleep(pause * random.uniform(0.5, 1))
+    commit()
 
 
 class _Counted:

@@ -4,6 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from importlib.metadata import requires, version
 from pathlib import Path
@@ -13,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import demand_forecast
-from demand_forecast.tracking.package import CURRENT, KEPT
+from demand_forecast.tracking.package import ABANDONED, CURRENT, KEPT
 
 NAME = (
     "demand-forecast"  # BentoML first tries a tag as a module: under our package's name it would find the installed one
@@ -41,12 +44,26 @@ def build_bento(package: Path, bentoml_home: Path) -> str:
     store = bentoml_home / "bentos" / NAME
     if not (store / name / "bento.yaml").is_file():
         # not below home: BentoML refuses to build from a folder whose path has a hidden part, as `.demand_forecast` is
-        with TemporaryDirectory(prefix="bento-") as folder:
+        with TemporaryDirectory(prefix="bento-") as folder, _staged(bentoml_home) as staging:
             _stage(Path(folder), package)
-            _build(Path(folder), name, bentoml_home)
+            _build(Path(folder), name, staging)
+            store.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(store / name, ignore_errors=True)
+            (staging / "bentos" / NAME / name).rename(store / name)
     (store / "latest").write_text(name, encoding="utf-8")
     _prune(store, keep=name)
     return f"{NAME}:{name}"
+
+
+@contextmanager
+def _staged(bentoml_home: Path) -> Iterator[Path]:
+    """A store to build in: BentoML copies file by file, and a build that is killed must leave no half of a Bento."""
+    for left in bentoml_home.glob(".building-*"):
+        if time.time() - left.stat().st_mtime > ABANDONED:
+            shutil.rmtree(left, ignore_errors=True)
+    bentoml_home.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".building-", dir=bentoml_home) as staging:
+        yield Path(staging)
 
 
 def _sources() -> list[Path]:
@@ -99,7 +116,7 @@ def _build(folder: Path, bento_version: str, bentoml_home: Path) -> None:
     )
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()[-1:]
-        raise BentoError(f"Bento {NAME}:{bento_version} in {bentoml_home}: not built: {''.join(said)}")
+        raise BentoError(f"Bento {NAME}:{bento_version} in {bentoml_home.parent}: not built: {''.join(said)}")
 
 
 def pinned() -> list[str]:

@@ -16,6 +16,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from demand_forecast.domain.tables import QUANTILE_COLUMNS
+from demand_forecast.home import replace_text
 
 FORMAT = 1
 KEPT = 3
@@ -90,7 +91,7 @@ def write_package(folder: Path, *, model_folder: Path, forecast: pl.DataFrame, i
         path = folder / f"{info.model_version}-{sha256(manifest.encode()).hexdigest()[:8]}"
         if not path.exists():
             staging.rename(path)
-    _replace(folder / CURRENT, json.dumps({"package": path.name}))
+    replace_text(folder / CURRENT, json.dumps({"package": path.name}))
     _prune(folder, keep=path)
     return path
 
@@ -176,15 +177,6 @@ def _staged(folder: Path) -> Iterator[Path]:
         yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-
-
-def _replace(file: Path, text: str) -> None:
-    temporary = file.with_name(f".{file.name}-{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.replace(file)
 
 
 def _prune(folder: Path, keep: Path) -> None:

@@ -83,6 +83,11 @@ class Outcome:
         assert self.status == 1, self.said
 
 
+def outcome_of(process: subprocess.Popen[str]) -> Outcome:
+    said, _ = process.communicate()
+    return Outcome(process.returncode, said)
+
+
 @dataclass(frozen=True)
 class Shopkeeper:
     """A retailer in a folder: its files, its configuration, its home."""
@@ -106,13 +111,21 @@ class Shopkeeper:
         self.write("config.yaml", yaml.safe_dump(known | keys, allow_unicode=True))
         return self
 
-    def run(self) -> Outcome:
-        command = [sys.executable, "-m", "demand_forecast.cli", "run", "--config", str(self.folder / "config.yaml")]
-        environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "COLUMNS": "200"}
-        done = subprocess.run(
-            command, capture_output=True, text=True, encoding="utf-8", env=environment, cwd=self.folder, check=False
+    def start(self, job: str = "run") -> subprocess.Popen[str]:
+        """The command `demand-forecast <job>` in a process group of its own, all that it says in its `stdout`."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "demand_forecast.cli", job, "--config", str(self.folder / "config.yaml")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "COLUMNS": "200"},
+            cwd=self.folder,
+            start_new_session=True,
         )
-        return Outcome(done.returncode, done.stderr + done.stdout)
+
+    def run(self, job: str = "run") -> Outcome:
+        return outcome_of(self.start(job))
 
     @property
     def settings(self) -> Settings:
@@ -131,9 +144,9 @@ class Shopkeeper:
             found = registry.execute("select version from registered_model_aliases where alias = 'champion'").fetchone()
         return str(found[0]) if found else None
 
-    def bad_night(self, *words: str) -> str:
-        """Runs; asserts a failure that says `words` and leaves what people rely on as it was. Gives what was said."""
-        before, outcome = self._holdings(), self.run()
+    def bad_night(self, *words: str, job: str = "run") -> str:
+        """Runs `job`; asserts a failure with `words` that leaves what people rely on as it was. Gives what it said."""
+        before, outcome = self._holdings(), self.run(job)
         outcome.failed_with(*words)
         assert self._holdings() == before
         return outcome.said

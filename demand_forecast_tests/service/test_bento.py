@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,11 @@ from demand_forecast.tracking.bento import BentoError, build_bento, pinned
 
 Serve = Callable[..., AbstractContextManager[httpx.Client]]
 Publish = Callable[[Path], Path]
+BUILD = """
+import sys, pathlib
+from demand_forecast.tracking.bento import build_bento
+build_bento(*map(pathlib.Path, sys.argv[1:]))
+"""
 START = """
 import sys
 from importlib.metadata import packages_distributions
@@ -100,7 +106,20 @@ def test_the_service_starts_with_nothing_but_its_pinned_requirements() -> None:
 
 
 def test_a_package_that_cannot_be_packed_is_named(place: Path, tmp_path: Path) -> None:
-    unusable = tmp_path / "not a version"
+    unusable = tmp_path / "not a version-0"
     unusable.mkdir()
     with pytest.raises(BentoError, match="Bento demand-forecast:not a version"):
         build_bento(unusable, tmp_path / "bentoml")
+
+
+def test_a_build_that_is_killed_leaves_no_half_of_a_bento(package: Path, tmp_path: Path) -> None:
+    """Killed as soon as BentoML has begun to copy into its store; the next build makes it whole."""
+    build = subprocess.Popen([sys.executable, "-c", BUILD, str(package), str(tmp_path)], start_new_session=True)
+    while build.poll() is None and not next(tmp_path.rglob("bentos/*/*/bento.yaml"), None):
+        pass
+    os.killpg(build.pid, signal.SIGKILL)
+    build.wait()
+    tag = build_bento(package, tmp_path)
+    bento = tmp_path / "bentos" / tag.replace(":", "/")
+    assert (bento / "src" / "package" / package.name / "manifest.json").is_file()
+    assert (bento / "src" / "bentofile.yaml").is_file()

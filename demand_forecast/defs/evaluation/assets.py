@@ -24,6 +24,7 @@ from demand_forecast.domain.promotion import Decision, decide
 from demand_forecast.domain.replenishment import error_correlation
 from demand_forecast.domain.scoring import score_backtest, summary_table
 from demand_forecast.domain.tables import now
+from demand_forecast.home import replace_text
 from demand_forecast.tracking.ledger import DECISIONS, ROLLED_BACK, PromotionLedger
 from demand_forecast.tracking.rollback import roll_back
 
@@ -154,7 +155,7 @@ def evaluation_report(context: dg.AssetExecutionContext, project: Project) -> dg
         reproduce=[f"demand-forecast run --config {settings.path.name}"],
     )
     file = project.home.reports / "evaluation_report.html"
-    file.write_text(page, encoding="utf-8")
+    replace_text(file, page)
     best = summary.row(0, named=True)
     context.log.info(f"best by WRMSSE: {best['model']} {best['wrmsse']:.3f}")
     shown = {

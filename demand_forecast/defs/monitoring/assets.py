@@ -8,6 +8,7 @@ import polars as pl
 from demand_forecast.defs.metadata import Metadata, markdown_table, picture, report
 from demand_forecast.defs.project import Project
 from demand_forecast.domain.retraining import DRIFT_HISTORY
+from demand_forecast.home import replace_text
 
 RECENT_DAYS = 28
 COMPARED = ("units", "price", "in_stock")
@@ -34,7 +35,7 @@ def drift_report(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
         seed=project.settings.seed,
     )
     file = project.home.reports / "drift_report.html"
-    file.write_text(result.html, encoding="utf-8")
+    replace_text(file, result.html)
     context.log.info(f"{result.share:.0%} of columns drifted")
     shown: Metadata = {
         "share_drifted": result.share,
