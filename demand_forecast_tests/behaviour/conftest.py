@@ -113,7 +113,7 @@ class Shopkeeper:
         return self
 
     def start(self, *command: str) -> subprocess.Popen[str]:
-        """`demand-forecast run`, or another command, in a process group of its own, all that it says in its `stdout`."""
+        """`demand-forecast run`, or another command, in its own process group; all that it says is in its `stdout`."""
         return subprocess.Popen(
             [*DEMAND_FORECAST, *(command or ("run",)), "--config", str(self.folder / "config.yaml")],
             stdout=subprocess.PIPE,

@@ -9,14 +9,7 @@ from tempfile import mkdtemp
 from demand_forecast_tests.alerts.receivers import WebReceiver
 from demand_forecast_tests.month.nights import NIGHTS, Month, to_markdown
 
-INTRO = """# A month of nights
-
-`make month` plays thirty nights against a real `dagster-daemon`: two shops report by file, one writes to a database, nobody presses anything. Windows
-of the live proof are three days in place of seven, so that a month is enough to see them act; sensors look every two or three seconds. Each row: what was
-done to the night, which runs the sensors requested and how they ended, what became of the tables, what the promotion ledger and the alert channel
-were told, and the seconds until all was quiet again. `demand_forecast_tests/month/` is the script.
-
-"""
+INTRO = Path(__file__).with_name("intro.md")
 
 
 def main() -> None:
@@ -38,7 +31,7 @@ def main() -> None:
                 print(json.dumps(rows[-1], default=str), flush=True)
         finally:
             month.system.stop()
-    text = INTRO + to_markdown(rows)
+    text = INTRO.read_text(encoding="utf-8") + to_markdown(rows)
     if asked.out:
         asked.out.write_text(text + "\n", encoding="utf-8")
     print(text)
