@@ -30,6 +30,9 @@ test: install tools  ## the tests, lint, types and architecture rules
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
+faults: install  ## nights killed at random moments: KILLS=50, SEED=2026
+	$(BIN)/python -m demand_forecast_tests.faults.kills --kills $(or $(KILLS),50) --seed $(or $(SEED),2026)
+
 tools:
 	@for tool in chromium postgresql; do \
 		command -v $$tool >/dev/null || ls -d /usr/lib/$$tool/*/bin >/dev/null 2>&1 \
@@ -62,4 +65,4 @@ endef
 clean:  ## remove what the product wrote: models, tables, reports
 	rm -rf .demand_forecast
 
-.PHONY: help install run test tools ui serve lock peers autogluon clean
+.PHONY: help install run test faults tools ui serve lock peers autogluon clean
