@@ -30,6 +30,9 @@ test: install tools  ## the tests, lint, types and architecture rules
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
+faults: install  ## nights killed at random moments: KILLS=50, SEED=2026
+	$(BIN)/python -m demand_forecast_tests.faults.kills --kills $(or $(KILLS),50) --seed $(or $(SEED),2026)
+
 tools:
 	@for tool in chromium postgresql; do \
 		command -v $$tool >/dev/null || ls -d /usr/lib/$$tool/*/bin >/dev/null 2>&1 \
@@ -65,4 +68,4 @@ clean:  ## remove what the product wrote: models, tables, reports
 month: install  ## thirty nights against the Dagster daemon, with what goes wrong in them (about half an hour)
 	$(BIN)/python -m demand_forecast_tests.month --out docs/month.md
 
-.PHONY: help install run test month tools ui serve lock peers autogluon clean
+.PHONY: help install run test month faults tools ui serve lock peers autogluon clean

@@ -82,8 +82,12 @@ def _run(config: str | None, job: str) -> None:
 def status(config: str | None) -> None:
     """What is live, and why."""
     from demand_forecast.summary import print_status
+    from demand_forecast.tracking.registry import RegistryError
 
-    print_status(_open(config), Console())
+    try:
+        print_status(_open(config), Console())
+    except RegistryError as error:
+        raise click.ClickException(str(error)) from None
 
 
 @main.command()

@@ -19,6 +19,9 @@ from demand_forecast.summary import print_duration, print_status, print_summary
 if TYPE_CHECKING:
     import dagster as dg
 
+NO_ROOM = ("No space left on device", "database or disk is full")
+UNTOUCHED = "Every table is as it was after its last whole write."
+
 
 def run_job(settings: Settings, job: str, progress: Console, out: Console) -> bool:
     """Collects all that is new, runs the assets of `job`, prints progress and a summary; True if all of it worked."""
@@ -28,7 +31,12 @@ def run_job(settings: Settings, job: str, progress: Console, out: Console) -> bo
     try:
         result = _execute(settings, job)
     except SourceError as error:
-        progress.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+        _print_error(progress, str(error))
+        return False
+    except Exception as error:
+        if not _disk_is_full(error):
+            raise
+        _print_error(progress, f"{settings.root}: the disk is full; free space there and run again. {UNTOUCHED}")
         return False
     if not result.success:
         progress.print(
@@ -40,6 +48,19 @@ def run_job(settings: Settings, job: str, progress: Console, out: Console) -> bo
     print_summary(settings, out)
     _print_duration(result.run_id, started, out)
     return True
+
+
+def _print_error(progress: Console, text: str) -> None:
+    progress.print(text, style="red", highlight=False, markup=False, soft_wrap=True)
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Whether Dagster's own records had no room: SQLite's error comes wrapped, and ENOSPC only in its words."""
+    while error is not None:
+        if any(said in str(error) for said in NO_ROOM):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _print_duration(run_id: str, started: float, out: Console) -> None:
@@ -64,12 +85,13 @@ def roll_back(settings: Settings, reason: str, progress: Console, out: Console) 
     _quiet()
     from demand_forecast.defs.automation.retraining import ROLLBACK, rollback_config
     from demand_forecast.defs.project import Project
+    from demand_forecast.tracking.registry import RegistryError
     from demand_forecast.tracking.rollback import RollbackError, pair
 
     try:
         champion, _ = pair(Project(config=str(settings.path)).tracking)
-    except RollbackError as error:
-        progress.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+    except (RollbackError, RegistryError) as error:
+        _print_error(progress, str(error))
         return False
     result = _execute_job(ROLLBACK, rollback_config(reason, champion.version, "demand-forecast rollback"))
     print_status(settings, out)

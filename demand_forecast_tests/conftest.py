@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,45 +15,63 @@ import pytest
 os.environ.setdefault("DEMAND_FORECAST_AUTOMATION__SETTLE_SECONDS", "0")
 
 
+@dataclass(frozen=True)
+class PostgresServer:
+    """A PostgreSQL of our own in `folder`, on the loopback and a free port."""
+
+    pg_ctl: Path
+    folder: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"postgresql+psycopg2://planner:sesame@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        listen = f"-c listen_addresses=127.0.0.1 -c port={self.port} -c unix_socket_directories={self.folder}"
+        self._control("-w", "-l", f"{self.folder}/log", "-o", f"{listen} -c fsync=off", "start")
+
+    def stop(self) -> None:
+        self._control("-m", "immediate", "stop")
+
+    def _control(self, *how: str) -> None:
+        _run(*_as_postgres(), str(self.pg_ctl), "-D", f"{self.folder}/data", *how)
+
+
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """The URL of a PostgreSQL of our own, on the loopback and a free port; skipped where it is not installed."""
+def postgres() -> Iterator[PostgresServer]:
+    """A running server; skipped where PostgreSQL is not installed."""
     binaries = [shutil.which("pg_ctl"), *sorted(glob.glob("/usr/lib/postgresql/*/bin/pg_ctl"), reverse=True)]
     pg_ctl = next((Path(found) for found in binaries if found), None)
     if pg_ctl is None:
         pytest.skip("PostgreSQL (initdb, pg_ctl) is not installed")
-    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     with tempfile.TemporaryDirectory(prefix="pg") as folder:
-        if user:
+        if _as_postgres():
             shutil.chown(folder, "postgres")
-        data = f"{folder}/data"
-        _run(
-            *user,
-            str(pg_ctl.with_name("initdb")),
-            "-D",
-            data,
-            "-U",
-            "planner",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--no-sync",
-        )
-        port = _free_port()
-        options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off"
-        _run(*user, str(pg_ctl), "-D", data, "-w", "-l", f"{folder}/log", "-o", options, "start")
+        initdb = [*_as_postgres(), str(pg_ctl.with_name("initdb")), "-D", f"{folder}/data"]
+        _run(*initdb, "-U", "planner", "-A", "trust", "-E", "UTF8", "--no-sync")
+        server = PostgresServer(pg_ctl, folder, free_port())
+        server.start()
         try:
-            yield f"postgresql+psycopg2://planner:sesame@127.0.0.1:{port}/postgres"
+            yield server
         finally:
-            _run(*user, str(pg_ctl), "-D", data, "-m", "immediate", "stop")
+            server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres: PostgresServer) -> str:
+    return postgres.url
+
+
+def _as_postgres() -> list[str]:
+    return ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
 
 
 def _run(*command: str) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

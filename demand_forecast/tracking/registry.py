@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import platform
+import re
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,9 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # read on import; else MLflow writes below ~/.config
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # of its own it tries for minutes where no server listens
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
@@ -315,7 +319,24 @@ def _open(uri: str, lock: Path) -> "MlflowClient":
 
     for noisy in ("mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    with alone(lock):
-        client = MlflowClient(uri, uri)
-        client.search_registered_models(max_results=1)  # the registry's tables are made at their first use
+    from mlflow.exceptions import MlflowException
+
+    try:
+        with alone(lock):
+            client = MlflowClient(uri, uri)
+            client.search_registered_models(max_results=1)  # the registry's tables are made at their first use
+    except MlflowException as error:
+        raise RegistryError(
+            f"MLflow at {_without_password(uri)} does not answer; start it or correct tracking_uri: in the "
+            f"configuration ({_said(error, uri)})"
+        ) from None
     return client
+
+
+def _without_password(uri: str) -> str:
+    return re.sub(r"//[^/@]*@", "//***@", uri)
+
+
+def _said(error: Exception, uri: str) -> str:
+    """The last cause in it, for people; without what the address may hold."""
+    return _without_password(str(error).replace(uri, _without_password(uri)).splitlines()[0])[:300]

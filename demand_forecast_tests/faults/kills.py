@@ -162,6 +162,13 @@ class Verdict:
     def all_faults(self) -> list[str]:
         return [f"kill in {kill.step}: {fault}" for kill in self.kills for fault in kill.faults] + self.faults
 
+    def compare(self, disturbed: Shopkeeper, reference: Shopkeeper) -> None:
+        for name, difference in differences(disturbed, reference).items():
+            if difference:
+                self.faults.append(f"{name} is not the undisturbed run's: {difference}")
+            else:
+                self.compared[name] = reference.table(name).height
+
     def table(self) -> str:
         """For people: kills and faults by step, then what was compared in the end."""
         lines = ["| step that was running | kills | tables read whole | faults |", "|---|--:|--:|--:|"]
@@ -196,7 +203,7 @@ def run_nights(
         for _ in range(kills // len(nights) + (number < kills % len(nights))):
             verdict.kills.append(killed(retailer, night, random, usual[night.name]))
             said(f"{len(verdict.kills):>3} {verdict.kills[-1]}")
-        verdict.faults += completed(retailer, night)
+        verdict.faults += [f"{night.name}: {fault}" for fault in completed(retailer, night.job)]
     verdict.seconds = time.monotonic() - began
     return verdict
 
@@ -207,7 +214,7 @@ def undisturbed(retailer: Shopkeeper, nights: Sequence[Night]) -> dict[str, floa
     for night in nights:
         night.happens(retailer)
         began = time.monotonic()
-        if faults := completed(retailer, night):
+        if faults := completed(retailer, night.job):
             raise AssertionError("\n".join(faults))
         seconds[night.name] = time.monotonic() - began
     return seconds
@@ -227,15 +234,15 @@ def killed(retailer: Shopkeeper, night: Night, random: Random, usual: float) -> 
         usual = moment
 
 
-def completed(retailer: Shopkeeper, night: Night) -> list[str]:
+def completed(retailer: Shopkeeper, job: str) -> list[str]:
     """What is wrong after an attempt that nobody disturbs."""
-    outcome = retailer.run(night.job)
+    outcome = retailer.run(job)
     if outcome.status or "Traceback" in outcome.said:
-        return [f"{night.name}: exit status {outcome.status}: {outcome.said}"]
+        return [f"exit status {outcome.status}: {outcome.said}"]
     promotion, live = PromotionLedger(retailer.lake).last_promotion(), retailer.champion()
     served = read_package(home(retailer).serving).info.model_version
     if promotion is None or not live == promotion["to_version"] == served:
-        return [f"{night.name}: champion {live}, served {served}, promoted {promotion}"]
+        return [f"champion {live}, served {served}, promoted {promotion}"]
     return inspect(retailer)[1]
 
 
@@ -329,16 +336,18 @@ def file_faults(place: Home) -> Iterator[str]:
         yield "dagster.yaml is empty"
 
 
-def compare(disturbed: Shopkeeper, reference: Shopkeeper, verdict: Verdict) -> Verdict:
-    """Notes for each table that is equal its rows, else a fault."""
-    for name in COMPARED:
-        found, expected = (retailer.table(name).drop(OF_A_RUN).sort(KEYS[name]) for retailer in (disturbed, reference))
-        try:
-            assert_frame_equal(found, expected, check_column_order=False)
-            verdict.compared[name] = expected.height
-        except AssertionError as error:
-            verdict.faults.append(f"{name} is not the undisturbed run's: {error}")
-    return verdict
+def differences(disturbed: Shopkeeper, reference: Shopkeeper) -> dict[str, str]:
+    """For each table that is compared in what it differs, "" where it is equal."""
+    return {name: _difference(name, disturbed, reference) for name in COMPARED}
+
+
+def _difference(name: str, disturbed: Shopkeeper, reference: Shopkeeper) -> str:
+    found, expected = (retailer.table(name).drop(OF_A_RUN).sort(KEYS[name]) for retailer in (disturbed, reference))
+    try:
+        assert_frame_equal(found, expected, check_column_order=False)
+    except AssertionError as error:
+        return str(error)
+    return ""
 
 
 def main() -> None:
@@ -356,7 +365,7 @@ def main() -> None:
         verdict = run_nights(
             disturbed, NIGHTS, given.kills, Random(given.seed), usual, lambda text: print(text, flush=True)
         )
-        compare(disturbed, reference, verdict)
+        verdict.compare(disturbed, reference)
     print(f"\nSeed {given.seed}, {len(NIGHTS)} nights, {verdict.seconds / 60:.0f} minutes.\n\n{verdict.table()}")
     if verdict.all_faults:
         raise SystemExit(1)

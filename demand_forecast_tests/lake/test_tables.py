@@ -1,5 +1,7 @@
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
+from threading import Barrier
 
 import polars as pl
 import pytest
@@ -131,3 +133,18 @@ def test_the_first_day_of_which_the_table_says_something_else(lake: Lake) -> Non
     assert lake.first_change("clean_stock", 0) is None, "compared by content: the days are as they were"
     lake.replace("clean_stock", sales(1, 2).with_columns(price=pl.lit(1.0)))
     assert lake.first_change("clean_stock", 2) == date.min
+
+
+def test_writers_that_meet_take_turns(lake: Lake) -> None:
+    """Each of four replaces the same last day at the same time; without a second try all but one fail."""
+    lake.replace("daily_demand", sales(1, 2, 3))
+    meet = Barrier(4)
+
+    def write(units: int) -> None:
+        meet.wait()
+        lake.replace_since("daily_demand", sales(1, 2, units).tail(1), date(2024, 2, 29))
+
+    with ThreadPoolExecutor(4) as writers:
+        list(writers.map(write, (10, 11, 12, 13)))
+    assert lake.version("daily_demand") == 4
+    assert lake.read("daily_demand").height == 3

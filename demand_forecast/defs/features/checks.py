@@ -13,6 +13,7 @@ COLLAPSED = 0.1  # of the usual volume
 BURST = 10.0
 RECENT = timedelta(days=7)
 USUAL = timedelta(days=56)
+ODD = 4.0  # times the usual units of such a day, or a fourth of them
 
 daily_demand_contract = contract_check("daily_demand")
 
@@ -37,6 +38,29 @@ def volume_is_usual(project: Project) -> dg.AssetCheckResult:
         description="too little history to compare"
         if ratio is None
         else f"{now:,.0f} units per day in the week to {last}, {before:,.0f} before",
+        metadata={} if ratio is None else {"ratio": ratio},
+    )
+
+
+@dg.asset_check(
+    asset="daily_demand",
+    description="Units of the newest day are between a fourth and four times the median of that weekday in the eight "
+    "weeks before. One odd day may be true: it is told and stops nothing.",
+)
+def newest_day_is_usual(project: Project) -> dg.AssetCheckResult:
+    last = last_day(project.lake)
+    known = pl.col("open") & pl.col("date").is_between(last - USUAL, last)
+    alike = known & (pl.col("date").dt.weekday() == last.isoweekday())
+    totals = project.lake.scan("daily_demand").filter(alike).group_by("date").agg(pl.col("units").sum()).collect()
+    now = totals.filter(pl.col("date") == last)["units"].sum()
+    usual = totals.filter(pl.col("date") < last)["units"].median()
+    ratio = now / usual if isinstance(usual, float) and usual else None
+    return dg.AssetCheckResult(
+        passed=ratio is None or 1 / ODD <= ratio <= ODD,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="too little history to compare"
+        if ratio is None
+        else f"{now:,.0f} units on {last:%A} {last}, {usual:,.0f} usual on that weekday",
         metadata={} if ratio is None else {"ratio": ratio},
     )
 
