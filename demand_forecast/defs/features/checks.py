@@ -52,9 +52,10 @@ def newest_day_is_usual(project: Project) -> dg.AssetCheckResult:
     known = pl.col("open") & pl.col("date").is_between(last - USUAL, last)
     alike = known & (pl.col("date").dt.weekday() == last.isoweekday())
     totals = project.lake.scan("daily_demand").filter(alike).group_by("date").agg(pl.col("units").sum()).collect()
-    now = totals.filter(pl.col("date") == last)["units"].sum()
-    usual = totals.filter(pl.col("date") < last)["units"].median()
-    ratio = now / usual if isinstance(usual, float) and usual else None
+    newest, earlier = pl.col("date") == last, pl.col("date") < last
+    units = pl.col("units").cast(pl.Float64)
+    now, usual = totals.select(units.filter(newest).sum(), usual=units.filter(earlier).median()).row(0)
+    ratio = now / usual if usual else None
     return dg.AssetCheckResult(
         passed=ratio is None or 1 / ODD <= ratio <= ODD,
         severity=dg.AssetCheckSeverity.WARN,
