@@ -23,6 +23,8 @@ from demand_forecast.domain.tables import QUANTILE_COLUMNS, series_key
 from demand_forecast.tracking.registry import ModelVersion
 
 KINDS = {"polars", "deltalake"}
+OF_THE_NIGHT = ("forecast_features", "group_forecast", "demand_forecast", "published_forecasts", "reorder_plan")
+FORGOTTEN_AFTER = timedelta(days=14)  # a night's tables; what models were made of is kept
 KEPT_HORIZONS = 2  # for so long what was published is kept: its days come within one
 
 
