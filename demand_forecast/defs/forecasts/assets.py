@@ -137,6 +137,9 @@ def published_forecasts(context: dg.AssetExecutionContext, project: Project) -> 
     frame = pl.concat(made)
     lake.replace_since("published_forecasts", frame, origin, "forecast_origin")
     lake.drop_before("published_forecasts", origin - KEPT_HORIZONS * period, "forecast_origin")
+    for table in OF_THE_NIGHT:
+        if lake.exists(table):
+            lake.forget(table, FORGOTTEN_AFTER)
     return dg.MaterializeResult(
         metadata=lake_metadata(lake, "published_forecasts") | {"roles": [*frame["role"].unique().sort()]}
     )
