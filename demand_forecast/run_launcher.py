@@ -9,6 +9,7 @@ from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, Wor
 from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 HOST, PROCESS = "demand-forecast/host", "demand-forecast/process"  # tags of a run that the command line executes
+PATIENCE = 10  # seconds
 
 
 def process_tags() -> dict[str, str]:
@@ -32,18 +33,23 @@ class WatchedRunLauncher(DefaultRunLauncher):
         return self._asked(run)
 
     def _asked(self, run: DagsterRun) -> CheckRunHealthResult:
-        """What the server that started the run says of it; a server that is gone took its runs with it."""
+        """What the server that started the run says of it; a server that is gone took its runs with it, one that does
+        not answer in time is busy.
+        """
         from dagster._core.errors import DagsterUserCodeUnreachableError
         from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
         from dagster._serdes import deserialize_value
+        from grpc import StatusCode
 
         client = self._get_grpc_client_for_termination(run.run_id)
         if client is None:
-            return CheckRunHealthResult(WorkerStatus.UNKNOWN, "nobody noted where it runs")
+            return CheckRunHealthResult(WorkerStatus.RUNNING, "nobody noted where it runs")
         try:
-            answer = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id), timeout=10)
-        except DagsterUserCodeUnreachableError:
-            return CheckRunHealthResult(WorkerStatus.FAILED, "the server that started it is gone")
+            answer = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id), timeout=PATIENCE)
+        except DagsterUserCodeUnreachableError as error:
+            gone = getattr(error.__cause__, "code", lambda: None)() == StatusCode.UNAVAILABLE
+            said = "the server that started it is gone" if gone else "the server that started it does not answer"
+            return CheckRunHealthResult(WorkerStatus.FAILED if gone else WorkerStatus.RUNNING, said)
         going_on = deserialize_value(answer, CanCancelExecutionResult).can_cancel
         return CheckRunHealthResult(WorkerStatus.RUNNING if going_on else WorkerStatus.FAILED, "its process is gone")
 
