@@ -197,13 +197,15 @@ def run_nights(
     said: Callable[[str], None],
 ) -> Verdict:
     """Each of `nights`, killed its share of `kills` times at moments within its `usual` seconds before it ends."""
-    began, verdict = time.monotonic(), Verdict()
+    began, verdict, pace = time.monotonic(), Verdict(), 1.0
     for number, night in enumerate(nights):
         night.happens(retailer)
         for _ in range(kills // len(nights) + (number < kills % len(nights))):
-            verdict.kills.append(killed(retailer, night, random, usual[night.name]))
+            verdict.kills.append(killed(retailer, night, random, pace * usual[night.name]))
             said(f"{len(verdict.kills):>3} {verdict.kills[-1]}")
+        last = time.monotonic()
         verdict.faults += [f"{night.name}: {fault}" for fault in completed(retailer, night.job)]
+        pace = (time.monotonic() - last) / usual[night.name]  # how fast the machine is now
     verdict.seconds = time.monotonic() - began
     return verdict
 
