@@ -65,4 +65,7 @@ endef
 clean:  ## remove what the product wrote: models, tables, reports
 	rm -rf .demand_forecast
 
-.PHONY: help install run test faults tools ui serve lock peers autogluon clean
+month: install  ## thirty nights against the Dagster daemon, with what goes wrong in them (about half an hour)
+	$(BIN)/python -m demand_forecast_tests.month --out docs/month.md
+
+.PHONY: help install run test month faults tools ui serve lock peers autogluon clean

@@ -8,7 +8,7 @@ import polars as pl
 
 from benchmarks.accuracy.task import Task
 from demand_forecast.domain.alignment.align import Groups
-from demand_forecast.domain.alignment.group_forecast import forecast_groups
+from demand_forecast.domain.alignment.group_forecast import backtest_groups
 from demand_forecast.domain.alignment.groups import alignment_level, membership
 from demand_forecast.domain.backtest import backtest_origins, run_backtest, training_rows
 from demand_forecast.domain.features import FeatureContract, build_demand_features
@@ -71,7 +71,7 @@ def _groups(tables: dict[str, pl.DataFrame], task: Task, origins: list[date]) ->
     demand, plan, products, stores = (tables[name] for name in TABLES)
     series = demand.select(series_key()).unique()
     level = alignment_level(series, products, stores, settings.covariates.static)
-    forecast = forecast_groups(
+    forecast, _ = backtest_groups(
         demand,
         plan,
         products,

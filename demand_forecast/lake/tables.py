@@ -4,7 +4,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 KEPT = {"delta.logRetentionDuration": "interval 36500 days"}  # versions stay readable: a model names those it saw
+MANY_FILES = 200
 
 
 class LakeError(RuntimeError):
@@ -101,7 +102,21 @@ class Lake:
             if held.columns == frame.columns and _fingerprint(held) == _fingerprint(frame):
                 return current.version()
         self._write(table, frame, "overwrite", schema_mode="merge", predicate=f"{column} >= '{day}'", commit=commit)
+        self._compact(table)
         return self._open(table).version()
+
+    def _compact(self, table: str) -> None:
+        """Makes large files of many small ones, which nights leave: a commit in which no row changes."""
+        from deltalake import CommitProperties
+
+        current = self._open(table)
+        if len(current.file_uris()) > MANY_FILES:
+            same = {"since": str(date.max), "notes": current.history(1)[0].get("notes", "{}")}
+            current.optimize.compact(commit_properties=CommitProperties(custom_metadata=same))
+
+    def forget(self, table: str, older_than: timedelta) -> None:
+        """Deletes the files that only versions replaced so long ago still read: those can be read no more."""
+        self._open(table).vacuum(retention_hours=int(older_than.total_seconds() // 3600), dry_run=False)
 
     def drop_before(self, table: str, day: date, column: str = "date") -> None:
         """Drops the rows before `day`, by the date `column`; no commit where there are none."""
@@ -139,7 +154,8 @@ class Lake:
             return None if current == version else date.min
         later = [commit for commit in self._open(table).history() if commit["version"] > version]
         if all("since" in commit for commit in later):
-            return min((date.fromisoformat(commit["since"].split()[0]) for commit in later), default=None)
+            days = [date.fromisoformat(commit["since"].split()[0]) for commit in later]
+            return min((day for day in days if day < date.max), default=None)
         try:
             before, after = self.read(table, version), self.read(table)
         except LakeError:

@@ -36,6 +36,7 @@ __all__ = [
     "collect_sales",
     "date_formats",
     "decimals",
+    "inputs_mark",
     "known_sales",
     "pending_days",
     "span",
@@ -176,6 +177,16 @@ def collect_inputs(
         frames += [_snapshot(delivery, frame.drop("fault"), arrived_at) for frame in found]
     fresh = pl.concat(frames, how="diagonal").select(pl.exclude("extra"), "extra")
     return fresh if held is None else _with_held(fresh, held, landing.left)
+
+
+def inputs_mark(settings: Settings, table: InputTable, landing: Landing) -> str | None:
+    """Equal as long as the files of `table` are the same and read alike; None where only reading them tells.
+
+    Raises SourceError where a source cannot be read.
+    """
+    found = [(one.source, one.file, one.file_hash) for one in deliveries(settings, table, landing)]
+    sure = not landing.left and all(file_hash for _, _, file_hash in found)
+    return hashlib.sha256(repr(sorted(found)).encode()).hexdigest()[:32] if sure else None
 
 
 def _with_held(fresh: pl.DataFrame, held: pl.DataFrame, left: Collection[str]) -> pl.DataFrame:

@@ -38,6 +38,7 @@ from demand_forecast.sources.collect import (
 MONDAY = date(2025, 1, 6)
 RHYTHM = (0.7, 0.7, 0.9, 1.0, 1.4, 1.8, 1.1)  # Monday to Sunday
 COLUMNS = {"date": "day", "store_id": "shop", "product_id": "item", "units": "sold", "price": "paid"}
+DEMAND_FORECAST = (sys.executable, "-m", "demand_forecast.cli")
 RELIED_ON = ("raw_sales", "backtest_metrics", "promotion_ledger", "demand_forecast", "reorder_plan")
 QUICK = {
     "home": "home",
@@ -111,10 +112,10 @@ class Shopkeeper:
         self.write("config.yaml", yaml.safe_dump(known | keys, allow_unicode=True))
         return self
 
-    def start(self, job: str = "run") -> subprocess.Popen[str]:
-        """The command `demand-forecast <job>` in a process group of its own, all that it says in its `stdout`."""
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """`demand-forecast run`, or another command, in its own process group; all that it says is in its `stdout`."""
         return subprocess.Popen(
-            [sys.executable, "-m", "demand_forecast.cli", job, "--config", str(self.folder / "config.yaml")],
+            [*DEMAND_FORECAST, *(command or ("run",)), "--config", str(self.folder / "config.yaml")],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -124,8 +125,8 @@ class Shopkeeper:
             start_new_session=True,
         )
 
-    def run(self, job: str = "run") -> Outcome:
-        return outcome_of(self.start(job))
+    def run(self, *command: str) -> Outcome:
+        return outcome_of(self.start(*command))
 
     @property
     def settings(self) -> Settings:

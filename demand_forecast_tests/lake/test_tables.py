@@ -1,5 +1,7 @@
+import os
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 
@@ -148,3 +150,30 @@ def test_writers_that_meet_take_turns(lake: Lake) -> None:
         list(writers.map(write, (10, 11, 12, 13)))
     assert lake.version("daily_demand") == 4
     assert lake.read("daily_demand").height == 3
+
+
+def test_many_small_files_become_one_and_nothing_changes(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("demand_forecast.lake.tables.MANY_FILES", 3)
+    days = [date(2024, 3, 1) + timedelta(days=number) for number in range(6)]
+    for day in days:
+        version = lake.replace_since(
+            "daily_demand", sales(1).with_columns(date=pl.lit(day)), day, notes={"day": str(day)}
+        )
+    assert len(pl.read_delta(lake.location("daily_demand"))) == len(days)
+    assert lake.read("daily_demand")["date"].sort().to_list() == days
+    assert lake.notes("daily_demand") == {"day": str(days[-1])}
+    assert version > len(days) - 1, "a compaction is a version"
+    assert lake.first_change("daily_demand", 2) == days[3]
+    assert lake.first_change("daily_demand", version) is None
+
+
+def test_versions_that_are_forgotten_leave_no_files(lake: Lake) -> None:
+    for units in (1, 2, 3):
+        lake.replace("reorder_plan", sales(units))
+    files = partial(Path(lake.location("reorder_plan")).glob, "*.parquet")
+    lake.forget("reorder_plan", timedelta(days=14))
+    assert len([*files()]) == 3
+    for file in files():
+        os.utime(file, (0, 0))
+    lake.forget("reorder_plan", timedelta(days=14))
+    assert lake.read("reorder_plan")["units"].to_list() == [3]

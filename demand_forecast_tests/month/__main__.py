@@ -9,6 +9,8 @@ from tempfile import mkdtemp
 from demand_forecast_tests.alerts.receivers import WebReceiver
 from demand_forecast_tests.month.nights import NIGHTS, Month, to_markdown
 
+INTRO = Path(__file__).with_name("intro.md")
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m demand_forecast_tests.month", description=__doc__)
@@ -29,7 +31,7 @@ def main() -> None:
                 print(json.dumps(rows[-1], default=str), flush=True)
         finally:
             month.system.stop()
-    text = to_markdown(rows)
+    text = INTRO.read_text(encoding="utf-8") + to_markdown(rows)
     if asked.out:
         asked.out.write_text(text + "\n", encoding="utf-8")
     print(text)

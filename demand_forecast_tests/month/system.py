@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import polars as pl
 
 from demand_forecast.home import Home
@@ -37,7 +39,9 @@ class System:
 
     def start(self) -> None:
         self.command("init").wait()
-        self.daemon = self._process("dagster", "daemon", "run", "-w", str(ROOT / "workspace.yaml"))
+        self.runs()  # makes the instance's databases, which two processes cannot do at once
+        daemon = str(Path(sys.executable).parent / "dagster-daemon")
+        self.daemon = self._process(daemon, "run", "-w", str(ROOT / "workspace.yaml"))
 
     def stop(self, sign: int = signal.SIGTERM) -> None:
         """Ends the daemon; by SIGKILL with all that it started, as a power cut does."""
@@ -51,7 +55,7 @@ class System:
         self.daemon = None
 
     def command(self, *arguments: str) -> "subprocess.Popen[bytes]":
-        return self._process("demand_forecast.cli", *arguments)
+        return self._process(sys.executable, "-m", "demand_forecast.cli", *arguments)
 
     def _process(self, *arguments: str) -> "subprocess.Popen[bytes]":
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DEMAND_FORECAST_")}
@@ -59,7 +63,7 @@ class System:
         environment["DEMAND_FORECAST_CONFIG"] = str(self.folder / "config.yaml")
         with (self.folder / "said.txt").open("ab") as said:
             return subprocess.Popen(
-                [sys.executable, "-m", *arguments],
+                arguments,
                 cwd=self.folder,
                 env=environment,
                 stdout=said,
@@ -67,6 +71,11 @@ class System:
                 start_new_session=True,
                 restore_signals=True,
             )
+
+    @cached_property
+    def instance(self) -> dg.DagsterInstance:
+        os.environ.update(self.home.environment())
+        return dg.DagsterInstance.get()
 
     def newest(self, table: str, column: str) -> date | None:
         if not self.lake.exists(table):
@@ -79,11 +88,7 @@ class System:
         return min(days) if all(days) else None  # type: ignore[type-var]
 
     def runs(self) -> list[Any]:
-        import dagster as dg
-
-        os.environ.update(self.home.environment())
-        with dg.DagsterInstance.get() as instance:
-            return list(instance.get_run_records(limit=200))
+        return list(self.instance.get_run_records(limit=200))
 
     def new_runs(self) -> list[tuple[str, str]]:
         """Job and status of the runs that ended since the last call, oldest first."""
@@ -121,10 +126,6 @@ class System:
         return False
 
     def _process_of(self, run_id: str) -> int | None:
-        import dagster as dg
-
-        os.environ.update(self.home.environment())
-        with dg.DagsterInstance.get() as instance:
-            logs = instance.all_logs(run_id)
+        logs = self.instance.all_logs(run_id)
         found = (STARTED.search(entry.dagster_event.message or "") for entry in logs if entry.dagster_event)
         return next((int(match[1]) for match in found if match), None)

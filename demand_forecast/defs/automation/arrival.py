@@ -7,7 +7,15 @@ from hashlib import sha256
 
 import dagster as dg
 
-from demand_forecast.defs.automation.jobs import COLLECT, WHOLE_GRAPH, collect, nightly, reconcile, whole_graph
+from demand_forecast.defs.automation.jobs import (
+    COLLECT,
+    GOING_ON,
+    WHOLE_GRAPH,
+    collect,
+    nightly,
+    reconcile,
+    whole_graph,
+)
 from demand_forecast.defs.automation.ledgers import LedgerState, day_of
 from demand_forecast.defs.automation.requests import Cursor, Request
 from demand_forecast.defs.automation.status import SCHEDULES, SENSORS
@@ -82,7 +90,17 @@ def _key(*parts: object) -> str:
     return sha256(repr(parts).encode()).hexdigest()[:16]
 
 
+def _first_run(context: dg.SensorEvaluationContext, project: Project) -> dg.SensorResult | None:
+    """While the whole graph runs for the first time nothing more is requested: one load is enough."""
+    asked = dg.RunsFilter(job_name=WHOLE_GRAPH, statuses=GOING_ON)
+    if project.tracking.champion() or not context.instance.get_runs_count(asked):
+        return None
+    return dg.SensorResult(skip_reason="The first run is going on.", cursor=context.cursor)
+
+
 def look_at_landing(context: dg.SensorEvaluationContext, project: Project) -> dg.SensorResult:
+    if waits := _first_run(context, project):
+        return waits
     cursor, memory = Cursor.read(context.cursor), project.landing()
     try:
         news = FileNews(project.settings, known_deliveries(project.lake), memory, all_closed_days(), cursor.requested)
@@ -105,6 +123,8 @@ def look_at_landing(context: dg.SensorEvaluationContext, project: Project) -> dg
 
 
 def look_at_ledgers(context: dg.SensorEvaluationContext, project: Project) -> dg.SensorResult:
+    if waits := _first_run(context, project):
+        return waits
     cursor, closed = Cursor.read(context.cursor), all_closed_days()
     done, requests = cursor.settle(context.instance, lambda _, outcome: outcome != "done")
     unreachable, news = [], []

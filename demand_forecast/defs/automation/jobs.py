@@ -7,6 +7,13 @@ COLLECT = "collect"
 NIGHTLY = "nightly"
 TRAINING = "training"
 RECONCILE = "reconcile"
+GOING_ON = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 PROVING = dg.AssetSelection.assets("demand_features") | dg.AssetSelection.groups("models", "evaluation")
 FORECASTING = dg.AssetSelection.assets("forecast_features") | dg.AssetSelection.groups("forecasts", "serving")
 RECONCILING = dg.AssetSelection.assets("reconciliation")

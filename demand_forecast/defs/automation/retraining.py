@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from demand_forecast.defs.automation.jobs import TRAINING, training
+from demand_forecast.defs.automation.jobs import GOING_ON, TRAINING, training
 from demand_forecast.defs.automation.status import SENSORS
 from demand_forecast.defs.monitoring.decisions import CHAMPION_REVIEW, RETRAIN_DECISION, newest_row
 from demand_forecast.defs.project import CHAMPION, SETTINGS, Project
@@ -14,13 +14,6 @@ from demand_forecast.domain.retraining import RETRAIN
 from demand_forecast.tracking.ledger import ROLLED_BACK, PromotionLedger
 
 ROLLBACK = "rollback"
-GOING_ON = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 DECIDED = dg.AssetSelection.assets("promoted_model")
 SERVED = DECIDED.downstream() & dg.AssetSelection.groups("forecasts", "serving")
 

@@ -51,10 +51,10 @@ def newest_day_is_usual(project: Project) -> dg.AssetCheckResult:
     last = last_day(project.lake)
     known = pl.col("open") & pl.col("date").is_between(last - USUAL, last)
     alike = known & (pl.col("date").dt.weekday() == last.isoweekday())
-    totals = project.lake.scan("daily_demand").filter(alike).group_by("date").agg(pl.col("units").sum())
-    newest = pl.col("date") == last
-    figures = totals.select(now=pl.col("units").filter(newest).sum(), usual=pl.col("units").filter(~newest).median())
-    now, usual = figures.collect().row(0)
+    totals = project.lake.scan("daily_demand").filter(alike).group_by("date").agg(pl.col("units").sum()).collect()
+    newest, earlier = pl.col("date") == last, pl.col("date") < last
+    units = pl.col("units").cast(pl.Float64)
+    now, usual = totals.select(units.filter(newest).sum(), usual=units.filter(earlier).median()).row(0)
     ratio = now / usual if usual else None
     return dg.AssetCheckResult(
         passed=ratio is None or 1 / ODD <= ratio <= ODD,

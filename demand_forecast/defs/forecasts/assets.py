@@ -23,6 +23,8 @@ from demand_forecast.domain.tables import QUANTILE_COLUMNS, series_key
 from demand_forecast.tracking.registry import ModelVersion
 
 KINDS = {"polars", "deltalake"}
+OF_THE_NIGHT = ("forecast_features", "group_forecast", "demand_forecast", "published_forecasts", "reorder_plan")
+FORGOTTEN_AFTER = timedelta(days=14)  # a night's tables; what models were made of is kept
 KEPT_HORIZONS = 2  # for so long what was published is kept: its days come within one
 
 
@@ -135,6 +137,9 @@ def published_forecasts(context: dg.AssetExecutionContext, project: Project) -> 
     frame = pl.concat(made)
     lake.replace_since("published_forecasts", frame, origin, "forecast_origin")
     lake.drop_before("published_forecasts", origin - KEPT_HORIZONS * period, "forecast_origin")
+    for table in OF_THE_NIGHT:
+        if lake.exists(table):
+            lake.forget(table, FORGOTTEN_AFTER)
     return dg.MaterializeResult(
         metadata=lake_metadata(lake, "published_forecasts") | {"roles": [*frame["role"].unique().sort()]}
     )

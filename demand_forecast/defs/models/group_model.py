@@ -4,6 +4,7 @@ import json
 from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -17,6 +18,7 @@ from demand_forecast.domain.alignment.group_forecast import backtest_groups
 from demand_forecast.domain.alignment.groups import alignment_level, membership
 from demand_forecast.domain.features import looked_back
 from demand_forecast.domain.hierarchy import Level
+from demand_forecast.domain.models import ForecastModel
 from demand_forecast.domain.models.lightgbm_tweedie import LightGBMTweedie
 from demand_forecast.domain.tables import SERIES
 from demand_forecast.tracking.registry import ModelVersion
@@ -64,14 +66,15 @@ def _mark(project: Project, versions: dict[str, int]) -> str:
 
 
 def _train(context: dg.AssetExecutionContext, project: Project, versions: dict[str, int]) -> ModelVersion:
-    lake, settings, tracking = project.lake, project.settings, project.group_tracking
+    """Writes `group_backtest` and `group_members`, and registers the model of the newest origin."""
+    lake, settings = project.lake, project.settings
     rows = lake.scan("demand_features").filter(~pl.col("training")).select("forecast_origin").collect()
-    origins = rows["forecast_origin"].unique().sort().to_list()
+    origins: list[date] = rows["forecast_origin"].unique().sort().to_list()
     demand = group_demand(project, origins[-1], versions["daily_demand"])
     plan, products, stores = (lake.read(f"clean_{name}", versions[f"clean_{name}"]) for name in ATTRIBUTES)
     series = demand.select(SERIES).unique()
     level = alignment_level(series, products, stores, settings.covariates.static)
-    seconds = []
+    seconds: list[float] = []
 
     def said(origin: date, took: float) -> None:
         context.log.info(f"groups at {origin}")
@@ -91,29 +94,29 @@ def _train(context: dg.AssetExecutionContext, project: Project, versions: dict[s
         seed=settings.seed,
         on_fit=said,
     )
-    tags = {"dagster_run_id": context.run_id, "dagster_asset_key": "group_model"}
-    with tracking.run(f"groups {origins[-1]}", tags) as run, TemporaryDirectory() as folder:
-        model.save(Path(folder) / "model")
-        version = tracking.register(
-            run.run_id,
-            Path(folder) / "model",
-            {
-                "model": model.name,
-                "fingerprint": _mark(project, versions),
-                "level": level.name,
-                "level_columns": level.columns,
-                "data_versions": versions,
-                "forecast_origin": str(origins[-1]),
-                "code_version": code_version(),
-                "dagster_run_id": context.run_id,
-                "fit_seconds": f"{sum(seconds):.2f}",
-            },
-        )
-    members = membership(series, level, products, stores).sort(SERIES)
-    lake.replace("group_members", members)
+    about = {"level": level.name, "level_columns": level.columns, "fit_seconds": f"{sum(seconds):.2f}"}
+    version = _register(
+        context, project, model, about | {"forecast_origin": str(origins[-1]), "data_versions": versions}
+    )
+    lake.replace("group_members", membership(series, level, products, stores).sort(SERIES))
     lake.replace("group_backtest", made, {"fingerprint": _mark(project, versions)})
     context.log.info(f"{made.select('store_group', 'product_group').n_unique()} groups of level {level.name}")
-    return tracking.version(version)
+    return version
+
+
+def _register(
+    context: dg.AssetExecutionContext, project: Project, model: ForecastModel, about: dict[str, Any]
+) -> ModelVersion:
+    tracking, dagster = project.group_tracking, {"dagster_run_id": context.run_id}
+    name = f"groups {about['forecast_origin']}"
+    with tracking.run(name, dagster | {"dagster_asset_key": "group_model"}) as run, TemporaryDirectory() as folder:
+        model.save(Path(folder) / "model")
+        made_by = {
+            "model": model.name,
+            "fingerprint": _mark(project, about["data_versions"]),
+            "code_version": code_version(),
+        }
+        return tracking.version(tracking.register(run.run_id, Path(folder) / "model", about | made_by | dagster))
 
 
 def group_demand(project: Project, last: date, version: int | None = None) -> pl.DataFrame:

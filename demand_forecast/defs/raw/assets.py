@@ -5,11 +5,11 @@ from datetime import date, timedelta
 import dagster as dg
 import polars as pl
 
-from demand_forecast.defs.metadata import picture, table_metadata
+from demand_forecast.defs.metadata import lake_metadata, picture, table_metadata
 from demand_forecast.defs.project import SALES_DAYS, Project, known_deliveries
 from demand_forecast.domain.tables import now
 from demand_forecast.home import alone
-from demand_forecast.sources.collect import InputTable, SourceError, collect_inputs, collect_sales
+from demand_forecast.sources.collect import InputTable, SourceError, collect_inputs, collect_sales, inputs_mark
 from demand_forecast.sources.delivery import Days
 from demand_forecast.sources.landing import Landing
 
@@ -81,10 +81,14 @@ def _input_asset(table: InputTable) -> dg.AssetsDefinition:
         description=DESCRIPTIONS[table] + " Replaced when its source changes; earlier versions stay in the lake.",
     )
     def raw_input(project: Project) -> dg.MaterializeResult:
-        name = f"raw_{table}"
-        held = project.lake.read(name) if project.lake.exists(name) else None
-        frame = collect_inputs(project.settings, table, now(), held)
-        return dg.MaterializeResult(metadata=table_metadata(frame, project.lake.replace(name, frame)))
+        lake, landing, name = project.lake, project.landing(), f"raw_{table}"
+        mark = inputs_mark(project.settings, table, landing)
+        landing.save()
+        known = lake.exists(name)
+        if not known or mark is None or lake.notes(name).get("files") != mark:
+            held = lake.read(name) if known else None
+            lake.replace(name, collect_inputs(project.settings, table, now(), held), {"files": mark or ""})
+        return dg.MaterializeResult(metadata=lake_metadata(lake, name))
 
     return raw_input
 
