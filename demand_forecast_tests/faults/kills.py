@@ -275,8 +275,9 @@ def events(logs: set[Path]) -> list[tuple[str, str | None, float]]:
     found: list[tuple[str, str | None, float]] = []
     for log in logs:
         with closing(sqlite3.connect(f"file:{log}?mode=ro", uri=True)) as database, suppress(sqlite3.OperationalError):
-            said = "select dagster_event_type, step_key, (julianday(timestamp) - 2440587.5) * 86400 from event_logs order by id"
-            found += database.execute(said).fetchall()
+            moment = "(julianday(timestamp) - 2440587.5) * 86400"
+            rows = database.execute(f"select dagster_event_type, step_key, {moment} from event_logs order by id")
+            found += rows.fetchall()
     return found
 
 
