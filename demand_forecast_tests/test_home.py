@@ -1,5 +1,6 @@
 import os
-from datetime import date
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,15 @@ def test_the_start_of_history_only_moves_back(home: Home) -> None:
     for day in (date(2024, 3, 1), date(2024, 5, 1), date(2023, 12, 31), date(2024, 1, 1)):
         home.note_history_start(day)
     assert home.read_history_start() == date(2023, 12, 31)
+
+
+def test_who_reads_while_another_writes_sees_the_old_or_the_new(home: Home) -> None:
+    """As does the next run after one that was killed while it wrote."""
+    home.prepare()
+    home.note_history_start(date(2024, 1, 1))
+    earlier = [date(2024, 1, 1) - timedelta(days=n) for n in range(1, 300)]
+    with ThreadPoolExecutor(1) as writer:
+        writing = writer.submit(lambda: [home.note_history_start(day) for day in earlier])
+        while not writing.done():
+            assert home.read_history_start() in {date(2024, 1, 1), *earlier}
+    assert home.read_history_start() == earlier[-1]

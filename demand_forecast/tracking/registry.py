@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import platform
-import re
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from demand_forecast.home import alone
 from demand_forecast.tracking.ledger import PromotionLedger, Row
@@ -32,9 +32,9 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # read on import; else MLflow writes below ~/.config
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # of its own it tries for minutes where no server listens
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # of its own it tries for minutes where no server answers
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
@@ -96,7 +96,7 @@ class Tracking:
     """
 
     def __init__(self, uri: str, artifact_root: Path, name: str) -> None:
-        self.uri = uri
+        self.uri = _sign_in(uri)
         self.artifact_root = artifact_root.resolve()
         self.name = name
 
@@ -235,8 +235,8 @@ class Tracking:
 
     @property
     def _artifact_location(self) -> str | None:
-        served = self.uri.startswith(("http://", "https://"))  # a tracking server knows where its artifacts go
-        return None if served else self.artifact_root.as_uri()
+        # a tracking server knows where its artifacts go
+        return None if _is_server(self.uri) else self.artifact_root.as_uri()
 
     @property
     def _lock(self) -> Path:
@@ -326,17 +326,28 @@ def _open(uri: str, lock: Path) -> "MlflowClient":
             client = MlflowClient(uri, uri)
             client.search_registered_models(max_results=1)  # the registry's tables are made at their first use
     except MlflowException as error:
-        raise RegistryError(
-            f"MLflow at {_without_password(uri)} does not answer; start it or correct tracking_uri: in the "
-            f"configuration ({_said(error, uri)})"
-        ) from None
+        if not _is_server(uri):
+            raise
+        repair = "start it, or correct tracking_uri: in the configuration"
+        raise RegistryError(f"MLflow at {uri} does not answer ({_cause(error)}); {repair}") from None
     return client
 
 
-def _without_password(uri: str) -> str:
-    return re.sub(r"//[^/@]*@", "//***@", uri)
+def _is_server(uri: str) -> bool:
+    return uri.startswith(("http://", "https://"))
 
 
-def _said(error: Exception, uri: str) -> str:
-    """The last cause in it, for people; without what the address may hold."""
-    return _without_password(str(error).replace(uri, _without_password(uri)).splitlines()[0])[:300]
+def _sign_in(uri: str) -> str:
+    """A server's address alone. User and password in it go where MLflow looks for them: its errors say the address."""
+    parts = urlsplit(uri)
+    if not _is_server(uri) or parts.username is None:
+        return uri
+    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _cause(error: Exception) -> str:
+    """What stopped the request, without the layers it came through."""
+    said = str(error).rpartition("Caused by ")
+    return said[2].rpartition(": ")[2].strip("\"')") if said[1] else said[2].splitlines()[0]

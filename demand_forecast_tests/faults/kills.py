@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -141,6 +141,14 @@ NIGHTS = (
 
 
 @dataclass(frozen=True)
+class Usual:
+    """What a night takes when nobody disturbs it: in all, and each of its steps."""
+
+    seconds: float
+    steps: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Kill:
     night: str
     seconds: float
@@ -193,37 +201,45 @@ def run_nights(
     nights: Sequence[Night],
     kills: int,
     random: Random,
-    usual: dict[str, float],
+    usual: dict[str, Usual],
     said: Callable[[str], None],
 ) -> Verdict:
     """Each of `nights`, killed its share of `kills` times at moments within its `usual` seconds before it ends."""
-    began, verdict = time.monotonic(), Verdict()
+    began, verdict, pace = time.monotonic(), Verdict(), 1.0
     for number, night in enumerate(nights):
         night.happens(retailer)
-        for _ in range(kills // len(nights) + (number < kills % len(nights))):
-            verdict.kills.append(killed(retailer, night, random, usual[night.name]))
+        for turn in range(kills // len(nights) + (number < kills % len(nights))):
+            step = random.choice(sorted(usual[night.name].steps)) if turn % 2 else None
+            verdict.kills.append(killed(retailer, night, random, usual[night.name], pace, step))
             said(f"{len(verdict.kills):>3} {verdict.kills[-1]}")
+        last = time.monotonic()
         verdict.faults += [f"{night.name}: {fault}" for fault in completed(retailer, night.job)]
+        pace = (time.monotonic() - last) / usual[night.name].seconds  # how fast the machine is now
     verdict.seconds = time.monotonic() - began
     return verdict
 
 
-def undisturbed(retailer: Shopkeeper, nights: Sequence[Night]) -> dict[str, float]:
-    """The seconds that each night took."""
-    seconds = {}
+def undisturbed(retailer: Shopkeeper, nights: Sequence[Night]) -> dict[str, Usual]:
+    """What each night usually takes."""
+    usual = {}
     for night in nights:
         night.happens(retailer)
-        began = time.monotonic()
+        before, began = run_logs(retailer), time.monotonic()
         if faults := completed(retailer, night.job):
             raise AssertionError("\n".join(faults))
-        seconds[night.name] = time.monotonic() - began
-    return seconds
+        usual[night.name] = Usual(time.monotonic() - began, step_seconds(run_logs(retailer) - before))
+    return usual
 
 
-def killed(retailer: Shopkeeper, night: Night, random: Random, usual: float) -> Kill:
-    """One attempt that is killed; one that was too quick for the moment drawn is made again."""
+def killed(
+    retailer: Shopkeeper, night: Night, random: Random, usual: Usual, pace: float, step: str | None = None
+) -> Kill:
+    """One attempt that is killed at a random moment of the whole, or of `step`; where it was too quick again."""
+    longest = usual.steps[step] if step else pace * usual.seconds
     while True:
-        before, process, moment = run_logs(retailer), retailer.start(night.job), random.uniform(0, usual)
+        before, process, moment = run_logs(retailer), retailer.start(night.job), random.uniform(0, longest)
+        while step and process.poll() is None and step not in step_times(run_logs(retailer) - before):
+            time.sleep(0.02)
         try:
             process.communicate(timeout=moment)
         except subprocess.TimeoutExpired:
@@ -231,7 +247,7 @@ def killed(retailer: Shopkeeper, night: Night, random: Random, usual: float) -> 
             process.communicate()
             tables, faults = inspect(retailer)
             return Kill(night.name, moment, step_running(run_logs(retailer) - before), tables, faults)
-        usual = moment
+        longest, step = (moment, None) if step is None else (pace * usual.seconds, None)
 
 
 def completed(retailer: Shopkeeper, job: str) -> list[str]:
@@ -254,21 +270,37 @@ def run_logs(retailer: Shopkeeper) -> set[Path]:
     return set((home(retailer).dagster / "history" / "runs").glob("????????-*.db"))
 
 
+def events(logs: set[Path]) -> list[tuple[str, str | None, float]]:
+    """Type, step and Unix time of each event in the event logs, in order."""
+    found: list[tuple[str, str | None, float]] = []
+    for log in logs:
+        with closing(sqlite3.connect(f"file:{log}?mode=ro", uri=True)) as database, suppress(sqlite3.OperationalError):
+            moment = "(julianday(timestamp) - 2440587.5) * 86400"
+            rows = database.execute(f"select dagster_event_type, step_key, {moment} from event_logs order by id")
+            found += rows.fetchall()
+    return found
+
+
+def step_times(logs: set[Path]) -> dict[str, list[float]]:
+    """When each step has begun and, where it has, ended."""
+    times: dict[str, list[float]] = {}
+    for kind, step, moment in events(logs):
+        if step and kind in ("STEP_START", "STEP_SUCCESS", "STEP_FAILURE"):
+            times.setdefault(step, []).append(moment)
+    return times
+
+
+def step_seconds(logs: set[Path]) -> dict[str, float]:
+    return {step: times[-1] - times[0] for step, times in step_times(logs).items()}
+
+
 def step_running(logs: set[Path]) -> str:
     """The step that had begun and not ended in the run that these event logs (none or one) are of."""
-    begun: list[str] = []
-    for log in logs:
-        with closing(sqlite3.connect(log)) as events:
-            if not events.execute("select 1 from sqlite_master where name = 'event_logs'").fetchone():
-                continue
-            found = events.execute("select dagster_event_type, step_key from event_logs order by id").fetchall()
-        begun += [step for kind, step in found if kind == "STEP_START"]
-        ended = {step for kind, step in found if kind in ("STEP_SUCCESS", "STEP_FAILURE")}
-        if any(kind == SUCCEEDED for kind, _ in found):
-            return FINISH
-        if begun:
-            return next((step for step in reversed(begun) if step not in ended), BETWEEN)
-    return START_UP
+    if any(kind == SUCCEEDED for kind, _, _ in events(logs)):
+        return FINISH
+    times = step_times(logs)
+    running = [step for step, moments in times.items() if len(moments) == 1]
+    return running[-1] if running else BETWEEN if times else START_UP
 
 
 def inspect(retailer: Shopkeeper) -> tuple[int, list[str]]:
@@ -361,7 +393,7 @@ def main() -> None:
         folder = given.folder or Path(temporary)
         disturbed, reference = Shopkeeper(folder / "disturbed"), Shopkeeper(folder / "reference")
         usual = undisturbed(reference, NIGHTS)
-        print("undisturbed:", ", ".join(f"{name} {took:.0f} s" for name, took in usual.items()), flush=True)
+        print("undisturbed:", ", ".join(f"{name} {night.seconds:.0f} s" for name, night in usual.items()), flush=True)
         verdict = run_nights(
             disturbed, NIGHTS, given.kills, Random(given.seed), usual, lambda text: print(text, flush=True)
         )

@@ -1,6 +1,7 @@
 """What the night needs is gone, and back: the source database, the MLflow server."""
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
+from demand_forecast.tracking.registry import RegistryError, Tracking
 from demand_forecast_tests.behaviour.conftest import COLUMNS, Shopkeeper, sales_rows
 from demand_forecast_tests.conftest import PostgresServer, free_port
 from demand_forecast_tests.faults.kills import DAYS, SHOPS, a_new_day, completed, day, differences
@@ -66,14 +68,20 @@ def test_a_postgresql_server_stopped_and_started(retailer: Shopkeeper, postgres:
     require_books(retailer)
 
 
-def test_an_mlflow_server_that_died_and_came_back(retailer: Shopkeeper, undisturbed: Shopkeeper) -> None:
+def test_an_mlflow_server_that_died_and_came_back(
+    retailer: Shopkeeper, undisturbed: Shopkeeper, tmp_path: Path
+) -> None:
     port = free_port()
-    retailer.reconfigure(tracking_uri=f"http://planner:sesame@127.0.0.1:{port}")
-    a_new_day(retailer)
+    uri = f"http://planner:sesame@127.0.0.1:{port}"
+    gone = f"MLflow at http://127.0.0.1:{port} does not answer ([Errno 111] Connection refused); start it"
     began = time.monotonic()
+    with pytest.raises(RegistryError, match=re.escape(gone)):
+        Tracking(uri, tmp_path, "demand").champion()
+    assert time.monotonic() - began < 30
+    retailer.reconfigure(tracking_uri=uri)
+    a_new_day(retailer)
     night = retailer.run("night")
-    assert time.monotonic() - began < 60
-    night.failed_with(f"MLflow at http://***@127.0.0.1:{port} does not answer; start it or correct tracking_uri:")
+    night.failed_with(gone)
     assert "sesame" not in night.said
     with mlflow_server(retailer.folder / "home" / "mlflow", port):
         assert completed(retailer, "night") == []
