@@ -16,8 +16,8 @@ from demand_forecast_tests.alerts.receivers import WebReceiver
 from demand_forecast_tests.month.shop import BOOKS, FILES, HEADER, Shop
 from demand_forecast_tests.month.system import System
 
-PATIENCE = 240.0  # seconds until a night is through
-LONG = 420.0  # where something is to be tried again, or trained
+PATIENCE = 420.0  # seconds until a night is through, a training among them
+LONG = 600.0  # where something is to be tried again first
 
 
 @dataclass
