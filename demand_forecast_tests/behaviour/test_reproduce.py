@@ -1,7 +1,5 @@
 """A registered model made again from what it was made of, after nights that changed the tables."""
 
-import polars as pl
-
 from demand_forecast_tests.behaviour.conftest import MONDAY, Shopkeeper, csv, sales_rows
 
 
@@ -18,20 +16,6 @@ def test_a_version_is_made_again_after_later_nights(later_night: Shopkeeper) -> 
     assert outcome.status == 0, outcome.said
     for word in (f"daily_demand {features}", ": equal", "equal to the last bit"):
         assert word in outcome.said
-
-
-def test_features_that_are_others_are_told(later_night: Shopkeeper) -> None:
-    """The recorded table is not what its inputs give: somebody wrote to the lake."""
-    lake, champion = later_night.lake, later_night.champion()
-    version = lake.version("demand_features")
-    location = lake.location("demand_features")
-    files = [*map(str, (later_night.folder / "home/lake/demand_features").glob("*.parquet"))]
-    assert location in files[0]
-    spoiled = pl.read_parquet(files[0]).with_columns(pl.col("units") + 1)
-    spoiled.write_parquet(files[0])
-    outcome = later_night.run("reproduce", str(champion))
-    assert outcome.status == 1, outcome.said
-    assert f"demand_features {version}: NOT equal" in outcome.said
 
 
 def test_a_version_that_nobody_registered(united: Shopkeeper) -> None:
