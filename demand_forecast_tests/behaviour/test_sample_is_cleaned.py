@@ -49,7 +49,6 @@ def cleaned(monkeypatch_module: None) -> Cleaned:
         date_formats=date_formats(settings),
         decimals=decimals(settings),
         history_start=settings.history_start,
-        today=LATER.date(),
     )
     stock, plan = attributes["stock"], attributes["plan"]
     demand = build_daily_demand(clean, stock, plan, frequency="daily", missing_day=settings.missing_day)
