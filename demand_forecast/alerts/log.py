@@ -24,7 +24,6 @@ SCHEMA: dict[str, Any] = {
     "sent": pl.List(pl.String()),
     "written_at": pl.Datetime("us", "UTC"),
 }
-ONE_FILE_EVERY = 100  # appends, each a small file, after which the table is written again as one
 _unwritten: dict[str, list["Line"]] = {}  # by lake: what a full disk refused, lest it is sent again every tick
 
 
@@ -132,5 +131,4 @@ class AlertLog:
             return
         self.lake.append(TABLE, pl.DataFrame([line.row() for line in kept], schema=SCHEMA))
         kept.clear()
-        if (self.lake.version(TABLE) or 0) % ONE_FILE_EVERY == ONE_FILE_EVERY - 1:
-            self.lake.replace(TABLE, self.lake.read(TABLE))
+        self.lake.compact(TABLE)

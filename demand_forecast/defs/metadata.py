@@ -54,7 +54,7 @@ def lake_metadata(lake: Lake, table: str) -> Metadata:
 def recent_days(lake: Lake, table: str, day: str = "date") -> pl.LazyFrame:
     """The rows of the last two years, which pictures show: a night reads no more of a long history."""
     rows = lake.scan(table)
-    newest = rows.select(pl.col(day).max()).collect().item()
+    newest = lake.newest(table, day)
     return rows.filter(pl.col(day) > newest - SHOWN) if newest else rows
 
 

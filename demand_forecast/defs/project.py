@@ -72,22 +72,10 @@ def recipe(*parts: object) -> str:
     return sha256(repr((code_version(), *parts)).encode()).hexdigest()[:16]
 
 
-def first_and_last_day(demand: pl.DataFrame) -> tuple[date, date]:
-    """Of daily_demand. Raises ValueError when it is empty."""
-    first, last = demand["date"].min(), demand["date"].max()
-    if not isinstance(first, date) or not isinstance(last, date):
-        raise ValueError("daily_demand is empty: no sales line counts; the asset rejected_sales has the reasons")
-    return first, last
-
-
-def today(settings: Settings) -> date:
-    """The retailer's calendar day."""
-    return datetime.now(ZoneInfo(settings.automation.timezone)).date()
-
-
 def first_sales_day(settings: Settings) -> date:
     """First partition of raw_sales: `history_start`, else what the first run found, else a year ago."""
-    return settings.history_start or Home(settings.root).read_history_start() or today(settings) - timedelta(days=365)
+    today = datetime.now(ZoneInfo(settings.automation.timezone)).date()
+    return settings.history_start or Home(settings.root).read_history_start() or today - timedelta(days=365)
 
 
 def known_deliveries(lake: Lake) -> pl.DataFrame:

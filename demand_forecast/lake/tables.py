@@ -64,6 +64,10 @@ class Lake:
             message = f"table {table}: version {version} is gone from the lake {self.root}; restore it from a backup"
             raise LakeError(f"{message}: {error}") from error
 
+    def newest(self, table: str, column: str = "date") -> date | None:
+        """The newest day in the table's date `column`; None where there is none. Raises LakeError without a table."""
+        return self.scan(table).select(pl.col(column).max()).collect().item()  # type: ignore[no-any-return]
+
     def notes(self, table: str, version: int | None = None) -> dict[str, str]:
         """What the writer of the table's current version, or of that `version`, noted with it."""
         history = self._open(table).history(1 if version is None else None)
@@ -102,11 +106,11 @@ class Lake:
             if held.columns == frame.columns and _fingerprint(held) == _fingerprint(frame):
                 return current.version()
         self._write(table, frame, "overwrite", schema_mode="merge", predicate=f"{column} >= '{day}'", commit=commit)
-        self._compact(table)
+        self.compact(table)
         return self._open(table).version()
 
-    def _compact(self, table: str) -> None:
-        """Makes large files of many small ones, which nights leave: a commit in which no row changes."""
+    def compact(self, table: str) -> None:
+        """Makes large files of over 200 small ones, which nights leave: a commit in which no row changes."""
         from deltalake import CommitProperties
 
         current = self._open(table)

@@ -10,11 +10,11 @@ from email.message import Message
 from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from socketserver import StreamRequestHandler, ThreadingTCPServer
+from socketserver import StreamRequestHandler, TCPServer, ThreadingTCPServer
 from typing import Any
 
 
-class _Loopback:
+class _Loopback(TCPServer):
     """Serves in a thread of its own, as a context manager; may be started again on the port it had."""
 
     def __enter__(self):

@@ -185,7 +185,7 @@ def refuse(*_: object) -> None:
 
 
 def test_the_table_stays_few_files_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("demand_forecast.alerts.log.ONE_FILE_EVERY", 5)
+    monkeypatch.setattr("demand_forecast.lake.tables.MANY_FILES", 5)
     shop = Installation(tmp_path)
     for hour in range(12):
         shop.tick(lost(hours=hour), hours=hour)

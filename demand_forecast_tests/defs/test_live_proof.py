@@ -159,8 +159,8 @@ def whole(project: Project) -> pl.DataFrame:
     """All scores, made in one go."""
     lake = project.lake
     levels = [TOTAL, Level("product_id", ("product_id",)), Level("store_id", ("store_id",)), SERIES_LEVEL]
-    tables = map(lake.read, ("published_forecasts", "daily_demand"))
-    return score_published(*tables, levels, lake.read("clean_products"), lake.read("clean_stores"))
+    published, demand = lake.read("published_forecasts"), lake.read("daily_demand")
+    return score_published(published, demand, levels, lake.read("clean_products"), lake.read("clean_stores"))
 
 
 def scores(project: Project) -> pl.DataFrame:

@@ -1,17 +1,15 @@
 """How old each layer may be before its users are told, and whether the days that were to come have come."""
 
-from datetime import date, timedelta
+from datetime import timedelta
 
 import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.automation.status import SCHEDULES
 from demand_forecast.defs.project import SETTINGS, Project, all_closed_days
+from demand_forecast.domain.expected_days import LOOKED_BACK, OWED, missing_days
 
 AUTOMATION = SETTINGS.automation
-LOOKED_BACK = timedelta(weeks=8)  # of which a weekday's usual is known
-OWED = timedelta(days=14)  # days that are asked for
-USUAL = 0.5  # share of a weekday's days with sales, from which on it is a day of sales
 
 
 def _by(deadline: str, lookback: timedelta) -> dg.FreshnessPolicy:
@@ -45,22 +43,6 @@ def policy_of(spec: dg.AssetSpec) -> dg.FreshnessPolicy | None:
     return FRESHNESS.get("models" if trained else spec.group_name or "")
 
 
-def missing_days(held: pl.Series, closed: date) -> list[date]:
-    """The days of the last fortnight up to `closed` that brought no sales, though such weekdays usually do.
-
-    `held`: the days with sales. A weekday is usual when half of its days in the eight weeks to the newest had sales.
-    """
-    if held.is_empty():
-        return []
-    oldest, newest = held.to_frame("day").select(first=pl.col("day").min(), last=pl.col("day").max()).row(0)
-    begin = max(newest - LOOKED_BACK + timedelta(days=1), oldest)
-    days = pl.date_range(begin, newest, eager=True).to_frame("day")
-    sold = days.with_columns(weekday=pl.col("day").dt.weekday(), sold=pl.col("day").is_in(held.implode()))
-    usual = sold.group_by("weekday").agg(pl.col("sold").mean()).filter(pl.col("sold") >= USUAL)["weekday"].to_list()
-    owed = pl.date_range(closed - OWED + timedelta(days=1), closed, eager=True)
-    return owed.filter(owed.dt.weekday().is_in(usual) & ~owed.is_in(held.implode())).to_list()
-
-
 @dg.asset_check(
     asset="raw_sales",
     description="Every closed day of the last fortnight on which there usually are sales has some. It asks for the "
@@ -70,7 +52,7 @@ def expected_days_have_arrived(project: Project) -> dg.AssetCheckResult:
     closed = all_closed_days()[1]
     since = closed - LOOKED_BACK - OWED
     days = project.lake.scan("raw_sales").filter(pl.col("day") > since).select(pl.col("day").unique()).collect()["day"]
-    newest = project.lake.scan("raw_sales").select(pl.col("day").max()).collect().item()
+    newest = project.lake.newest("raw_sales", "day")
     missing = missing_days(days, closed) if len(days) else [closed]
     named = ", ".join(map(str, missing[-7:])) + (f" and {len(missing) - 7} before" if len(missing) > 7 else "")
     return dg.AssetCheckResult(

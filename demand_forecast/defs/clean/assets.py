@@ -53,7 +53,7 @@ CLEANERS: dict[InputTable, Callable[[pl.DataFrame, InputReading], pl.DataFrame]]
 )
 def cleaned_sales(context: dg.AssetExecutionContext, project: Project):  # type: ignore[no-untyped-def]
     lake, how = project.lake, _how(project)
-    read = {"raw_sales": lake.version("raw_sales"), **{table: lake.version(table) for table in IDS}}
+    read = lake.versions(["raw_sales", *IDS])
     since = _first_day_to_clean(project, how)
     if since is None:
         context.log.info("no new row, nothing to clean")
@@ -106,7 +106,7 @@ def _first_refused(lake: Lake, table: str, version: str, cleaning: Cleaning) -> 
     return refused.select(pl.col("day").min()).collect().item()  # type: ignore[no-any-return]
 
 
-def _clean(project: Project, since: date, version: int | None) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _clean(project: Project, since: date, version: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     lake, settings = project.lake, project.settings
     require_static(settings.covariates, lake.read("raw_products"), lake.read("raw_stores"))
     products, stores = lake.read("clean_products"), lake.read("clean_stores")

@@ -37,7 +37,7 @@ def every_row_accounted_for(project: Project) -> dg.AssetCheckResult:
 )
 def newest_day_is_mostly_clean(project: Project) -> dg.AssetCheckResult:
     raw = project.lake.scan("raw_sales")
-    newest = raw.select(pl.col("day").max()).collect().item()
+    newest = project.lake.newest("raw_sales", "day")
     rejected = project.lake.scan("rejected_sales").filter(pl.col("day") == newest)
     replaced = rejected.filter(pl.col("reason").is_in(REPLACED)).select(pl.len()).collect().item()
     arrived = raw.filter(pl.col("day") == newest).select(pl.len()).collect().item() - replaced

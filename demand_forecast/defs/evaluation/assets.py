@@ -45,25 +45,29 @@ def backtest(context: dg.AssetExecutionContext, project: Project) -> dg.Material
 
     lake, versions = project.lake, _versions(project)
     mark = recipe(sorted(versions.items()), lake.versions(["demand_features", "group_backtest"]))
-    seconds: list[float] = []
+    seconds = 0.0
     if lake.exists("backtest") and lake.notes("backtest").get("made_of") == mark:
         context.log.info("the same models on the same features: the backtest stands")
     else:
-        _run(context, project, seconds, mark)
+        seconds = _run(context, project, versions, mark)
     made, learned = lake.read("backtest"), lake.read("alignment")
     shown = {
         "origins": [*map(str, made["forecast_origin"].unique().sort())],
-        "fit_seconds": round(sum(seconds), 2),
+        "fit_seconds": round(seconds, 2),
         "alignment": dg.MetadataValue.md(markdown_table(learned.filter(pl.col("forecast_origin").is_null()))),
         "error_by_horizon": picture(error_by_horizon(made)),
     }
     return dg.MaterializeResult(metadata=table_metadata(made, lake.version("backtest")) | shown)
 
 
-def _run(context: dg.AssetExecutionContext, project: Project, seconds: list[float], mark: str) -> None:
-    """Writes `backtest`, what is learned from it (`alignment`, `error_correlation`), and `demand_classes` of today."""
+def _run(context: dg.AssetExecutionContext, project: Project, versions: dict[str, str], mark: str) -> float:
+    """Writes `backtest`, what is learned from it (`alignment`, `error_correlation`), and `demand_classes` of today.
+
+    Gives the seconds that models took to fit.
+    """
     lake, settings = project.lake, project.settings
     features, contract = read_features(project)
+    seconds: list[float] = []
 
     def said(model: str, origin: date, took: float) -> None:
         context.log.info(f"{model} at {origin}")
@@ -76,13 +80,14 @@ def _run(context: dg.AssetExecutionContext, project: Project, seconds: list[floa
     policy, frequency = settings.replenishment, settings.frequency
     alike = {name: error_correlation(made, name, policy, frequency) for name in made["model"].unique().sort()}
     lake.replace("error_correlation", pl.DataFrame({"model": [*alike], "correlation": [*alike.values()]}))
-    version = pl.col("model").replace_strict(_versions(project), default=None, return_dtype=pl.String)
+    version = pl.col("model").replace_strict(versions, default=None, return_dtype=pl.String)
     last = newest_origin(features)
     known = lake.scan("daily_demand").filter(pl.col("date") <= last).collect()
     classes = demand_classes(known, [last]).drop("forecast_origin").cast({"demand_class": pl.String})
     lake.replace("demand_classes", classes)
     lake.replace("alignment", learned.with_columns(model_version=version))
     lake.replace("backtest", made, {"made_of": mark})  # last: its notes say what all are of
+    return sum(seconds)
 
 
 def _versions(project: Project) -> dict[str, str]:

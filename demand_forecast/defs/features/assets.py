@@ -8,7 +8,7 @@ import polars as pl
 
 from demand_forecast.defs.features.contract import feature_notes, read_contract
 from demand_forecast.defs.metadata import lake_metadata, picture, recent_days, table_metadata
-from demand_forecast.defs.project import Project, first_and_last_day, recipe
+from demand_forecast.defs.project import Project, recipe
 from demand_forecast.domain.backtest import backtest_origins, newest_origin
 from demand_forecast.domain.features import build_demand_features, build_forecast_features, looked_back
 from demand_forecast.domain.panel import build_daily_demand, continues
@@ -18,6 +18,7 @@ from demand_forecast.lake.tables import Lake
 KINDS = {"polars", "deltalake"}
 PANEL_TABLES = ("clean_sales", "clean_stock", "clean_plan")
 ATTRIBUTE_TABLES = ("clean_plan", "clean_products", "clean_stores", "clean_stock")
+EMPTY = "daily_demand is empty: no sales line counts; the asset rejected_sales has the reasons"
 MODEL_TABLES = ("raw_sales", "clean_sales", *ATTRIBUTE_TABLES, "daily_demand")
 
 
@@ -33,7 +34,7 @@ def daily_demand(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
 
     lake, settings = project.lake, project.settings
     how = recipe(settings.frequency, settings.missing_day, settings.covariates.past_only)
-    notes = {"how": how} | {table: str(lake.version(table)) for table in PANEL_TABLES}
+    notes = {"how": how} | {table: str(version) for table, version in lake.versions(PANEL_TABLES).items()}
     since = _first_day_to_build(lake, how)
     if since is None:
         context.log.info("nothing changed on any day")
@@ -54,14 +55,10 @@ def _first_day_to_build(lake: Lake, how: str) -> date | None:
     notes = lake.notes("daily_demand") if lake.exists("daily_demand") else {}
     if notes.get("how") != how:
         return date.min
-    changes = [lake.first_change(table, _number(notes[table])) for table in PANEL_TABLES]
+    changes = [lake.first_change(table, int(notes[table])) for table in PANEL_TABLES]
     first = min((day for day in changes if day is not None), default=None)
-    newest = lake.scan("clean_sales").select(pl.col("date").max()).collect().item()
+    newest = lake.newest("clean_sales")
     return None if first is None or newest is None or first > max(newest, last_day(lake)) else first
-
-
-def _number(version: str) -> int | None:
-    return None if version == "None" else int(version)
 
 
 def _build(project: Project, since: date, notes: dict[str, str]) -> None:
@@ -94,10 +91,17 @@ def _panel(project: Project, since: date, before: pl.DataFrame | None) -> pl.Dat
 
 def last_day(lake: Lake) -> date:
     """The last day of daily_demand. Raises ValueError when it is empty."""
-    last = lake.scan("daily_demand").select(pl.col("date").max()).collect().item()
+    last = lake.newest("daily_demand")
     if last is None:
-        raise ValueError("daily_demand is empty: no sales line counts; the asset rejected_sales has the reasons")
-    return last  # type: ignore[no-any-return]
+        raise ValueError(EMPTY)
+    return last
+
+
+def _first_and_last_day(demand: pl.DataFrame) -> tuple[date, date]:
+    first, last = demand["date"].min(), demand["date"].max()
+    if not isinstance(first, date) or not isinstance(last, date):
+        raise ValueError(EMPTY)
+    return first, last
 
 
 def first_sales(lake: Lake) -> pl.DataFrame:
@@ -128,7 +132,7 @@ def demand_features(context: dg.AssetExecutionContext, project: Project) -> dg.M
     lake, settings = project.lake, project.settings
     inputs = lake.versions(MODEL_TABLES)  # read as of these: a night may go on beside a training
     demand = lake.read("daily_demand", inputs["daily_demand"])
-    first, last = first_and_last_day(demand)
+    first, last = _first_and_last_day(demand)
     origins = backtest_origins(
         first,
         last,

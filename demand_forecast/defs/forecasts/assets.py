@@ -97,10 +97,9 @@ def demand_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.M
         f"forecast_{number}": picture(forecast_fan(recent, forecast, series))
         for number, series in enumerate(representative_series(recent, 3), start=1)
     }
-    shown = {"forecast_origin": str(origin), "model": champion.model, "model_version": champion.version} | {
-        "alignment": weight
-    }
-    return dg.MaterializeResult(metadata=table_metadata(forecast, version) | shown | pictures)
+    said = {"forecast_origin": str(origin), "model": champion.model, "model_version": champion.version}
+    shown = said | {"alignment": weight} | pictures
+    return dg.MaterializeResult(metadata=table_metadata(forecast, version) | shown)
 
 
 def forecast_by(project: Project, version: ModelVersion, rows: pl.DataFrame) -> pl.DataFrame:

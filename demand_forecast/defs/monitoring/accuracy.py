@@ -65,12 +65,11 @@ def read_scores(project: Project, days: int) -> pl.DataFrame:
     """The last `days` days of `forecast_accuracy` at series level, by class and in all; empty before the first."""
     if not project.lake.exists(TABLE):
         return pl.DataFrame(schema=SCORES)
-    scores = project.lake.scan(TABLE)
-    newest = scores.select(pl.col("date").max()).collect().item()
+    newest = project.lake.newest(TABLE)
     if newest is None:
         return pl.DataFrame(schema=SCORES)
     recent = pl.col("date") > newest - timedelta(days=days)
-    return scores.filter(recent, pl.col("level") == SERIES_LEVEL.name).collect()
+    return project.lake.scan(TABLE).filter(recent, pl.col("level") == SERIES_LEVEL.name).collect()
 
 
 def _score_again(project: Project) -> date | None:

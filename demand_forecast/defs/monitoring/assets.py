@@ -5,6 +5,7 @@ from datetime import date, timedelta
 import dagster as dg
 import polars as pl
 
+from demand_forecast.defs.features.assets import last_day
 from demand_forecast.defs.metadata import Metadata, markdown_table, picture, report
 from demand_forecast.defs.project import Project
 from demand_forecast.domain.retraining import DRIFT_HISTORY
@@ -53,7 +54,7 @@ def drift_report(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
 def _recent_and_reference(project: Project) -> tuple[pl.DataFrame, pl.DataFrame, date]:
     """The last four whole weeks of days, the year of days before them, and the last day."""
     demand = project.lake.scan("daily_demand")
-    last = demand.select(pl.col("date").max()).collect().item()
+    last = last_day(project.lake)
     since = last - timedelta(days=RECENT_DAYS)
     marked = demand.with_columns(weekday=pl.col("date").dt.to_string("%A"), open=pl.col("open").cast(pl.String))
     reference = pl.col("date").is_between(since - timedelta(days=364), since, closed="right")
