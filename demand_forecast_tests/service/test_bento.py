@@ -57,6 +57,16 @@ def stored(place: Path, tag: str) -> Path:
     return place / ".demand_forecast" / "bentoml" / "bentos" / tag.replace(":", "/")
 
 
+def test_it_holds_the_sources_the_package_and_nothing_else(tag: str, place: Path, package: Path) -> None:
+    """Asked before it is served, which compiles the sources."""
+    sources = stored(place, tag) / "src"
+    assert sorted(path.name for path in sources.iterdir()) == ["bentofile.yaml", "demand_forecast", "package"]
+    assert not list(sources.rglob("__pycache__"))
+    packed = {path.relative_to(sources / "package") for path in (sources / "package").rglob("*") if path.is_file()}
+    published = {path.relative_to(package.parent) for path in package.parent.rglob("*") if path.is_file()}
+    assert packed == published
+
+
 def test_the_bento_serves_its_champion_from_any_folder_without_configuration(
     serve: Serve, tag: str, place: Path, tmp_path: Path
 ) -> None:
@@ -67,15 +77,6 @@ def test_the_bento_serves_its_champion_from_any_folder_without_configuration(
         asked = {"series": [{"store_id": "S2", "product_id": "P001"}], "horizon": 2}
         assert client.post("/v1/forecast", json=asked).json()["forecasts"][0]["mean"] == [48.0, 48.143]
     assert list(tmp_path.iterdir()) == []
-
-
-def test_it_holds_the_sources_the_package_and_nothing_else(tag: str, place: Path, package: Path) -> None:
-    sources = stored(place, tag) / "src"
-    assert sorted(path.name for path in sources.iterdir()) == ["bentofile.yaml", "demand_forecast", "package"]
-    assert not list(sources.rglob("__pycache__"))
-    packed = {path.relative_to(sources / "package") for path in (sources / "package").rglob("*") if path.is_file()}
-    published = {path.relative_to(package.parent) for path in package.parent.rglob("*") if path.is_file()}
-    assert packed == published
 
 
 def test_an_equal_bento_is_not_built_again(tag: str, place: Path, package: Path) -> None:
