@@ -13,6 +13,7 @@ from demand_forecast.settings import Settings
 from demand_forecast.sources.collect import SourceError, span
 from demand_forecast.sources.delivery import NoFileError, local_day
 from demand_forecast.sources.files import wait_until_settled
+from demand_forecast.sources.landing import Landing
 from demand_forecast.stages import last_profile, note_end, process_started
 from demand_forecast.summary import print_duration, print_status, print_summary
 
@@ -135,7 +136,7 @@ def _begin_history(settings: Settings) -> None:
     home = Home(settings.root)
     if not settings.history_start:
         with suppress(*([NoFileError] if home.read_history_start() else [])):  # owners empty their folders
-            home.note_history_start(span(settings)[0])
+            home.note_history_start(span(settings, Landing(home.landing))[0])
     first = settings.history_start or home.read_history_start()
     if first and first >= local_day(settings, now()):
         raise SourceError(

@@ -126,12 +126,13 @@ def pending_days(
     return _union(spans)
 
 
-def span(settings: Settings) -> Days:
-    """First and last readable day of sales in the sources, within 1990-01-01 and today.
+def span(settings: Settings, landing: Landing | None = None) -> Days:
+    """First and last readable day of sales in the sources, within 1990-01-01 and today. Opens no file of which
+    `landing` knows what it says.
 
     Raises SourceError where there is none or a source cannot be read.
     """
-    today, landing = local_day(settings, now()), Landing()
+    today, landing = local_day(settings, now()), landing or Landing()
     found = _union(_span(delivery, today, landing) for delivery in deliveries(settings, "sales", landing))
     if found is None:
         raise SourceError(f"{settings.path}: {_why_no_day(settings)}")
@@ -463,11 +464,19 @@ def _covers(days: Days | None, delivery: Delivery) -> bool:
 def _span(delivery: Delivery, today: date, landing: Landing) -> Days | None:
     if delivery.span is not None:
         return bounded(delivery.span(), today)
+    try:
+        known = landing.contents(delivery, today)
+    except UnfinishedError as error:
+        landing.leave(delivery.file, error)
+        return None
+    if known is not None and known.fault is None and known.fixed_on is None:
+        days = [day for day in known.days if EARLIEST_DAY <= day <= today]
+        return (min(days), max(days)) if days else None
     said = parse_dates(pl.col("date"), delivery.date_format)
     possible = pl.col("day").is_between(EARLIEST_DAY, today)
     frames = _frames(delivery, None, landing)
-    days = [frame.select("date").unique().select(day=said).filter(possible)["day"] for frame in frames]
-    return _union((series.min(), series.max()) for series in days if series.len())  # type: ignore[misc]
+    read = [frame.select("date").unique().select(day=said).filter(possible)["day"] for frame in frames]
+    return _union((series.min(), series.max()) for series in read if series.len())  # type: ignore[misc]
 
 
 def bounded(days: Days | None, today: date) -> Days | None:

@@ -1,5 +1,6 @@
 """What changed since the champion learned."""
 
+from calendar import day_name
 from datetime import date, timedelta
 
 import dagster as dg
@@ -26,15 +27,10 @@ def drift_report(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
     from demand_forecast.monitoring import drift
     from demand_forecast.reports.charts.monitoring import drift_by_column
 
-    covariates = project.settings.covariates
-    recent, reference, day = _recent_and_reference(project)
-    result = drift.drift_report(
-        recent,
-        reference,
-        numeric=[*COMPARED, *covariates.past_only],
-        categorical=["weekday", "open"],
-        seed=project.settings.seed,
-    )
+    numbers, categories = [*COMPARED, *project.settings.covariates.past_only], ["weekday", "open"]
+    recent, reference, day = _recent_and_reference(project, [*numbers, *categories])
+    seed = project.settings.seed
+    result = drift.drift_report(recent, reference, numeric=numbers, categorical=categories, seed=seed)
     file = project.home.reports / "drift_report.html"
     replace_text(file, result.html)
     context.log.info(f"{result.share:.0%} of columns drifted")
@@ -51,11 +47,12 @@ def drift_report(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
     return dg.MaterializeResult(metadata=shown)
 
 
-def _recent_and_reference(project: Project) -> tuple[pl.DataFrame, pl.DataFrame, date]:
+def _recent_and_reference(project: Project, columns: list[str]) -> tuple[pl.DataFrame, pl.DataFrame, date]:
     """The last four whole weeks of days, the year of days before them, and the last day."""
-    demand = project.lake.scan("daily_demand")
+    weekday = (pl.col("date").dt.weekday() - 1).cat.to(pl.Enum(list(day_name)))
+    demand = project.lake.scan("daily_demand").with_columns(weekday=weekday)
     last = last_day(project.lake)
     since = last - timedelta(days=RECENT_DAYS)
-    marked = demand.with_columns(weekday=pl.col("date").dt.to_string("%A"), open=pl.col("open").cast(pl.String))
-    reference = pl.col("date").is_between(since - timedelta(days=364), since, closed="right")
-    return marked.filter(pl.col("date") > since).collect(), marked.filter(reference).collect(), last
+    before = pl.col("date").is_between(since - timedelta(days=364), since, closed="right")
+    recent, reference = (demand.filter(which).select(columns) for which in (pl.col("date") > since, before))
+    return recent.collect(), reference.collect(), last
