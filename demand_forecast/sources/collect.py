@@ -355,7 +355,8 @@ def _batch(pool: list[tuple[Delivery, pl.DataFrame]], look: Look) -> Iterator[Ba
     rows = pl.concat([empty, *numbered], how="diagonal", rechunk=False)
     rows = _with_day(rows, deliveries[0].date_format, look.today)
     _require_readable(rows, deliveries)
-    moving = {*rows.filter(pl.col("said").is_null() | (pl.col("said") > look.today))["delivery"].unique()}
+    possible = pl.col("said").is_between(EARLIEST_DAY, look.today).fill_null(False)
+    moving = {*rows.filter(~possible)["delivery"].unique()}
     rows = rows.drop("said")
     parts = [_content_hashes(part, [*look.columns, "extra", "fault"]) for part in _slices(rows)]
     groups = pl.concat(parts).sort("delivery", "day")

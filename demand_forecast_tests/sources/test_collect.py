@@ -221,6 +221,23 @@ def test_rows_without_a_possible_day_go_with_the_latest_of_their_file(lake: Lake
     assert span(lake.settings) == (date(2024, 1, 1), date(2024, 1, 3))
 
 
+def test_where_history_begins_is_known_of_known_files_without_opening_them(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.land("a.csv", B)
+    lake.land("b.csv", C)
+    lake.land("odd.csv", "1066-10-14,S1,P1,1")  # its lines have the day they arrived on, which is none of sales
+    lake.night()
+    opened: list[str] = []
+    read = collect._frames
+    monkeypatch.setattr(collect, "_frames", lambda one, *rest: opened.append(one.file) or read(one, *rest))
+    assert span(lake.settings, lake.landing) == span(lake.settings) == (date(2024, 1, 2), date(2024, 1, 3))
+    assert opened == ["landing/odd.csv", "landing/a.csv", "landing/b.csv", "landing/odd.csv"]
+    lake.land("b.csv", A, C)
+    assert span(lake.settings, lake.landing) == (date(2024, 1, 1), date(2024, 1, 3))
+    assert opened[4:] == ["landing/b.csv", "landing/odd.csv"]
+
+
 def test_a_file_whose_dates_all_changed_their_form_stops_the_night(lake: Lake) -> None:
     lake.land("a.csv", A)
     lake.land("b.csv", "03/04/2024,S1,P1,1", "04/04/2024,S1,P1,1")
