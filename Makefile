@@ -28,7 +28,7 @@ test: install tools  ## the tests, lint, types and architecture rules
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 faults: install  ## nights killed at random moments: KILLS=50, SEED=2026
 	$(BIN)/python -m demand_forecast_tests.faults.kills --kills $(or $(KILLS),50) --seed $(or $(SEED),2026)
