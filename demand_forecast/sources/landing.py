@@ -30,7 +30,7 @@ def unreadable(file: Path, error: OSError) -> SourceError:
 class Contents(NamedTuple):
     """What a file said when it was read: the content hash of each day, or why it could not be read.
 
-    `fixed_on` is the day of a look that saw rows whose day depends on it (dates that are impossible or unreadable), else None.
+    `fixed_on` is the day of a look that saw rows whose day depends on it (impossible or unreadable dates), else None.
     """
 
     days: dict[date, str]

@@ -131,8 +131,9 @@ def _read(settings: Settings, known: pl.DataFrame, unread: list[Delivery], landi
     def look() -> Look:  # of one that has seen nothing, so that everything is read
         return look_at_sales(settings, known.clear(), landing=landing)
 
+    whole = look()
     try:
-        read_all(unread, look())
+        read_all(unread, whole)
     except SourceError:
         for delivery in unread:
             try:
@@ -140,7 +141,7 @@ def _read(settings: Settings, known: pl.DataFrame, unread: list[Delivery], landi
             except SourceError as error:
                 landing.note_fault(delivery, error)
     for delivery in unread:
-        if delivery.file not in landing.left and landing.contents(delivery, look().today) is None:
+        if delivery.file not in landing.left and landing.contents(delivery, whole.today) is None:
             landing.note(delivery, Contents({}))  # not even a header
 
 
