@@ -110,13 +110,22 @@ class Lake:
         return self._open(table).version()
 
     def compact(self, table: str) -> None:
-        """Makes large files of over 200 small ones, which nights leave: a commit in which no row changes."""
+        """Makes large files of over 200 small ones, which nights leave: a commit in which no row changes.
+
+        Raises LakeError where that cannot be written.
+        """
         from deltalake import CommitProperties
+        from deltalake.exceptions import DeltaError
 
         current = self._open(table)
         if len(current.file_uris()) > MANY_FILES:
             same = {"since": str(date.max), "notes": current.history(1)[0].get("notes", "{}")}
-            current.optimize.compact(commit_properties=CommitProperties(custom_metadata=same))
+            try:
+                current.optimize.compact(commit_properties=CommitProperties(custom_metadata=same))
+            except (DeltaError, OSError) as error:
+                raise LakeError(
+                    f"table {table}: its many files stay in the lake {self.root}, no row is lost: {error}"
+                ) from error
 
     def forget(self, table: str, older_than: timedelta) -> None:
         """Deletes the files that only versions replaced so long ago still read: those can be read no more."""
