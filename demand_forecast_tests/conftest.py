@@ -1,6 +1,7 @@
 """A real PostgreSQL for as long as the session lasts; files that a test has just written need not settle."""
 
 import glob
+import itertools
 import os
 import shutil
 import socket
@@ -11,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
+
+NUMBERS = itertools.count()
 
 os.environ.setdefault("DEMAND_FORECAST_AUTOMATION__SETTLE_SECONDS", "0")
 
@@ -58,9 +62,16 @@ def postgres() -> Iterator[PostgresServer]:
             server.stop()
 
 
-@pytest.fixture(scope="session")
-def postgres_url(postgres: PostgresServer) -> str:
-    return postgres.url
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """The URL of a database that only this test sees."""
+    name = f"test_{next(NUMBERS)}"
+    server = sa.create_engine(postgres.url, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
+    with server.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    yield postgres.url.removesuffix("postgres") + name
+    with server.connect() as connection:
+        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 def _as_postgres() -> list[str]:

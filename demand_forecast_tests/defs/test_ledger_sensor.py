@@ -55,7 +55,6 @@ def till(request: pytest.FixtureRequest, tmp_path: Path, project_of: Callable[..
     url = f"sqlite:///{tmp_path / 'ledger.sqlite'}" if sqlite else request.getfixturevalue("postgres_url")
     engine = sa.create_engine(url)
     till = Till(url, engine, project_of)
-    till.execute("DROP TABLE IF EXISTS ledger")
     till.execute("CREATE TABLE ledger (sold_on DATE, shop TEXT, sku TEXT, qty FLOAT)")
     for number in range(10):
         till.sell(FIRST_DAY + timedelta(days=number))
