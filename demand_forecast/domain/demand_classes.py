@@ -27,11 +27,12 @@ def demand_classes(demand: pl.DataFrame, origins: Sequence[date], key: Sequence[
     Source: Syntetos, Boylan & Croston (2005), J. Operational Research Society 56, 495-503.
     """
     first = demand.group_by(key).agg(first=pl.col("date").min())
-    counting = demand.lazy().filter(_counts()).select(*key, "date", "units")
+    counting = demand.lazy().filter(counts()).select(*key, "date", "units")
     return pl.concat(_at_origin(counting, first, origin, key) for origin in origins)
 
 
-def _counts() -> pl.Expr:
+def counts() -> pl.Expr:
+    """Whether a day of `daily_demand` says something about demand: open, in stock for half of it; unknown counts."""
     return pl.col("open").fill_null(True) & (pl.col("in_stock").fill_null(1) >= MIN_IN_STOCK)
 
 

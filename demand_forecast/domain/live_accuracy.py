@@ -5,8 +5,9 @@ from datetime import date, timedelta
 from typing import Literal, NamedTuple
 
 import polars as pl
+from polars.selectors import by_name
 
-from demand_forecast.domain.demand_classes import MIN_IN_STOCK
+from demand_forecast.domain.demand_classes import counts
 from demand_forecast.domain.hierarchy import SERIES_LEVEL, Level, attach_static
 from demand_forecast.domain.metrics import forecast_value_added, pinball_of, ratio
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS, SERIES
@@ -85,12 +86,10 @@ def score_published(
 def _pairs(published: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:
     """`published` with the `units` of its days, where both count; numbers as f64."""
     first = pl.col("date").min().over(SERIES)
-    counts = pl.col("open").fill_null(True) & (pl.col("in_stock").fill_null(1) >= MIN_IN_STOCK)
-    actual = demand.lazy().with_columns(first_sale=first).filter(counts & pl.col("units").is_not_null())
+    actual = demand.lazy().with_columns(first_sale=first).filter(counts() & pl.col("units").is_not_null())
     actual = actual.select(*SERIES, "date", "first_sale", pl.col("units").cast(pl.Float64))
-    known = (
-        published.lazy().with_columns(pl.col("mean", *QUANTILE_COLUMNS).cast(pl.Float64)).rename({"mean": "forecast"})
-    )
+    numbers = by_name("mean", *QUANTILE_COLUMNS, require_all=False)
+    known = published.lazy().with_columns(numbers.cast(pl.Float64)).rename({"mean": "forecast"})
     met = known.join(actual, on=[*SERIES, "date"]).filter(pl.col("forecast_origin") >= pl.col("first_sale"))
     return met.drop("first_sale").collect()
 
@@ -161,6 +160,37 @@ def _rival(scores: pl.DataFrame, rival: Role) -> pl.DataFrame:
 def _added(loss: str, rival: Role) -> pl.Expr:
     theirs = pl.col(f"{loss}_{rival}")
     return forecast_value_added(pl.col(loss).filter(theirs.is_not_null()).sum(), theirs.sum())
+
+
+def newest_published(published: pl.LazyFrame, window: Window) -> pl.DataFrame:
+    """The champion's newest forecast of every day of `window`: store_id, product_id, date, forecast_origin, mean.
+
+    `published`: `published_forecasts`, of which two columns are read whole and no more rows than are given back.
+    """
+    ours = published.filter(pl.col("role") == CHAMPION, pl.col("date").is_between(*window))
+    newest = ours.group_by("date").agg(pl.col("forecast_origin").max())
+    kept = ours.select(*SERIES, "date", "forecast_origin", "mean")
+    return kept.join(newest, on=["date", "forecast_origin"], how="semi").collect()
+
+
+def series_accuracy(published: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:
+    """`store_id, product_id, pairs, units, forecast, wape, bias` of every series with a forecast of a day that counts,
+    as for `score_published`; wape and bias are null where nothing was sold.
+
+    `published`: store_id, product_id, date, forecast_origin, mean; `demand`: rows of `daily_demand` that reach back to
+    the oldest of the origins.
+    """
+    error, sold = pl.col("forecast") - pl.col("units"), pl.col("units").sum()
+    return (
+        _pairs(published, demand)
+        .group_by(SERIES)
+        .agg(
+            pl.len().alias("pairs"),
+            pl.col("units", "forecast").sum(),
+            wape=ratio(error.abs().sum(), sold),
+            bias=ratio(error.sum(), sold),
+        )
+    )
 
 
 def series_scores(scores: pl.DataFrame) -> pl.DataFrame:

@@ -18,7 +18,9 @@ from demand_forecast.domain.live_accuracy import (
     actuals_by_day,
     first_day_to_score,
     in_windows,
+    newest_published,
     score_published,
+    series_accuracy,
     series_scores,
     windows_until,
 )
@@ -231,3 +233,34 @@ def test_only_days_whose_actuals_changed_are_scored_again() -> None:
     one_gone = demand.filter(pl.col("date") != FIRST + timedelta(days=4))
     assert first_day_to_score(before, actuals_by_day(one_gone)) == FIRST + timedelta(days=4)
     assert first_day_to_score(before, {}) is None
+
+
+@pytest.mark.parametrize("step", [1, 7])
+def test_each_series_newest_forecasts_against_what_it_sold(step: int) -> None:
+    demand, published = make_demand(12, step), make_published(9, 4, step)
+    window = Window(FIRST + timedelta(days=4 * step), FIRST + timedelta(days=11 * step))
+    newest: dict[Any, dict[str, Any]] = {}
+    for row in counting(published, demand):
+        if row["role"] == "champion" and row["date"] in newest_days(published, window, row["forecast_origin"]):
+            newest[row["store_id"], row["product_id"], row["date"]] = row
+    found = series_accuracy(newest_published(published.lazy(), window), demand)
+    assert {row[:2] for row in found.iter_rows()} == {key[:2] for key in newest}
+    for store, sku, *measured in found.iter_rows():
+        rows = [row for key, row in newest.items() if key[:2] == (store, sku)]
+        errors = [row["mean"] - row["units"] for row in rows]
+        sold, forecast = (sum(row[name] for row in rows) for name in ("units", "mean"))
+        assert measured == pytest.approx([len(rows), sold, forecast, sum(map(abs, errors)) / sold, sum(errors) / sold])
+
+
+def newest_days(published: pl.DataFrame, window: Window, origin: date) -> set[date]:
+    """The days of `window` of which no later origin than `origin` says anything."""
+    said = {(day, made) for day, made in published.select("date", "forecast_origin").iter_rows()}
+    days = {day for day, _ in said if window.first <= day <= window.last}
+    return {day for day in days if origin == max(made for other, made in said if other == day)}
+
+
+def test_an_error_is_no_share_of_nothing() -> None:
+    demand = make_demand(9).with_columns(units=pl.lit(0.0))
+    found = series_accuracy(newest_published(make_published(3, 4).lazy(), Window(FIRST, FIRST + timedelta(9))), demand)
+    assert found["wape"].to_list() == found["bias"].to_list() == [None] * len(found)
+    assert found["pairs"].min() > 0  # type: ignore[operator]

@@ -11,7 +11,14 @@ from scipy.stats import gamma, nbinom, norm, poisson
 
 from demand_forecast.domain.protection import daily_variance
 from demand_forecast.domain.quantiles import count_quantiles
-from demand_forecast.domain.replenishment import CORRELATION, PLAN_COLUMNS, error_correlation, reorder_plan
+from demand_forecast.domain.replenishment import (
+    CORRELATION,
+    PLAN_COLUMNS,
+    RISK_COLUMNS,
+    error_correlation,
+    reorder_plan,
+    stock_out_risk,
+)
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS
 from demand_forecast.settings import Replenishment
 
@@ -53,10 +60,10 @@ def stock_report(days_ago: int, on_hand: float | None, product: str = "p") -> pl
     return pl.DataFrame([row], schema_overrides={"on_hand": pl.Float32})
 
 
-def _alike(family: Any, correlation: float, draws: int = 30_000) -> np.ndarray:
+def _alike(family: Any, correlation: float, draws: int = 30_000, days: int = PROTECTION) -> np.ndarray:
     """Demand of the days of a protection period, (draws, days), any two of them alike: a Gaussian copula."""
     rng = np.random.default_rng(17)
-    shared, own = rng.normal(size=(draws, 1)), rng.normal(size=(draws, PROTECTION))
+    shared, own = rng.normal(size=(draws, 1)), rng.normal(size=(draws, days))
     chance = norm.cdf(correlation**0.5 * shared + (1 - correlation) ** 0.5 * own)
     return family.ppf(np.clip(chance, 1e-12, 1 - 1e-12))
 
@@ -250,3 +257,52 @@ def test_columns_are_those_of_the_table_and_always_known() -> None:
     plan = reorder_plan(poisson_forecast(2.0), None, SETTINGS, "daily")
     assert plan.schema == pl.Schema(PLAN_COLUMNS)
     assert sum(plan.null_count().row(0)) == 0
+
+
+def risk_row(demand: pl.DataFrame, stock: pl.DataFrame | None, settings: Replenishment, **given: Any) -> dict[str, Any]:
+    plan = reorder_plan(demand, stock, settings, given.get("frequency", "daily"))
+    risk = stock_out_risk(demand, plan, settings, given.pop("frequency", "daily"), **given)
+    assert risk.schema == pl.Schema(RISK_COLUMNS)
+    return plan_row(risk)
+
+
+@pytest.mark.parametrize("daily", [0.3, 4.0])
+@pytest.mark.parametrize("days_of_stock", [0, 3, 4])
+def test_the_risk_to_run_out_is_that_of_the_lead_time_in_simulation(daily: float, days_of_stock: int) -> None:
+    mean, stock = daily * WEEK, round(daily * days_of_stock)
+    row = risk_row(forecast(mean, count_quantiles(mean, 2 * mean)), stock_report(0, stock), SETTINGS, correlation=0.3)
+    awaited = SETTINGS.lead_time
+    demand = _alike(_counts(mean[:awaited], 2.0), 0.3, draws=5_000, days=awaited).sum(axis=1)
+    assert row["stock_out_risk"] == pytest.approx((demand > stock).mean(), abs=0.03)
+
+
+def test_the_risk_is_that_of_each_products_own_policy_and_counts_what_is_on_order() -> None:
+    products = pl.DataFrame({"product_id": ["p"], "lead_time": ["9"], "service_level": ["never"]})
+    stock, demand = stock_report(0, 8), poisson_forecast(2.0)
+    own = risk_row(demand, stock, SETTINGS, overrides=products)
+    asked = own["lead_time"], own["review_period"], own["service_level_asked"]
+    assert asked == pytest.approx((9, SETTINGS.review_period, SETTINGS.service_level))
+    assert own["stock_out_risk"] == pytest.approx(poisson.sf(8, 18), abs=0.05)
+    usual, ordered = (risk_row(demand, one, SETTINGS) for one in (stock, stock.with_columns(on_order=pl.lit(12.0))))
+    assert usual["stock_out_risk"] == pytest.approx(poisson.sf(8, 6), abs=0.05)
+    assert ordered["stock_out_risk"] < 0.001
+
+
+@pytest.mark.parametrize(("reported", "lead_time", "risk"), [(None, 3, None), (0, 0, 0.0), (0, 3, 1.0)])
+def test_the_risk_where_nothing_is_known_awaited_or_left(reported: float | None, lead_time: int, risk: Any) -> None:
+    mean = np.full(HORIZON, 50.5)
+    weighed = forecast(mean, np.tile(gamma.ppf(QUANTILE_LEVELS, 25, scale=2.02), (HORIZON, 1)))
+    row = risk_row(weighed, stock_report(0, reported), Replenishment(lead_time=lead_time))
+    assert row["stock_out_risk"] == risk
+
+
+def test_weeks_are_awaited_in_part() -> None:
+    row = risk_row(poisson_forecast(14.0, step=7), stock_report(0, 6), SETTINGS, frequency="weekly", correlation=0.0)
+    assert row["stock_out_risk"] == pytest.approx(poisson.sf(6, 6), abs=0.01)
+
+
+def test_a_plan_of_another_forecast_is_refused() -> None:
+    plan = reorder_plan(poisson_forecast(2.0), None, SETTINGS, "daily")
+    later = poisson_forecast(2.0).with_columns(pl.col("date", "forecast_origin").dt.offset_by("1d"))
+    with pytest.raises(ValueError, match="make reorder_plan again"):
+        stock_out_risk(later, plan, SETTINGS, "daily")
