@@ -58,13 +58,16 @@ def recent_days(lake: Lake, table: str, day: str = "date") -> pl.LazyFrame:
     return rows.filter(pl.col(day) > newest - SHOWN) if newest else rows
 
 
-def markdown_table(frame: pl.DataFrame) -> str:
-    """Without padding: the UI shows up to 1,000 characters in place, more only after a click."""
-    lines = [frame.columns, ["---"] * frame.width, *([_cell(value) for value in row] for row in frame.iter_rows())]
+def markdown_table(frame: pl.DataFrame, longest: int = LONGEST) -> str:
+    """Without padding: the UI shows up to 1,000 characters in place, more only after a click. No cell has more than
+    `longest`.
+    """
+    rows = ([_cell(value, longest) for value in row] for row in frame.iter_rows())
+    lines = [frame.columns, ["---"] * frame.width, *rows]
     return "\n".join(f"|{'|'.join(line)}|" for line in lines)
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, longest: int) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
@@ -72,7 +75,7 @@ def _cell(value: object) -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M}"
     text = "" if value is None else " ".join(str(value).split()).replace("|", "\\|")
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def picture(png: bytes, title: str = "picture") -> dg.MetadataValue:

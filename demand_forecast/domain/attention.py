@@ -26,8 +26,7 @@ LEAST_DAYS = 10  # of published forecasts; where the horizon is a week, forecast
 LEAST_UNITS = 10  # sold or forecast in all: one sale of a slow seller more or less doubles its error
 LEAST_WEEKS = 2
 LEAST_WEEKS_BEFORE = 8  # a series that began later is still finding its level
-COHORT = 50  # series at least of which an error is usual
-COHORTS = 10
+NEIGHBOURS = 11  # series at least, those nearest in level, of which an error is usual; a tenth of them where more
 COMMON = 20  # series at least to which a change is common
 OVERVIEW: dict[str, pl.DataType] = {
     "forecast_origin": pl.Date(),
@@ -221,12 +220,12 @@ def _common_change(levels: pl.DataFrame) -> float:
 
 
 def _error_ratio(series: pl.DataFrame) -> pl.DataFrame:
-    """`series` with `error_ratio`: wape to the median of series with a similar level, cut into cohorts by its rank."""
-    known = pl.col("wape").count()
-    cohorts = (known // COHORT).clip(1, COHORTS)
-    rank = pl.when(pl.col("wape").is_not_null()).then(pl.col("level")).rank("ordinal") - 1
-    ranked = series.with_columns(cohort=rank * cohorts // known)
-    return ranked.with_columns(error_ratio=ratio(pl.col("wape"), pl.col("wape").median().over("cohort")))
+    """`series` with `error_ratio`: wape to the median of it over the series that are nearest by rank of level."""
+    known = series.filter(pl.col("wape").is_not_null()).sort("level", *SERIES)
+    near = max(NEIGHBOURS, len(known) // 10)
+    usual = known.select(*SERIES, usual=pl.col("wape").rolling_median(near, center=True, min_samples=1))
+    compared = series.join(usual, on=SERIES, how="left", maintain_order="left")
+    return compared.with_columns(error_ratio=ratio(pl.col("wape"), pl.col("usual")))
 
 
 def _attention(series: pl.DataFrame) -> pl.DataFrame:

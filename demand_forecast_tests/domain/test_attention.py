@@ -1,6 +1,5 @@
 """Every series' overview beside a loop in plain Python, and attention for those that changed and no others."""
 
-from collections.abc import Sequence
 from datetime import date, timedelta
 from statistics import fmean, median, variance
 from typing import Any
@@ -16,70 +15,13 @@ from demand_forecast.domain.attention import (
     OVERVIEW_MEANING,
     REASONS,
     WEEKS,
-    WEEKS_BEFORE,
     first_day,
-    recent_days,
-    series_overview,
 )
 from demand_forecast.domain.calendar import Frequency, calendar_of
-from demand_forecast.domain.live_accuracy import newest_published
-from demand_forecast.domain.quantiles import count_quantiles
-from demand_forecast.domain.replenishment import reorder_plan
-from demand_forecast.domain.tables import QUANTILE_COLUMNS, SERIES
-from demand_forecast.settings import Replenishment
+from demand_forecast.domain.tables import SERIES
+from demand_forecast_tests.domain.planned_shop import DAYS, ORIGIN, SETTINGS, Shop, poisson
 
-ORIGIN = date(2026, 10, 4)
-DAYS = 7 * (WEEKS + WEEKS_BEFORE)
 RECENT = slice(-7 * WEEKS, None)
-SETTINGS = Replenishment()
-
-
-class Shop:
-    """Products p000, p001 … of one shop: what each sold on the days until ORIGIN, and what is expected of it a day."""
-
-    def __init__(self, units: np.ndarray, expected: Sequence[float], frequency: Frequency = "daily") -> None:
-        self.frequency, self.step = frequency, calendar_of(frequency).step
-        self.origin = ORIGIN if self.step == 1 else ORIGIN - timedelta(days=6)
-        self.ids = [f"p{number:03}" for number in range(len(expected))]
-        periods = units.shape[1]
-        days = [self.origin - timedelta(days=self.step * back) for back in reversed(range(periods))]
-        self.demand = self._rows(days, len(units)).with_columns(
-            units=pl.Series(units.ravel(), dtype=pl.Float32), in_stock=pl.lit(1.0), open=pl.lit(True)
-        )
-        self.forecast = self._forecast(np.asarray(expected))
-        self.stock: pl.DataFrame | None = None
-        self.published = self.forecasts_of_the_day_before(pl.col("units")).clear()
-
-    def _rows(self, days: list[date], products: int) -> pl.DataFrame:
-        ids = pl.DataFrame({"store_id": "s", "product_id": self.ids[:products]})
-        return ids.join(pl.DataFrame({"date": days}, schema={"date": pl.Date}), how="cross")
-
-    def _forecast(self, expected: np.ndarray, horizon: int = 14) -> pl.DataFrame:
-        days = [self.origin + timedelta(days=self.step * (ahead + 1)) for ahead in range(horizon)]
-        mean = np.repeat(expected, horizon)
-        quantiles = count_quantiles(mean, mean).astype(np.float32)
-        return self._rows(days, len(expected)).with_columns(
-            pl.lit(self.origin).alias("forecast_origin"),
-            pl.Series("horizon", np.tile(np.arange(1, horizon + 1, dtype=np.int32), len(expected))),
-            pl.Series("mean", mean.astype(np.float32)),
-            *(pl.Series(name, quantiles[:, number]) for number, name in enumerate(QUANTILE_COLUMNS)),
-        )
-
-    def forecasts_of_the_day_before(self, mean: pl.Expr) -> pl.DataFrame:
-        """What was published of every day in `demand`."""
-        made = {"forecast_origin": pl.col("date") - pl.duration(days=self.step), "role": pl.lit("champion")}
-        return self.demand.select(*SERIES, "date", mean=mean, **made)
-
-    def overview(self, products: pl.DataFrame | None = None, stores: pl.DataFrame | None = None) -> pl.DataFrame:
-        products = pl.DataFrame({"product_id": self.ids}) if products is None else products
-        stores = pl.DataFrame({"store_id": ["s"]}) if stores is None else stores
-        plan = reorder_plan(self.forecast, self.stock, SETTINGS, self.frequency, products)
-        newest = newest_published(self.published.lazy(), recent_days(self.origin))
-        return series_overview(self.forecast, plan, self.demand, newest, products, stores, SETTINGS, self.frequency)
-
-
-def poisson(levels: Sequence[float], days: int = DAYS, seed: int = 3) -> np.ndarray:
-    return np.random.default_rng(seed).poisson(np.asarray(levels)[:, None], (len(levels), days)).astype(float)
 
 
 def raised(overview: pl.DataFrame, reason: str) -> list[str]:
@@ -159,14 +101,11 @@ def test_an_error_is_large_beside_series_that_sell_as_much() -> None:
 
 
 def usual_error(overview: pl.DataFrame, product: str) -> float:
-    """The median WAPE of the product's cohort: of the known ones by level, cut into as many as hold 50 or more."""
-    known = sorted(
-        (level, own, wape)
-        for own, level, wape in overview.select("product_id", "level", "wape").drop_nulls().iter_rows()
-    )
-    cohorts = len(known) // 50
-    cohort = {own: place * cohorts // len(known) for place, (_, own, _) in enumerate(known)}
-    return median(wape for _, own, wape in known if cohort[own] == cohort[product])
+    """The median WAPE of the tenth of the series that are nearest in rank of level, half on each side."""
+    known = sorted((row["level"], row["product_id"], row["wape"]) for row in overview.drop_nulls("wape").to_dicts())
+    place = [own for _, own, _ in known].index(product)
+    near = len(known) // 10
+    return median(wape for _, _, wape in known[place - near // 2 :][:near])
 
 
 def test_urgency_adds_up_what_is_at_stake() -> None:

@@ -42,6 +42,7 @@ KEYS = {
     "demand_forecast": FORECAST_ROW,
     "published_forecasts": [*FORECAST_ROW, "role"],
     "reorder_plan": SERIES,
+    "series_overview": SERIES,
 }
 COMPARED = sorted(KEYS.keys() - {"demand_features"})
 BENTO_PARTS = ("bento.yaml", "src/package/current.json", "src/demand_forecast/service/service.py")

@@ -20,10 +20,14 @@ from demand_forecast.domain.models import load_model
 from demand_forecast.domain.replenishment import CORRELATION
 from demand_forecast.domain.replenishment import reorder_plan as plan_orders
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, series_key
+from demand_forecast.lake.tables import Lake
 from demand_forecast.tracking.registry import ModelVersion
 
 KINDS = {"polars", "deltalake"}
-OF_THE_NIGHT = ("forecast_features", "group_forecast", "demand_forecast", "published_forecasts", "reorder_plan")
+OF_THE_NIGHT = (
+    *("forecast_features", "group_forecast", "demand_forecast", "published_forecasts"),
+    *("reorder_plan", "series_overview"),
+)
 FORGOTTEN_AFTER = timedelta(days=14)  # a night's tables; what models were made of is kept
 KEPT_HORIZONS = 2  # for so long what was published is kept: its days come within one
 
@@ -165,8 +169,7 @@ def reorder_plan(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
     lake, settings = project.lake, project.settings
     stock, products, forecast = (lake.read(name) for name in ("clean_stock", "clean_products", "demand_forecast"))
     policy, frequency = settings.replenishment, settings.frequency
-    learned = lake.read("error_correlation").filter(pl.col("model") == forecast["model"][0])
-    alike = float(learned["correlation"][0]) if len(learned) else CORRELATION
+    alike = learned_correlation(lake, forecast)
     plan = plan_orders(forecast, stock, policy, frequency, products, alike)
     context.log.info(
         f"{plan['order_quantity'].sum():,.0f} units to order in {(plan['order_quantity'] > 0).sum():,} series"
@@ -174,3 +177,9 @@ def reorder_plan(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
     metadata = table_metadata(plan, lake.replace("reorder_plan", plan))
     shown = {"error_correlation": round(alike, 3), "orders": picture(reorder_summary(plan))}
     return dg.MaterializeResult(metadata=metadata | shown)
+
+
+def learned_correlation(lake: Lake, forecast: pl.DataFrame) -> float:
+    """How alike the errors of a series' days are, by the backtest of the model of `forecast`."""
+    learned = lake.read("error_correlation").filter(pl.col("model") == forecast["model"][0])
+    return float(learned["correlation"][0]) if len(learned) else CORRELATION

@@ -1,0 +1,53 @@
+"""What a planner needs to know of each series, and which need attention."""
+
+import dagster as dg
+import polars as pl
+
+from demand_forecast.defs.forecasts.assets import KINDS, learned_correlation
+from demand_forecast.defs.metadata import markdown_table, table_metadata
+from demand_forecast.defs.project import Project
+from demand_forecast.domain.attention import OVERVIEW_MEANING, REASONS, first_day, recent_days
+from demand_forecast.domain.attention import series_overview as overview_of
+from demand_forecast.domain.backtest import newest_origin
+from demand_forecast.domain.live_accuracy import newest_published
+from demand_forecast.domain.tables import DAY_KEY, SERIES
+
+SHOWN = 20
+LONGEST = 120  # two reasons in words
+
+
+@dg.asset(
+    deps=[
+        *("demand_forecast", "reorder_plan", "published_forecasts", "daily_demand"),
+        *("backtest", "clean_products", "clean_stores"),
+    ],
+    group_name="forecasts",
+    kinds=KINDS,
+    description="One row per series for the planner: how it sells and is expected to, stock and order, the risk to run "
+    "out before an order arrives, recent errors of the published forecasts, drift; in words why it needs attention, "
+    "and how urgently.",
+)
+def series_overview(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
+    lake, settings = project.lake, project.settings
+    tables = ("demand_forecast", "reorder_plan", "clean_products", "clean_stores")
+    forecast, plan, products, stores = map(lake.read, tables)
+    origin = newest_origin(forecast)
+    recent = lake.scan("daily_demand").filter(pl.col("date") >= first_day(origin))
+    overview = overview_of(
+        forecast,
+        plan,
+        recent.select(*DAY_KEY, "units", "in_stock", "open").collect(),
+        newest_published(lake.scan("published_forecasts"), recent_days(origin)),
+        products,
+        stores,
+        settings.replenishment,
+        settings.frequency,
+        learned_correlation(lake, forecast),
+    )
+    version = lake.replace("series_overview", overview)
+    counts = {reason.name: int(overview["reasons"].list.contains(reason.name).sum()) for reason in REASONS}
+    urgent = overview.filter(pl.col("attention").list.len() > 0).sort("urgency", descending=True, maintain_order=True)
+    context.log.info(f"{len(urgent):,} of {len(overview):,} series need attention: {counts}")
+    table = urgent.head(SHOWN).select(*SERIES, pl.col("attention").list.join("; "), "urgency")
+    shown = {"need_attention": len(urgent), "most_urgent": dg.MetadataValue.md(markdown_table(table, LONGEST))}
+    return dg.MaterializeResult(metadata=table_metadata(overview, version, OVERVIEW_MEANING) | shown | counts)
