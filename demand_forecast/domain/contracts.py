@@ -105,6 +105,7 @@ class DemandForecast(dy.Schema):
     q90 = dy.Float32()
     model = dy.String(min_length=1)
     model_version = dy.String(min_length=1)
+    alignment = dy.Float64(min_exclusive=0)
 
     @dy.rule()
     def quantiles_rise(cls) -> pl.Expr:

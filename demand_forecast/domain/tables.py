@@ -44,6 +44,7 @@ MEANING = {
     "error_after": "the same after alignment",
     "model": "model family",
     "model_version": "registered model version",
+    "alignment": "factor that moved the model's own mean towards the forecast of its group: mean = model's mean x it",
     "source": "source the row came from",
     "file": "file or database table the row came from",
     "line": "line in the file, row number in a table",

@@ -18,6 +18,7 @@ import demand_forecast
 from demand_forecast.defs.automation.retraining import retraining, rollback
 from demand_forecast.defs.evaluation.assets import _decide, promoted_model
 from demand_forecast.defs.features.contract import data_versions, feature_notes
+from demand_forecast.defs.forecasts.assets import forecast_by
 from demand_forecast.defs.models.assets import fingerprint
 from demand_forecast.defs.monitoring.accuracy import forecast_accuracy
 from demand_forecast.defs.monitoring.decisions import champion_review, newest_row, retrain_decision
@@ -32,6 +33,7 @@ from demand_forecast_tests.landing_files import write_config, write_reports
 
 FIRST = date(2026, 3, 2)
 HORIZON = 7
+KEYS = ["store_id", "product_id"]
 SERIES = list(product(["north", "south"], ["apple", "bread"]))
 Factors = dict[str, float]  # how far from the truth each role forecasts
 GOOD: Factors = {"champion": 1.0, "previous": 1.2, "baseline": 1.4}
@@ -161,6 +163,24 @@ def whole(project: Project) -> pl.DataFrame:
     levels = [TOTAL, Level("product_id", ("product_id",)), Level("store_id", ("store_id",)), SERIES_LEVEL]
     published, demand = lake.read("published_forecasts"), lake.read("daily_demand")
     return score_published(published, demand, levels, lake.read("clean_products"), lake.read("clean_stores"))
+
+
+def test_the_kept_alignment_leads_from_the_models_own_mean_to_the_forecast(
+    project: Project, versions: dict[str, str], features: Any
+) -> None:
+    rows = features[0].filter(~pl.col("training")).sample(fraction=1, shuffle=True, seed=1)
+    members = rows.select(KEYS).unique().with_columns(store_group=pl.lit("all"), product_group="product_id")
+    days = rows.select("date", "forecast_origin", product_group="product_id").unique()
+    project.lake.replace("group_members", members)
+    project.lake.replace("group_forecast", days.with_columns(store_group=pl.lit("all"), mean=pl.lit(17.3, pl.Float32)))
+    learned = {"model_version": [versions["champion"]], "forecast_origin": [None], "weight": [0.75]}
+    project.lake.replace("alignment", pl.DataFrame(learned, schema_overrides={"forecast_origin": pl.Date}))
+    forecast = forecast_by(project, project.tracking.champion(), rows)  # type: ignore[arg-type]
+    model = create("seasonal_naive").fit(features[0].filter(pl.col("training")), features[1])
+    asked = rows.sort(*KEYS, "horizon")
+    made = model.distribution(asked, model.expected(asked) * forecast["alignment"].to_numpy())
+    assert forecast["alignment"].n_unique() > 5
+    assert_frame_equal(forecast.select(made.columns), made, check_exact=True)
 
 
 def scores(project: Project) -> pl.DataFrame:

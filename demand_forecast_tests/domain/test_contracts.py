@@ -37,6 +37,7 @@ def forecast() -> pl.DataFrame:
         mean=pl.lit(1, pl.Float32),
         model=pl.lit("lightgbm"),
         model_version=pl.lit("1"),
+        alignment=pl.lit(1.0),
     )
     return frame.with_columns(pl.lit(level, pl.Float32).alias(name) for level, name in enumerate(QUANTILE_COLUMNS))
 

@@ -29,6 +29,10 @@ OF_THE_NIGHT = (
     *("reorder_plan", "series_overview"),
 )
 FORGOTTEN_AFTER = timedelta(days=14)  # a night's tables; what models were made of is kept
+COLUMNS = (
+    *(*series_key(), "date", "forecast_origin", "horizon", "mean", *QUANTILE_COLUMNS),
+    *("model", "model_version", "alignment"),
+)
 KEPT_HORIZONS = 2  # for so long what was published is kept: its days come within one
 
 
@@ -109,14 +113,17 @@ def demand_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.M
 def forecast_by(project: Project, version: ModelVersion, rows: pl.DataFrame) -> pl.DataFrame:
     """The table demand_forecast as the registered `version` forecasts `rows` of forecast_features, aligned with groups
     as its backtest says.
+
+    The model's expected units of a row times `alignment` are, to the bit, the mean that its quantiles were made from.
     """
     with TemporaryDirectory() as folder:
         model = load_model(project.tracking.download(version.version, Path(folder)))
     groups = Groups(project.lake.read("group_forecast"), project.lake.read("group_members"))
-    mean = groups.align(rows, model.expected(rows), alignment_weight(project, version.version))
-    forecast = model.distribution(rows, mean).with_columns(model_version=pl.lit(version.version))
-    columns = (*series_key(), "date", "forecast_origin", "horizon", "mean", *QUANTILE_COLUMNS, "model", "model_version")
-    return forecast.select(columns).sort(*series_key(), "horizon")
+    mean = model.expected(rows)
+    factor = groups.factor(rows, mean, alignment_weight(project, version.version))
+    forecast = model.distribution(rows, mean * factor)
+    forecast = forecast.with_columns(model_version=pl.lit(version.version), alignment=pl.Series(factor))
+    return forecast.select(COLUMNS).sort(*series_key(), "horizon")
 
 
 @dg.asset(
@@ -137,7 +144,7 @@ def published_forecasts(context: dg.AssetExecutionContext, project: Project) -> 
         if version is not None and version.version != published["model_version"][0]:
             made.append(forecast_by(project, version, rows).with_columns(role=pl.lit(role)))
             context.log.info(f"{role}: {version.model} version {version.version}")
-    frame = pl.concat(made)
+    frame = pl.concat(made).drop("alignment")
     lake.replace_since("published_forecasts", frame, origin, "forecast_origin")
     lake.drop_before("published_forecasts", origin - KEPT_HORIZONS * period, "forecast_origin")
     for table in OF_THE_NIGHT:

@@ -24,15 +24,19 @@ class Groups:
     members: pl.DataFrame
 
     def align(self, rows: pl.DataFrame, mean: Floats, weight: float) -> Floats:
-        """`mean`, expected units of `rows` (`store_id, product_id, forecast_origin, date`, all of one origin), times
-        (group forecast / sum of the group's means) ^ weight by group and day; shape (rows,).
+        """`mean` times its `factor`; shape (rows,)."""
+        return mean * self.factor(rows, mean, weight)
+
+    def factor(self, rows: pl.DataFrame, mean: Floats, weight: float) -> Floats:
+        """What `mean`, expected units of `rows` (`store_id, product_id, forecast_origin, date`, all of one origin), is
+        to be multiplied by: (group forecast / sum of the group's means) ^ weight by group and day; shape (rows,).
 
         Forecasts stay coherent: those of groups are the sums of those of series. A group that is not forecast, or has
-        no demand that day, stays as it is.
+        no demand that day, stays as it is: 1, and so do all with weight 0.
         """
         if weight == 0:
-            return mean
-        return mean * self._ratio(rows, mean) ** weight
+            return np.ones(len(rows))
+        return self._ratio(rows, mean) ** weight
 
     def errors(self, rows: pl.DataFrame, mean: Floats) -> dict[float, float]:
         """The error that each of WEIGHTS leaves in groups and in their total: the mean over both levels of root mean

@@ -49,7 +49,9 @@ def test_a_weight_is_the_power_of_the_ratio_and_the_ratio_is_bounded() -> None:
     asked, mean = rows(["a"]), np.array([1.0, 1, 1])
     found = groups({"g": [1.5, 100.0, 0.0]}, {"a": "g"}).align(asked, mean, 0.5)
     assert found == pytest.approx([1.5**0.5, 2**0.5, 0.5**0.5])
-    assert groups({"g": [1.5, 100.0, 0.0]}, {"a": "g"}).align(asked, mean, 0.0) is mean
+    factor = groups({"g": [1.5, 100.0, 0.0]}, {"a": "g"}).factor(asked, 3 * mean, 1.0)
+    assert factor.tolist() == [0.5, 2.0, 0.5]
+    assert groups({"g": [1.5, 100.0, 0.0]}, {"a": "g"}).factor(asked, mean, 0.0).tolist() == [1.0, 1.0, 1.0]
 
 
 def test_what_has_no_group_forecast_or_no_demand_stays() -> None:
