@@ -7,7 +7,14 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from demand_forecast.domain.features import FeatureContract, History, build_demand_features, build_history
+from demand_forecast.domain.features import (
+    FeatureContract,
+    ForecastFeatures,
+    History,
+    build_demand_features,
+    build_forecast_features,
+    build_history,
+)
 from demand_forecast.settings import Covariates, Training
 
 FIRST_DAY = date(2023, 1, 2)
@@ -50,6 +57,12 @@ class Retailer:
         return build_demand_features(
             *self._tables, **self._reading, origins=origins, training=training, seed=seed, previous=previous
         )
+
+    def ahead(self, previous: FeatureContract, started: pl.DataFrame | None = None) -> ForecastFeatures:
+        """What the next forecast is made from; `started` where `demand` begins later than the sales did."""
+        if started is None:
+            started = self.demand.group_by("store_id", "product_id").agg(first_sale=pl.col("date").min())
+        return build_forecast_features(*self._tables, **self._reading, started=started, previous=previous)
 
     @property
     def _tables(self) -> tuple[Any, ...]:

@@ -14,7 +14,6 @@ from demand_forecast.domain.features import (
     ContractError,
     FeatureContract,
     build_features,
-    build_forecast_features,
     looked_back,
 )
 from demand_forecast.settings import Covariates, Training
@@ -168,13 +167,13 @@ def test_a_wrongly_declared_feature_cannot_see_the_target(retailer: Retailer, mo
     leak = declaration.Feature("leak", "past_only", "target", pl.col("units"), "wrong")
     declared = declaration.declare
 
-    def with_leak(inputs: declaration.PanelInputs) -> list[declaration.Feature]:
-        return [*declared(inputs), leak]
+    def with_leak(inputs: declaration.PanelInputs) -> tuple[declaration.Feature, ...]:
+        return (*declared(inputs), leak)
 
     monkeypatch.setattr(contract, "declare", with_leak)
     with pytest.raises(pl.exceptions.ColumnNotFoundError, match="units"):
         retailer.features([retailer.last_day])
-    assert "units" not in build._known_ahead(retailer.history().inputs)
+    assert "units" not in build.known_ahead(retailer.history().inputs)
 
 
 def test_training_rows_count_and_weigh_what_they_should(built: tuple) -> None:
@@ -229,15 +228,8 @@ def test_the_newest_days_are_enough_for_the_next_forecast(late: int) -> None:
     whole, contract = retailer.features([retailer.last_day])
     newest = demand.filter(pl.col("date") >= looked_back(retailer.last_day, "daily"))
     assert 3 * len(newest) < 2 * len(demand)
-    found = build_forecast_features(
-        newest,
-        *(retailer.plan, retailer.products, retailer.stores),
-        started=demand.group_by("store_id", "product_id").agg(first_sale=pl.col("date").min()),
-        covariates=retailer.covariates,
-        frequency="daily",
-        horizon=retailer.horizon,
-        previous=contract,
-    )
+    started = demand.group_by("store_id", "product_id").agg(first_sale=pl.col("date").min())
+    found = replace(retailer, demand=newest).ahead(contract, started).rows
     assert_frame_equal(found, whole.filter(~pl.col("training")), rel_tol=1e-5)
 
 

@@ -39,6 +39,7 @@ KEYS = {
     "first_sales": SERIES,
     "demand_features": [*FORECAST_ROW, "training"],
     "forecast_features": FORECAST_ROW,
+    "forecast_plan": [*SERIES, "date"],
     "demand_forecast": FORECAST_ROW,
     "published_forecasts": [*FORECAST_ROW, "role"],
     "reorder_plan": SERIES,

@@ -164,12 +164,13 @@ def demand_features(context: dg.AssetExecutionContext, project: Project) -> dg.M
     group_name="features",
     kinds=KINDS,
     description="What models read for the next forecast: the rows of `demand_features` at the last closed day, made by "
-    "the same builder from the days that features look back on, under the contract that models were trained with.",
+    "the same builder from the days that features look back on, under the contract that models were trained with. "
+    "Beside it the table forecast_plan: what the plan says of these days, to be read again otherwise.",
 )
 def forecast_features(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
     lake, settings = project.lake, project.settings
     since = looked_back(last_day(lake), settings.frequency)
-    features = build_forecast_features(
+    made = build_forecast_features(
         lake.scan("daily_demand").filter(pl.col("date") >= since).collect(),
         *(lake.read(table) for table in ATTRIBUTE_TABLES),
         started=first_sales(lake),
@@ -178,6 +179,8 @@ def forecast_features(context: dg.AssetExecutionContext, project: Project) -> dg
         horizon=settings.horizon,
         previous=read_contract(lake),
     )
-    version = lake.replace("forecast_features", features)
-    context.log.info(f"{len(features):,} rows at {newest_origin(features)}")
-    return dg.MaterializeResult(metadata=table_metadata(features, version))
+    beside = {"forecast_plan": made.planned}
+    notes = {table: str(lake.replace(table, frame)) for table, frame in beside.items()}  # the versions that fit
+    version = lake.replace("forecast_features", made.rows, notes)
+    context.log.info(f"{len(made.rows):,} rows at {newest_origin(made.rows)}")
+    return dg.MaterializeResult(metadata=table_metadata(made.rows, version))

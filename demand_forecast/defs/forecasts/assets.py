@@ -25,8 +25,8 @@ from demand_forecast.tracking.registry import ModelVersion
 
 KINDS = {"polars", "deltalake"}
 OF_THE_NIGHT = (
-    *("forecast_features", "group_forecast", "demand_forecast", "published_forecasts"),
-    *("reorder_plan", "series_overview"),
+    *("forecast_features", "forecast_plan", "new_product_features", "group_forecast", "demand_forecast"),
+    *("published_forecasts", "reorder_plan", "series_overview"),
 )
 FORGOTTEN_AFTER = timedelta(days=14)  # a night's tables; what models were made of is kept
 COLUMNS = (

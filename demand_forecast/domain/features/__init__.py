@@ -4,13 +4,20 @@ from demand_forecast.domain.features.build import build_features
 from demand_forecast.domain.features.contract import Column, ContractError, FeatureContract
 from demand_forecast.domain.features.declaration import Feature, PanelInputs, declare
 from demand_forecast.domain.features.history import History, build_history
-from demand_forecast.domain.features.rows import build_demand_features, build_forecast_features, looked_back
+from demand_forecast.domain.features.replan import lay_launch_price, planned_days, read_plan_again
+from demand_forecast.domain.features.rows import (
+    ForecastFeatures,
+    build_demand_features,
+    build_forecast_features,
+    looked_back,
+)
 
 __all__ = [
     "Column",
     "ContractError",
     "Feature",
     "FeatureContract",
+    "ForecastFeatures",
     "History",
     "PanelInputs",
     "build_demand_features",
@@ -18,5 +25,8 @@ __all__ = [
     "build_forecast_features",
     "build_history",
     "declare",
+    "lay_launch_price",
     "looked_back",
+    "planned_days",
+    "read_plan_again",
 ]

@@ -4,6 +4,8 @@ A row is (series, forecast origin, horizon). The panel has no holes, so the row 
 reading it is a gather: no joins. Series are worked through in shards, which bounds memory.
 """
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from demand_forecast.domain.calendar import Calendar
@@ -43,7 +45,7 @@ def build_numbered(history: History, rows: pl.DataFrame, contract: FeatureContra
     return pl.concat(parts).sort("place").select(*_layout(features), *others)
 
 
-def _layout(features: list[Feature]) -> list[str]:
+def _layout(features: Sequence[Feature]) -> list[str]:
     names = [feature.name for feature in features if feature.read_at != "row"]
     return [*series_key(), "forecast_origin", "horizon", "date", *names, "expected_open", "units"]
 
@@ -82,23 +84,23 @@ def _placed(history: History, rows: pl.DataFrame, horizon: int) -> pl.DataFrame:
 
 
 def _build_shard(
-    history: History, placed: pl.DataFrame, features: list[Feature], contract: FeatureContract
+    history: History, placed: pl.DataFrame, features: Sequence[Feature], contract: FeatureContract
 ) -> pl.DataFrame:
     panel, placed = _slice(history, placed)
-    panel = with_levels(panel, _roots(features), history.calendar)
+    panel = with_levels(panel, roots(features), history.calendar)
     groups: dict[tuple[str, int], list[Feature]] = {}
     for feature in features:
         groups.setdefault((feature.read_at, feature.ahead), []).append(feature)
     parts = [placed]
     for (read_at, ahead), group in groups.items():
         if read_at not in ("row", "series"):
-            source = panel.select(_known_ahead(contract.inputs)) if read_at == "target" else panel
-            parts.append(_read(source, group, _index(placed, read_at, ahead, history.calendar)))
+            source = panel.select(known_ahead(contract.inputs)) if read_at == "target" else panel
+            parts.append(read_features(source, group, _index(placed, read_at, ahead, history.calendar)))
     outcome = panel.select("date", "units", "wanted").select(pl.all().gather(placed["target"]))
     wide = pl.concat([*parts, outcome], how="horizontal")
     if "training" in wide.columns:
         wide = wide.with_columns(units=pl.when("training").then("wanted").otherwise("units"))
-    return _finished(wide, features, contract)
+    return finished(wide, features, contract)
 
 
 def _slice(history: History, placed: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -111,7 +113,7 @@ def _slice(history: History, placed: pl.DataFrame) -> tuple[pl.DataFrame, pl.Dat
     return panel, placed.with_columns(pl.col("start", "origin", "target") - start)
 
 
-def _known_ahead(inputs: PanelInputs) -> list[str]:
+def known_ahead(inputs: PanelInputs) -> list[str]:
     """The only columns that a feature read at the target can see."""
     price = ["price"] if inputs.price == "known_future" else []
     return ["series", "date", "age", "open_planned", *price, *inputs.future]
@@ -130,10 +132,10 @@ def _index(placed: pl.DataFrame, read_at: str, ahead: int, calendar: Calendar) -
     return placed.select(index=pl.when((row >= pl.col("start")) & (row <= latest)).then(row).cast(pl.UInt32))["index"]
 
 
-def _read(panel: pl.DataFrame, features: list[Feature], index: pl.Series) -> pl.DataFrame:
+def read_features(panel: pl.DataFrame, features: Sequence[Feature], index: pl.Series) -> pl.DataFrame:
     """The features at the panel rows of `index`; what looks at one row of the panel only is computed there alone."""
     narrow = [feature for feature in features if _reads_one_row(feature.expression)]
-    rows = panel.select(_roots(narrow)).select(pl.all().gather(index))
+    rows = panel.select(roots(narrow)).select(pl.all().gather(index))
     rows = rows.select(feature.expression.alias(feature.name) for feature in narrow)
     within = [feature for feature in features if feature not in narrow]
     series = panel.select(feature.expression.over("series").alias(feature.name) for feature in within)
@@ -145,12 +147,13 @@ def _reads_one_row(expression: pl.Expr) -> bool:
     return expression.meta.is_row_separable() and all(map(_reads_one_row, expression.meta.pop()))
 
 
-def _roots(features: list[Feature]) -> list[str]:
+def roots(features: Sequence[Feature]) -> list[str]:
     """The columns that `features` read."""
     return sorted({name for feature in features for name in feature.expression.meta.root_names()})
 
 
-def _finished(wide: pl.DataFrame, features: list[Feature], contract: FeatureContract) -> pl.DataFrame:
+def finished(wide: pl.DataFrame, features: Sequence[Feature], contract: FeatureContract) -> pl.DataFrame:
+    """`wide`, which holds `features` as they were read, with them as they are kept, and `expected_open`."""
     relative = [
         (pl.col(feature.name) / pl.col(feature.relative_to)).alias(feature.name)
         for feature in features

@@ -56,7 +56,7 @@ class FeatureContract:
     def category_columns(self) -> list[str]:
         return [column.name for column in self.columns if column.model_input and column.category]
 
-    def features(self) -> list[Feature]:
+    def features(self) -> tuple[Feature, ...]:
         """The declared features. Raises ContractError where this version of the software declares others."""
         declared = declare(self.inputs)
         if tuple(map(_column, declared)) != self.columns:

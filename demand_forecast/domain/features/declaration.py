@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import polars as pl
@@ -63,10 +64,11 @@ class PanelInputs:
         return self.static_category + self.static_number
 
 
-def declare(inputs: PanelInputs) -> list[Feature]:
+@lru_cache
+def declare(inputs: PanelInputs) -> tuple[Feature, ...]:
     """The features of a panel with `inputs`, in the order of the matrix."""
     calendar = calendar_of(inputs.frequency)
-    return [
+    return (
         *_support(calendar),
         *_levels(calendar),
         *_last_year(calendar),
@@ -76,7 +78,7 @@ def declare(inputs: PanelInputs) -> list[Feature]:
         *_dates(calendar),
         *_covariates(calendar, inputs),
         *_statics(inputs),
-    ]
+    )
 
 
 def mean(window: int, column: str = "sellable", stride: int = 1) -> pl.Expr:

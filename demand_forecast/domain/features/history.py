@@ -11,7 +11,7 @@ from demand_forecast.domain.covariates import require_covariates
 from demand_forecast.domain.features.contract import ContractError
 from demand_forecast.domain.features.declaration import PanelInputs
 from demand_forecast.domain.features.launches import product_groups, similar_level, waiting_days, with_launches
-from demand_forecast.domain.features.plan import PlanColumns, plan_columns, spread_plan
+from demand_forecast.domain.features.plan import PlanColumns, open_planned, plan_columns, spread_plan
 from demand_forecast.domain.tables import series_key
 from demand_forecast.settings import Covariates
 
@@ -80,7 +80,7 @@ def build_history(
     panel = similar_level(panel, demand, series, groups, calendar)
     panel = spread_plan(panel, plan, planned, series, calendar, last_day)
     panel = _shop_opening(_product_units(panel, calendar), calendar).drop("store", "product")
-    panel = panel.with_columns(open_planned=pl.when(pl.col("age") < 0).then(0).otherwise("open_planned"))
+    panel = panel.with_columns(open_planned())
     series = _places(series, panel)
     return History(panel, series, last_day, horizon, _inputs(series, planned, covariates, frequency))
 

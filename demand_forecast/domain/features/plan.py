@@ -114,6 +114,11 @@ def _opening(columns: PlanColumns, calendar: Calendar) -> dict[str, pl.Expr]:
     return {"open_planned": pl.when(pl.col("open").count() > 0).then(1 - closed).cast(pl.Float32)}
 
 
+def open_planned() -> pl.Expr:
+    """`open_planned` of a period: whatever the plan says of the shop, a product that is not on sale yet is closed."""
+    return pl.when(pl.col("age") < 0).then(0).otherwise("open_planned").alias("open_planned")
+
+
 def _lay(panel: pl.DataFrame, plan: pl.DataFrame, values: dict[str, pl.Expr]) -> pl.DataFrame:
     found: dict[str, list[str]] = {name: [] for name in values}
     for number, keys in enumerate(KEYS):

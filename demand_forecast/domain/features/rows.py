@@ -4,6 +4,7 @@ The draw is a counter-based hash of (seed, series, origin, copy): it does not de
 are appended change nothing about the rows drawn before.
 """
 
+from dataclasses import dataclass
 from datetime import date, timedelta
 from hashlib import blake2b
 from typing import Any
@@ -16,6 +17,7 @@ from demand_forecast.domain.features.build import build_numbered
 from demand_forecast.domain.features.contract import ContractError, FeatureContract, make_contract
 from demand_forecast.domain.features.declaration import base_level, with_levels
 from demand_forecast.domain.features.history import History, build_history
+from demand_forecast.domain.features.replan import planned_days
 from demand_forecast.domain.tables import series_key
 from demand_forecast.settings import Covariates, Training
 
@@ -28,6 +30,14 @@ MAX_RATE = 64.0  # every row of the smallest level is kept
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 Rows = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True)
+class ForecastFeatures:
+    """What models read for the next forecast: `rows`, and the `planned_days` that they were read from."""
+
+    rows: pl.DataFrame
+    planned: pl.DataFrame
 
 
 def build_demand_features(
@@ -79,9 +89,11 @@ def build_forecast_features(
     frequency: Frequency,
     horizon: int,
     previous: FeatureContract,
-) -> pl.DataFrame:
-    """The rows of the next forecast: those of `build_demand_features` at the last day of `demand`, of which the days
-    since `looked_back` are enough; `started`: `store_id, product_id, first_sale`. Raises as `build_demand_features`.
+) -> ForecastFeatures:
+    """What the next forecast is made from; the rows are those of `build_demand_features` at the last day of `demand`.
+
+    Of `demand` the days since `looked_back` are enough; `started`: `store_id, product_id, first_sale`. Raises as
+    `build_demand_features`.
 
     Categories that are not in `previous`, the contract of the models, come after those that are.
     """
@@ -89,7 +101,8 @@ def build_forecast_features(
     since = demand.select(pl.col("date").min()).item()
     history = build_history(demand, plan, products, stores, stock, **reading, since=since, started=started)
     contract = make_contract(history.inputs, horizon, _categories(history, previous.categories))
-    return build_numbered(history, origin_rows(history, [history.last_day]), contract)
+    rows = build_numbered(history, origin_rows(history, [history.last_day]), contract)
+    return ForecastFeatures(rows, planned_days(history))
 
 
 def looked_back(origin: date, frequency: Frequency) -> date:
