@@ -40,6 +40,7 @@ KEYS = {
     "demand_features": [*FORECAST_ROW, "training"],
     "forecast_features": FORECAST_ROW,
     "forecast_plan": [*SERIES, "date"],
+    "new_product_features": FORECAST_ROW,
     "demand_forecast": FORECAST_ROW,
     "published_forecasts": [*FORECAST_ROW, "role"],
     "reorder_plan": SERIES,

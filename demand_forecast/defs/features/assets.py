@@ -165,7 +165,8 @@ def demand_features(context: dg.AssetExecutionContext, project: Project) -> dg.M
     kinds=KINDS,
     description="What models read for the next forecast: the rows of `demand_features` at the last closed day, made by "
     "the same builder from the days that features look back on, under the contract that models were trained with. "
-    "Beside it the table forecast_plan: what the plan says of these days, to be read again otherwise.",
+    "Beside it the tables forecast_plan, what the plan says of these days, to be read again otherwise, and "
+    "new_product_features, the rows of a product that nobody sells yet: one in each shop for every kind of product.",
 )
 def forecast_features(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
     lake, settings = project.lake, project.settings
@@ -179,7 +180,7 @@ def forecast_features(context: dg.AssetExecutionContext, project: Project) -> dg
         horizon=settings.horizon,
         previous=read_contract(lake),
     )
-    beside = {"forecast_plan": made.planned}
+    beside = {"forecast_plan": made.planned, "new_product_features": made.new_products}
     notes = {table: str(lake.replace(table, frame)) for table, frame in beside.items()}  # the versions that fit
     version = lake.replace("forecast_features", made.rows, notes)
     context.log.info(f"{len(made.rows):,} rows at {newest_origin(made.rows)}")

@@ -144,7 +144,7 @@ def published_forecasts(context: dg.AssetExecutionContext, project: Project) -> 
         if version is not None and version.version != published["model_version"][0]:
             made.append(forecast_by(project, version, rows).with_columns(role=pl.lit(role)))
             context.log.info(f"{role}: {version.model} version {version.version}")
-    frame = pl.concat(made).drop("alignment")
+    frame = pl.concat(made, how="diagonal").drop("alignment", strict=False)
     lake.replace_since("published_forecasts", frame, origin, "forecast_origin")
     lake.drop_before("published_forecasts", origin - KEPT_HORIZONS * period, "forecast_origin")
     for table in OF_THE_NIGHT:

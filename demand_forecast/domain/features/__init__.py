@@ -4,6 +4,7 @@ from demand_forecast.domain.features.build import build_features
 from demand_forecast.domain.features.contract import Column, ContractError, FeatureContract
 from demand_forecast.domain.features.declaration import Feature, PanelInputs, declare
 from demand_forecast.domain.features.history import History, build_history
+from demand_forecast.domain.features.new_products import is_new_product, kind_of, new_product_id
 from demand_forecast.domain.features.replan import lay_launch_price, planned_days, read_plan_again
 from demand_forecast.domain.features.rows import (
     ForecastFeatures,
@@ -25,8 +26,11 @@ __all__ = [
     "build_forecast_features",
     "build_history",
     "declare",
+    "is_new_product",
+    "kind_of",
     "lay_launch_price",
     "looked_back",
+    "new_product_id",
     "planned_days",
     "read_plan_again",
 ]

@@ -11,6 +11,7 @@ from demand_forecast.domain.covariates import require_covariates
 from demand_forecast.domain.features.contract import ContractError
 from demand_forecast.domain.features.declaration import PanelInputs
 from demand_forecast.domain.features.launches import product_groups, similar_level, waiting_days, with_launches
+from demand_forecast.domain.features.new_products import with_new_products
 from demand_forecast.domain.features.plan import PlanColumns, open_planned, plan_columns, spread_plan
 from demand_forecast.domain.tables import series_key
 from demand_forecast.settings import Covariates
@@ -57,13 +58,14 @@ def build_history(
     horizon: int,
     since: date | None = None,
     started: pl.DataFrame | None = None,
+    new_products: bool = False,
 ) -> History:
     """The history in `demand` (`daily_demand`), with the clean tables `plan`, `products`, `stores`, `stock` beside it.
 
     Series that never sold but are announced have a history too, with nothing in it. The last period of `demand` is the
     forecast origin. Periods before `since` are left out: features look back `Calendar.lookback` periods from an origin.
     Where `demand` begins later than the sales did, `started` (`store_id, product_id, first_sale`) says when each series
-    did.
+    did. With `new_products` those that nobody sells yet have a history after all others'.
     Raises MissingCovariateError where a declared covariate is in no table, ContractError where `demand` has holes.
     """
     calendar = calendar_of(frequency)
@@ -74,9 +76,12 @@ def build_history(
     sold = _sold(demand, started)
     _without_holes(sold, calendar, last_day)
     series = with_launches(sold.drop("first"), plan, stock, last_day, calendar.ahead(last_day, horizon), calendar)
+    groups = product_groups(products, covariates.static)
+    if new_products:
+        tomorrow = calendar.ahead(last_day, 1)
+        series, products = with_new_products(series, products, covariates.static, groups, tomorrow)
     series = _described(series, products, stores, covariates)
     panel = _panel(demand, series, calendar, last_day, horizon, since, covariates.past_only)
-    groups = product_groups(products, covariates.static)
     panel = similar_level(panel, demand, series, groups, calendar)
     panel = spread_plan(panel, plan, planned, series, calendar, last_day)
     panel = _shop_opening(_product_units(panel, calendar), calendar).drop("store", "product")

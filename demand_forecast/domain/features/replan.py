@@ -31,7 +31,8 @@ def read_plan_again(
     `rows`: rows of the next forecast; `planned`: the `planned_days` of their series, all of them; `changed`: the same
     days with other values. A changed price is to be laid on all days until the next one. Where a feature reads the
     same from both, the value is kept to the bit. A price that `contract.inputs.price` says is not `known_future` is in
-    neither and changes nothing that a model reads.
+    neither and changes nothing that a model reads. The price at which an announced product starts is its usual one
+    too: see `lay_launch_price`.
     Raises ContractError for days that are not the same, and for a text that the contract does not know.
     """
     days = _panel(planned, changed)
@@ -64,7 +65,7 @@ def lay_launch_price(
     It is the only price that they ever had, so it is the usual and the highest one too. Another price from some later
     day on is laid after, by `read_plan_again`. Without planned prices both stay as they are.
     """
-    if contract.inputs.price != "known_future":
+    if "price" not in planned.columns:
         return rows, planned
     asked = pl.lit(price, pl.Float32)
     priced = planned.with_columns(price=asked)

@@ -17,6 +17,7 @@ from demand_forecast.domain.features.build import build_numbered
 from demand_forecast.domain.features.contract import ContractError, FeatureContract, make_contract
 from demand_forecast.domain.features.declaration import base_level, with_levels
 from demand_forecast.domain.features.history import History, build_history
+from demand_forecast.domain.features.new_products import is_new_product
 from demand_forecast.domain.features.replan import planned_days
 from demand_forecast.domain.tables import series_key
 from demand_forecast.settings import Covariates, Training
@@ -34,9 +35,12 @@ Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 @dataclass(frozen=True)
 class ForecastFeatures:
-    """What models read for the next forecast: `rows`, and the `planned_days` that they were read from."""
+    """What models read for the next forecast: `rows`, those of `new_products` that nobody sells yet, without a price,
+    and the `planned_days` of both.
+    """
 
     rows: pl.DataFrame
+    new_products: pl.DataFrame
     planned: pl.DataFrame
 
 
@@ -97,12 +101,18 @@ def build_forecast_features(
 
     Categories that are not in `previous`, the contract of the models, come after those that are.
     """
-    reading: dict[str, Any] = {"covariates": covariates, "frequency": frequency, "horizon": horizon}
-    since = demand.select(pl.col("date").min()).item()
-    history = build_history(demand, plan, products, stores, stock, **reading, since=since, started=started)
+    history = build_history(
+        *(demand, plan, products, stores, stock),
+        covariates=covariates,
+        frequency=frequency,
+        horizon=horizon,
+        since=demand.select(pl.col("date").min()).item(),
+        started=started,
+        new_products=True,
+    )
     contract = make_contract(history.inputs, horizon, _categories(history, previous.categories))
     rows = build_numbered(history, origin_rows(history, [history.last_day]), contract)
-    return ForecastFeatures(rows, planned_days(history))
+    return ForecastFeatures(rows.filter(~is_new_product()), rows.filter(is_new_product()), planned_days(history))
 
 
 def looked_back(origin: date, frequency: Frequency) -> date:
