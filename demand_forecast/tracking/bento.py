@@ -22,9 +22,22 @@ NAME = (
     "demand-forecast"  # BentoML first tries a tag as a module: under our package's name it would find the installed one
 )
 SOURCES = Path(demand_forecast.__file__).parent
-PACKED = ("__init__.py", "home.py", "settings.py", "domain/**/*.py", "service/**/*.py", "tracking/**/*.py")
+PACKED = ("__init__.py", "home.py", "settings.py", "domain/**/*.py", "service/**/*", "tracking/**/*.py")
 SERVICE = "demand_forecast.service.service:DemandForecast"
-NEEDS = ("bentoml", "fastapi", "numpy", "polars", "pydantic", "pydantic-settings", "pyyaml")
+NEEDS = (
+    *(
+        "bentoml",
+        "fastapi",
+        "lightgbm",
+        "numpy",
+        "orjson",
+        "polars",
+        "prometheus-client",
+        "pydantic",
+        "pydantic-settings",
+    ),
+    *("pyyaml", "rapidfuzz", "scikit-learn", "scipy", "skops"),
+)
 IMAGE_ENVIRONMENT = {"BENTOML_HOST": "0.0.0.0", "BENTOML_DO_NOT_TRACK": "true"}  # noqa: S104  in a container of its own
 
 
@@ -67,7 +80,8 @@ def _staged(bentoml_home: Path) -> Iterator[Path]:
 
 
 def _sources() -> list[Path]:
-    return sorted(file for pattern in PACKED for file in SOURCES.glob(pattern))
+    found = {file for pattern in PACKED for file in SOURCES.glob(pattern) if file.is_file()}
+    return sorted(file for file in found if "__pycache__" not in file.parts)
 
 
 def _source_hash() -> str:
@@ -95,7 +109,7 @@ def _bentofile() -> str:
         {
             "service": SERVICE,
             "name": NAME,
-            "description": "The champion's published demand forecast: POST /v1/forecast, GET /v1/model.",
+            "description": "The champion's published demand forecast, and what its model says of other plans.",
             "include": [f"{SOURCES.name}/", "package/"],
             "python": {"requirements_txt": "requirements.txt", "lock_packages": False},
             "docker": {"python_version": f"{sys.version_info.major}.{sys.version_info.minor}"},

@@ -46,6 +46,7 @@ def table(scale: float = 1.0) -> pl.DataFrame:
             **{name: scale * horizon * place / 5 for place, name in enumerate(QUANTILE_COLUMNS, 1)},
             "model": "lightgbm",
             "model_version": "3",
+            "alignment": 1.0 + horizon / 10,
         }
         for horizon in (2, 3, 1)
         for product in ("P2", "P1")
@@ -140,10 +141,36 @@ def test_a_broken_pointer_is_named(folder: Path, publish: Publish, content: str)
         read_package(folder)
 
 
+def test_a_spoiled_package_is_made_whole_when_it_is_published_again(folder: Path, publish: Publish) -> None:
+    (publish() / "forecast.parquet").write_bytes(b"x")
+    publish()
+    assert read_package(folder).forecast.height == 6
+
+
+def test_tables_beside_the_forecast_are_read_series_by_series(folder: Path, model: Path) -> None:
+    sold = pl.DataFrame({"store_id": "S1", "product_id": ["P2", "P1", "P2"], "date": ORIGIN, "units": [3.0, 1.0, 2.0]})
+    write_package(folder, model_folder=model, forecast=table(), info=info(), tables={"history": sold})
+    package = read_package(folder)
+    history = package.table("history")
+    assert history is not None
+    assert history.of([("S1", "P2"), ("S1", "P9"), ("S1", "P1")])["units"].to_list() == [3.0, 2.0, 1.0]
+    assert history.all()["product_id"].to_list() == ["P1", "P2", "P2"]
+    assert package.table("features") is None
+    history.file.unlink()
+    with pytest.raises(PackageError, match=r"history.arrow is not readable any more"):
+        history.of([("S1", "P1")])
+
+
+def test_features_of_other_rows_than_the_forecast_are_refused(folder: Path, model: Path) -> None:
+    features = table().filter(pl.col("horizon") > 1)
+    with pytest.raises(PackageError, match="features of version 3: not the rows that were forecast"):
+        write_package(folder, model_folder=model, forecast=table(), info=info(), tables={"features": features})
+
+
 def test_another_format_is_refused(folder: Path, publish: Publish) -> None:
     file = publish() / "manifest.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 2}))
-    with pytest.raises(PackageError, match="format 2, this version reads 1"):
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 1}))
+    with pytest.raises(PackageError, match="format 1, this version reads 2"):
         read_package(folder)
     file.write_text("{")
     with pytest.raises(PackageError, match=r"manifest.json is not readable"):
