@@ -2,7 +2,10 @@
 
 import os
 import sys
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -119,6 +122,69 @@ def rollback(config: str | None, reason: str) -> None:
 
     if not roll_back(_open(config), reason, Console(stderr=True), Console()):
         sys.exit(1)
+
+
+@main.group()
+def keys() -> None:
+    """The keys with which programs and planners use the service; running servers take changes over at once."""
+
+
+@keys.command("add")
+@click.argument("name")
+@click.option("--days", type=click.IntRange(min=1), help="After which it expires; left out: never.")
+@CONFIG_OPTION
+def add_key(name: str, days: int | None, config: str | None) -> None:
+    """Make a key for NAME and print it, this once: only its hash is kept."""
+    from demand_forecast.service.keys import add_key as add
+
+    click.echo(_keys(config, lambda file: add(file, name, days)))
+
+
+@keys.command("rotate")
+@click.argument("name")
+@click.option("--days", type=click.IntRange(min=1), help="After which the new key expires; left out: never.")
+@click.option(
+    "--grace", type=click.IntRange(min=0), default=0, show_default=True, help="Hours the old keys still work."
+)
+@CONFIG_OPTION
+def rotate_key(name: str, days: int | None, grace: int, config: str | None) -> None:
+    """Make a new key for NAME, print it, and let the older ones of that name end."""
+    from demand_forecast.service.keys import rotate_keys
+
+    click.echo(_keys(config, lambda file: rotate_keys(file, name, days, timedelta(hours=grace))))
+
+
+@keys.command("revoke")
+@click.argument("name")
+@CONFIG_OPTION
+def revoke_key(name: str, config: str | None) -> None:
+    """Take back every key of NAME."""
+    from demand_forecast.service.keys import revoke_keys
+
+    if not (revoked := _keys(config, lambda file: revoke_keys(file, name))):
+        raise click.ClickException(f"there is no key called {name}")
+    click.echo(f"{revoked} revoked")
+
+
+@keys.command("list")
+@CONFIG_OPTION
+def list_keys(config: str | None) -> None:
+    """The names of the keys that there are, and when they expire."""
+    from demand_forecast.service.keys import read_keys
+
+    for key in _keys(config, read_keys):
+        until = f"expires {key.expires:%Y-%m-%d %H:%M} UTC" if key.expires else "does not expire"
+        click.echo(f"{key.name}  made {key.created:%Y-%m-%d %H:%M} UTC, {until}")
+
+
+def _keys(config: str | None, what: Callable[[Path], Any]) -> Any:
+    from demand_forecast.service.keys import KeyFileError, key_file
+
+    settings = _open(config)
+    try:
+        return what(key_file(settings.serving, settings.root))
+    except KeyFileError as error:
+        raise click.ClickException(str(error)) from None
 
 
 @main.command()

@@ -276,7 +276,14 @@ class Monitoring(Section):
 
 class Serving(Section):
     host: str = "127.0.0.1"
-    port: int = 3001
+    port: int = Field(3001, ge=0, le=65535)
+    workers: int = Field(1, ge=1, le=64)  # processes; each holds the forecast
+    keys_file: Path | None = None  # hashes of API keys; None: keys.json in home
+    rate_limit: float = Field(200, gt=0)  # requests a second with one key, in each worker
+    rate_burst: int = Field(400, ge=1)  # of them at once
+    max_body_bytes: int = Field(1_000_000, ge=1_000)
+    timeout_seconds: float = Field(10, gt=0)
+    log: bool = True  # answers are written down below home
 
 
 class Settings(BaseSettings):
@@ -342,6 +349,24 @@ class Settings(BaseSettings):
     def root(self) -> Path:
         """The home folder, absolute."""
         return self.resolve(self.home)
+
+
+class _Environment(BaseSettings):
+    """The settings of a service without a configuration file."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="ignore")
+
+    serving: Serving = Serving()
+
+
+def load_serving() -> Serving:
+    """`serving:` as `DEMAND_FORECAST_SERVING__*` variables alone say it. Raises ConfigError."""
+    try:
+        return _Environment().serving
+    except ValidationError as error:
+        raise ConfigError(
+            "; ".join(f"{ENV_PREFIX}{'__'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        ) from None
 
 
 def config_path(path: str | Path | None = None) -> Path:

@@ -1,86 +1,108 @@
 """The published forecast in memory: one block of numbers and the place of each series in it."""
 
-import difflib
-import heapq
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from rapidfuzz import fuzz, process
 
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS
-from demand_forecast.service.schema import ForecastRequest, Series
+from demand_forecast.service.problems import Problem
+from demand_forecast.service.schema import SeriesId
 from demand_forecast.tracking.package import Package
 
-DECIMALS = 3  # of a unit
-SHORTLIST = 30  # ids that are compared letter by letter: a store may have 50,000 products
 EXPLAINED = 3  # unknown series whose nearest ids are looked up for one answer
-
-
-class UnknownSeriesError(LookupError):
-    """Series that are not in the forecast; the message names the nearest ids."""
-
-
-class HorizonError(ValueError):
-    """A horizon beyond what is published."""
+NEAREST = 3
+Arm = Literal["champion", "challenger"]
+Numbers = np.ndarray[Any, np.dtype[np.float32]]
+LEVELS = dict(zip(QUANTILE_LEVELS, range(1, 10), strict=True))
 
 
 class PublishedForecast:
-    """`values` is float32 of shape (series, horizon, 1 + 9): the mean, then the quantiles."""
+    """`values`: float32, shape (series, 1 + 9, horizon): the mean, then the quantiles, each contiguous in time.
 
-    def __init__(self, package: Package) -> None:
+    `alignment`: float64, shape (series, horizon): what the model's mean was multiplied by.
+    """
+
+    def __init__(self, package: Package, arm: Arm = "champion") -> None:
         frame = package.forecast
-        self.info = package.info
-        self.dates = [day.isoformat() for day in frame["date"].unique().sort()]
+        self.info = info = package.info
+        self._named = {"model": info.model, "model_version": info.model_version, "arm": arm, "cold_start": False}
+        self.days = frame["date"].unique().sort().to_list()
+        self.dates = [day.isoformat() for day in self.days]
         self.horizon = len(self.dates)
-        self.rows = {key: row for row, key in enumerate(frame[:: self.horizon].select("store_id", "product_id").rows())}
-        columns = frame.select("mean", *QUANTILE_COLUMNS)
-        self.values = columns.to_numpy(order="c").reshape(len(self.rows), self.horizon, columns.width)
+        self.keys = frame[:: self.horizon].select("store_id", "product_id").rows()
+        self.rows = {key: row for row, key in enumerate(self.keys)}
+        shape = (len(self.rows), self.horizon)
+        self.values = numbers_of(frame, len(self.rows))
+        self.alignment = frame["alignment"].to_numpy().reshape(shape)
 
-    def answer(self, request: ForecastRequest) -> dict[str, Any]:
-        """The content of a ForecastResponse. Raises UnknownSeriesError, HorizonError."""
-        horizon = request.horizon or self.horizon
-        if horizon > self.horizon:
-            raise HorizonError(f"horizon: {horizon} is beyond what is published; ask for 1 to {self.horizon}")
-        if unknown := [item for item in request.series if (item.store_id, item.product_id) not in self.rows]:
-            raise UnknownSeriesError(self._explain(unknown))
-        return {
-            "model": self.info.model,
-            "model_version": self.info.model_version,
-            "forecast_origin": self.info.forecast_origin.isoformat(),
-            "forecasts": [self._one(item, horizon, request.quantiles) for item in request.series],
+    def forecast(self, row: int, horizon: int, levels: Sequence[float]) -> dict[str, Any]:
+        """The content of a SeriesForecast, its numbers views of `values`."""
+        block = self.values[row]
+        return self.named(*self.keys[row]) | {
+            "mean": block[0, :horizon],
+            "quantiles": {str(level): block[LEVELS[level], :horizon] for level in levels},
         }
 
-    def _one(self, series: Series, horizon: int, levels: Sequence[float]) -> dict[str, Any]:
-        block = self.values[self.rows[series.store_id, series.product_id], :horizon]
-        mean, *quantiles = block.astype(float).round(DECIMALS).T.tolist()
-        by_level = dict(zip(QUANTILE_LEVELS, quantiles, strict=True))
-        return {
-            "store_id": series.store_id,
-            "product_id": series.product_id,
-            "dates": self.dates[:horizon],
-            "mean": mean,
-            "quantiles": {str(level): by_level[level] for level in levels},
-        }
+    def named(self, store_id: str, product_id: str) -> dict[str, Any]:
+        """What a SeriesForecast says beside its numbers."""
+        return {"store_id": store_id, "product_id": product_id, **self._named}
 
-    def _explain(self, unknown: Sequence[Series]) -> str:
-        said = "; ".join(self._nearest(item) for item in unknown[:EXPLAINED])
-        more = len(unknown) - EXPLAINED
-        return said + (f"; and {more} more" if more > 0 else "")
+    def frame(self, rows: Sequence[int]) -> pl.DataFrame:
+        """The table demand_forecast of the series in `rows`, in their order."""
+        keys = pl.DataFrame([self.keys[row] for row in rows], schema=["store_id", "product_id"], orient="row")
+        days = pl.DataFrame({"date": self.days, "horizon": pl.Series(range(1, self.horizon + 1), dtype=pl.Int32)})
+        values = self.values[list(rows)].transpose(0, 2, 1).reshape(len(rows) * self.horizon, -1)
+        numbers = pl.DataFrame(values, schema=["mean", *QUANTILE_COLUMNS])
+        placed = keys.join(days, how="cross", maintain_order="left_right")
+        return pl.concat([placed, numbers], how="horizontal").with_columns(
+            forecast_origin=pl.lit(self.info.forecast_origin)
+        )
 
-    def _nearest(self, series: Series) -> str:
-        stores = {store for store, _ in self.rows}
+    def places(self, series: Sequence[SeriesId]) -> list[int]:
+        """The row of each of `series`. Raises Problem 404, which names the nearest ids."""
+        try:
+            return [self.rows[item.store_id, item.product_id] for item in series]
+        except KeyError:
+            raise self.unknown(series) from None
+
+    def periods(self, horizon: int | None) -> int:
+        """How many periods are asked; all that are published where nothing is said. Raises Problem 422."""
+        if horizon is not None and horizon > self.horizon:
+            detail = f"horizon: {horizon} is beyond what is published; ask for 1 to {self.horizon}"
+            raise Problem(422, detail)
+        return horizon or self.horizon
+
+    def unknown(self, series: Iterable[SeriesId]) -> Problem:
+        """What to say of those of `series` that are not in the forecast."""
+        unknown = [item for item in series if (item.store_id, item.product_id) not in self.rows]
+        nearest = [{"store_id": item.store_id, "product_id": item.product_id} | self._near(item) for item in unknown]
+        said = "; ".join(_said(item) for item in nearest[:EXPLAINED])
+        more = f"; and {len(unknown) - EXPLAINED} more" if len(unknown) > EXPLAINED else ""
+        return Problem(404, said + more, {"unknown": nearest[:EXPLAINED]})
+
+    def _near(self, series: SeriesId) -> dict[str, list[str]]:
+        stores = {store for store, _ in self.keys}
         if series.store_id not in stores:
-            return f"no store_id {series.store_id}; nearest: {_close(series.store_id, stores)}"
-        sold = {product for store, product in self.rows if store == series.store_id}
-        near = _close(series.product_id, sold)
-        return f"no product_id {series.product_id} in store_id {series.store_id}; nearest: {near}"
+            return {"nearest_stores": _close(series.store_id, stores)}
+        sold = [product for store, product in self.keys if store == series.store_id]
+        return {"nearest_products": _close(series.product_id, sold)}
 
 
-def _close(wanted: str, known: set[str]) -> str:
-    matcher = difflib.SequenceMatcher(autojunk=False)
-    matcher.set_seq2(wanted)
+def numbers_of(forecast: pl.DataFrame, series: int) -> Numbers:
+    """The numbers of a table demand_forecast that is sorted by series and horizon, shape (series, 1 + 9, horizon)."""
+    columns = forecast.select("mean", *QUANTILE_COLUMNS)
+    return np.ascontiguousarray(columns.to_numpy().reshape(series, -1, columns.width).transpose(0, 2, 1))
 
-    def likeness(candidate: str, quick: bool) -> tuple[float, str]:
-        matcher.set_seq1(candidate)
-        return -(matcher.quick_ratio() if quick else matcher.ratio()), candidate
 
-    shortlist = heapq.nsmallest(SHORTLIST, known, key=lambda candidate: likeness(candidate, quick=True))
-    return ", ".join(sorted(shortlist, key=lambda candidate: likeness(candidate, quick=False))[:3])
+def _said(item: dict[str, Any]) -> str:
+    if stores := item.get("nearest_stores"):
+        return f"no store_id {item['store_id']}; nearest: {', '.join(stores)}"
+    near = ", ".join(item["nearest_products"])
+    return f"no product_id {item['product_id']} in store_id {item['store_id']}; nearest: {near}"
+
+
+def _close(wanted: str, known: Iterable[str]) -> list[str]:
+    return [text for text, _, _ in process.extract(wanted, sorted(known), scorer=fuzz.ratio, limit=NEAREST)]

@@ -5,62 +5,84 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, date, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import polars as pl
 import pytest
 
-from demand_forecast.domain.tables import QUANTILE_COLUMNS
+from demand_forecast.domain.features import ForecastFeatures
+from demand_forecast.domain.models import ForecastModel, create
+from demand_forecast.domain.tables import SERIES
 from demand_forecast.tracking.package import PackageInfo, write_package
+from demand_forecast_tests.domain.small_retailer import Retailer, make_retailer
 
 ROOT = Path(__file__).parents[2]
-ORIGIN = date(2026, 9, 30)
+CONFIG = "home: .demand_forecast\nsource: {kind: files, sales: {path: sales.csv, columns: {date: Date}}}\n"
 Serve = Callable[..., AbstractContextManager[httpx.Client]]
 
 
-@pytest.fixture(scope="session")
-def table() -> pl.DataFrame:
-    """The table demand_forecast of 2 stores x 12 products x 28 days; every number differs."""
-    days = pl.DataFrame({"horizon": pl.Series(range(1, 29), dtype=pl.Int32)})
-    frame = pl.DataFrame({"store_id": ["S1", "S2"]}).join(
-        pl.DataFrame({"product_id": [f"P{number:03}" for number in range(1, 13)]}), how="cross"
-    )
-    levels = {name: pl.col("mean") * place / 5 for place, name in enumerate(QUANTILE_COLUMNS, 1)}
-    return (
-        frame.join(days, how="cross")
-        .with_row_index()
-        .with_columns(
-            date=pl.lit(ORIGIN) + pl.duration(days="horizon"),
-            forecast_origin=pl.lit(ORIGIN),
-            mean=(pl.col("index") / 7).cast(pl.Float32),
+@dataclass(frozen=True)
+class Version:
+    """A registered version: its model, saved in `folder`, and the table demand_forecast that it made."""
+
+    number: str
+    model: ForecastModel
+    folder: Path
+    table: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Night:
+    """What a night leaves of a small retailer, and two versions that forecast it."""
+
+    retailer: Retailer
+    made: ForecastFeatures
+    champion: Version
+    other: Version
+
+    def info(self, version: Version) -> PackageInfo:
+        return PackageInfo(
+            model=version.model.name,
+            model_version=version.number,
+            forecast_origin=self.retailer.last_day,
+            trained_at=datetime(2026, 9, 30, 3, tzinfo=UTC),
+            data_versions={"daily_demand": 4},
+            metrics={"wape": 0.31},
+            promotion={"decision": "promoted"},
         )
-        .with_columns(**levels)
-    )
+
+    @property
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """The tables beside the forecast."""
+        history = self.retailer.demand.select(*SERIES, "date", "units", "price", "in_stock", "open")
+        tables = {"features": self.made.rows, "planned": self.made.planned, "history": history}
+        return tables | {"new_products": self.made.new_products}
+
+    def publish(self, folder: Path, version: Version | None = None) -> Path:
+        version = version or self.champion
+        return write_package(
+            folder, model_folder=version.folder, forecast=version.table, info=self.info(version), tables=self.tables
+        )
 
 
 @pytest.fixture(scope="session")
-def info() -> PackageInfo:
-    return PackageInfo(
-        model="lightgbm",
-        model_version="3",
-        forecast_origin=ORIGIN,
-        trained_at=datetime(2026, 9, 30, 3, tzinfo=UTC),
-        data_versions={"daily_demand": 4},
-        metrics={"wape": 0.31},
-        promotion={"decision": "promoted"},
-    )
-
-
-Publish = Callable[[Path], Path]
-
-
-@pytest.fixture(scope="session")
-def publish(table: pl.DataFrame, info: PackageInfo, tmp_path_factory: pytest.TempPathFactory) -> Publish:
-    model = tmp_path_factory.mktemp("model")
-    (model / "model.json").write_text("{}")
-    return lambda folder: write_package(folder, model_folder=model, forecast=table, info=info)
+def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
+    retailer = make_retailer(horizon=28)
+    rows, contract = retailer.features([retailer.last_day])
+    made, training = retailer.ahead(contract), rows.filter("training")
+    versions = []
+    for number, name in (("3", "lightgbm"), ("4", "seasonal_naive")):
+        model, folder = create(name).fit(training, contract), tmp_path_factory.mktemp(name)
+        model.save(folder)
+        alignment = (pl.col("horizon") % 3 / 10 + 0.9).cast(pl.Float64)
+        factors = made.rows.select(alignment=alignment)["alignment"]
+        table = model.distribution(made.rows, model.expected(made.rows) * factors.to_numpy())
+        table = table.with_columns(factors, model_version=pl.lit(number)).sort(*SERIES, "horizon")
+        versions.append(Version(number, model, folder, table))
+    return Night(retailer, made, *versions)
 
 
 @pytest.fixture(scope="session")
@@ -68,14 +90,14 @@ def serve() -> Serve:
     """Runs `bentoml serve` with a home below `folder`; gives a client of it. Stopped by its process id."""
 
     @contextmanager
-    def run(folder: Path, *arguments: str, cwd: Path = ROOT) -> Iterator[httpx.Client]:
+    def run(folder: Path, *arguments: str, cwd: Path = ROOT, **variables: str) -> Iterator[httpx.Client]:
         (folder / "user").mkdir(exist_ok=True)
         port = _free_port()
-        with (folder / "log").open("w") as log:
+        with (folder / "log").open("a") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "bentoml", "serve", *arguments, "--port", str(port)],
                 cwd=cwd,
-                env=_environment(folder),
+                env=_environment(folder) | variables,
                 stdout=log,
                 stderr=log,
             )

@@ -2,17 +2,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 
-import httpx
 import pytest
 
 from demand_forecast.tracking.bento import BentoError, build_bento, pinned
+from demand_forecast_tests.service.conftest import Night, Serve
 
-Serve = Callable[..., AbstractContextManager[httpx.Client]]
-Publish = Callable[[Path], Path]
 BUILD = """
 import sys, pathlib
 from demand_forecast.tracking.bento import build_bento
@@ -21,8 +17,9 @@ build_bento(*map(pathlib.Path, sys.argv[1:]))
 START = """
 import sys
 from importlib.metadata import packages_distributions
+from pathlib import Path
 owners = packages_distributions()
-allowed = set(sys.argv[1:]) | {"demand-forecast"}
+allowed = set(sys.argv[2:]) | {"demand-forecast"}
 
 class OnlyAllowed:
     def find_spec(self, name, path=None, target=None):
@@ -35,6 +32,9 @@ from demand_forecast.service.service import DemandForecast
 import _bentoml_impl.server.serving, _bentoml_impl.worker.service, bentoml_cli.cli, uvicorn
 DemandForecast.inject_config()
 print(type(DemandForecast.to_asgi()).__name__)
+from demand_forecast.service.served import Served
+from demand_forecast.tracking.package import read_package
+print(Served(read_package(Path(sys.argv[1]))).info.model)
 """
 
 
@@ -44,8 +44,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def package(publish: Publish, place: Path) -> Path:
-    return publish(place / ".demand_forecast" / "serving")
+def package(night: Night, place: Path) -> Path:
+    return night.publish(place / ".demand_forecast" / "serving")
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +74,13 @@ def test_the_bento_serves_its_champion_from_any_folder_without_configuration(
     with serve(place, tag, cwd=tmp_path) as client:
         assert client.get("/readyz").status_code == 200
         assert client.get("/v1/model").json()["model_version"] == "3"
-        asked = {"series": [{"store_id": "S2", "product_id": "P001"}], "horizon": 2}
-        assert client.post("/v1/forecast", json=asked).json()["forecasts"][0]["mean"] == [48.0, 48.143]
+        asked = {"series": [{"store_id": "South", "product_id": "P-01"}], "horizon": 2}
+        forecasts = [
+            client.post(f"/v1/{path}", json=asked).json()["forecasts"][0]["mean"] for path in ("forecast", "what_if")
+        ]
+        assert forecasts[0] == forecasts[1]
+        said = client.get("/v1/model").json()["prediction_log"]
+        assert said == {"written": False, "lost": 0, "reason": "not configured: no home folder"}
     assert list(tmp_path.iterdir()) == []
 
 
@@ -96,14 +101,15 @@ def test_the_last_three_bentos_are_kept(tag: str, place: Path, package: Path) ->
     assert {path.name for path in store.iterdir()} == {"latest", stored(place, tag).name, "2-3", "2-4"}
 
 
-def test_the_service_starts_with_nothing_but_its_pinned_requirements() -> None:
+def test_the_service_starts_with_nothing_but_its_pinned_requirements(package: Path) -> None:
     names, versions = zip(*(line.split("==") for line in pinned()), strict=True)
     assert all(versions)
     assert set(names).isdisjoint({"mlflow", "dagster", "pandas"})
-    done = subprocess.run([sys.executable, "-c", START, *names], capture_output=True, text=True, check=False)
-    assert (done.stdout.strip(), done.returncode) == ("Starlette", 0), done.stderr
+    start = [sys.executable, "-c", START, str(package.parent)]
+    done = subprocess.run([*start, *names], capture_output=True, text=True, check=False)
+    assert (done.stdout.split(), done.returncode) == (["Gateway", "lightgbm"], 0), done.stderr
     without = [name for name in names if name != "polars"]
-    assert subprocess.run([sys.executable, "-c", START, *without], capture_output=True, check=False).returncode
+    assert subprocess.run([*start, *without], capture_output=True, check=False).returncode
 
 
 def test_a_package_that_cannot_be_packed_is_named(place: Path, tmp_path: Path) -> None:

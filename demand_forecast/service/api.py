@@ -1,0 +1,349 @@
+"""The API: what each path takes and answers. `/openapi.json` describes it, `/docs` shows it."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import anyio.to_thread
+import bentoml
+import orjson
+import polars as pl
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel, ValidationError
+from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse
+
+from demand_forecast.domain.tables import now
+from demand_forecast.service.arms import Arms
+from demand_forecast.service.live import Live
+from demand_forecast.service.orders import orders
+from demand_forecast.service.prediction_log import PredictionLog
+from demand_forecast.service.problems import MEANING, MEDIA_TYPE, Problem
+from demand_forecast.service.schema import (
+    MAX_COMPUTED,
+    MAX_PAGE,
+    ForecastRequest,
+    ForecastResponse,
+    HistoryResponse,
+    LogState,
+    ProblemDetails,
+    ReorderRequest,
+    ReorderResponse,
+    SeriesId,
+    SeriesPage,
+    ServedModel,
+    TriedOut,
+    WhatIfRequest,
+    WhatIfResponse,
+)
+from demand_forecast.service.served import SEARCHED, Served
+from demand_forecast.service.what_if import cold_start, planned, what_if
+
+SHOWN_ERRORS = 5
+WAITING = 16  # requests that may wait for the model; more are sent away
+ASKED = (ForecastRequest, WhatIfRequest, ReorderRequest)
+SWAGGER = ("swagger-ui-bundle.js", "swagger-ui.css")
+SWAGGER_FILES = Path(bentoml.__file__).parent / "_internal" / "server" / "static_content"
+Asked = TypeVar("Asked", bound=BaseModel)
+
+logger = logging.getLogger("bentoml.demand_forecast")
+
+
+@dataclass
+class Worker:
+    """What one process answers from."""
+
+    live: Live
+    log: PredictionLog
+
+
+def create_api(worker: Worker) -> FastAPI:
+    """The ASGI app. Errors that clients cause are raised as Problem."""
+    app = FastAPI(
+        title="Demand forecast",
+        version="1",
+        description="The published forecast of the live model, and what it says of other plans: units by store, "
+        "product and day, with quantiles. Dates are days (weeks' Mondays at weekly frequency).",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    _answering(app, worker)
+    _looking(app, worker)
+    _pages(app)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    for kind in (Problem, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, _told)
+    return app
+
+
+def _answering(app: FastAPI, worker: Worker) -> None:
+    """What is posted."""
+    model = _Turns()
+
+    @app.post("/v1/forecast", **_described(ForecastRequest, ForecastResponse, 400, 401, 404, 408, 413, 422, 429, 503))
+    async def forecast(request: Request) -> Response:
+        """Mean and quantiles of up to 1000 series, for the first `horizon` periods after the forecast origin.
+
+        A product that is not in the forecast is answered from its `attributes`, if they are given: what the model
+        expects of a new product like it from its first day on, marked by `cold_start`.
+        """
+        asked = await _read(request, ForecastRequest)
+        arms = worker.live.arms()
+        published = arms.champion.published
+        horizon, levels = published.periods(asked.horizon), asked.quantiles
+        known = published.rows
+        new = [item for item in asked.series if (item.store_id, item.product_id) not in known]
+        made: Iterator[dict[str, Any]] = iter(())
+        if new:
+            if any(item.attributes is None for item in new):
+                raise published.unknown(item for item in new if item.attributes is None)
+            if len(new) > MAX_COMPUTED:
+                raise Problem(422, f"series: {len(new)} new products; ask for at most {MAX_COMPUTED} at once")
+            made = iter(await model.take(lambda: cold_start(arms.champion, new, horizon, levels)))
+        keys = [(item.store_id, item.product_id) for item in asked.series]
+        found = [arms.forecast(key, horizon, levels) if key in known else next(made) for key in keys]
+        if arms.shadow:
+            worker.log.put(lambda: _shadow(request.state.request_id, arms, keys, horizon, levels))
+        return _respond(request, arms.champion, {"dates": published.dates[:horizon], "forecasts": found}, worker.log)
+
+    @app.post("/v1/what_if", **_described(WhatIfRequest, WhatIfResponse, 400, 401, 404, 408, 413, 422, 429, 503))
+    async def answer_what_if(request: Request) -> Response:
+        """What the model expects of up to 100 series if price, promotions or events were other than planned.
+
+        With no `changes` it is the published forecast.
+        """
+        asked = await _read(request, WhatIfRequest)
+        arms = worker.live.arms()
+        published = arms.champion.published
+        published.places(asked.series)
+        found = await model.take(lambda: arms.each(asked.series, lambda served, part: what_if(served, part, asked)))
+        dates = published.dates[: published.periods(asked.horizon)]
+        return _respond(request, arms.champion, {"dates": dates, "forecasts": found}, worker.log)
+
+    @app.post("/v1/reorder", **_described(ReorderRequest, ReorderResponse, 400, 401, 404, 408, 413, 422, 429, 503))
+    async def reorder(request: Request) -> Response:
+        """What to order now for up to 100 series, with the stock and the policy given; the rest as planned by night."""
+        asked = await _read(request, ReorderRequest)
+        served = worker.live.arms().champion
+        found = await model.take(lambda: orders(served, asked.series))
+        return _respond(request, served, {"orders": found})
+
+
+def _looking(app: FastAPI, worker: Worker) -> None:
+    """What is only looked at."""
+
+    @app.get("/v1/series", **_described(None, SeriesPage, 401, 422, 429, 503))
+    async def series(
+        request: Request,
+        search: Annotated[str, Query(max_length=100, description="words that ids or attributes hold")] = "",
+        store_id: Annotated[str | None, Query(max_length=200)] = None,
+        attention: Annotated[bool, Query(description="only those that need attention, the most urgent first")] = False,
+        limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+        offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
+    ) -> Response:
+        """The series of the forecast, page by page: what they are, what to order, and what needs a look."""
+        served = worker.live.arms().champion
+        found = _select(served.overview, search, store_id, attention)
+        page = found.slice(offset, limit).drop(SEARCHED).to_dicts()
+        return _respond(request, served, {"total": len(found), "offset": offset, "series": page})
+
+    @app.get("/v1/history", **_described(None, HistoryResponse, 401, 404, 422, 429, 503))
+    async def history(
+        request: Request,
+        store_id: Annotated[str, Query(min_length=1, max_length=200)],
+        product_id: Annotated[str, Query(min_length=1, max_length=200)],
+        periods: Annotated[int, Query(ge=1, le=1000)] = 91,
+    ) -> Response:
+        """What a series sold in the last periods before the forecast."""
+        served = worker.live.arms().champion
+        served.published.places([SeriesId(store_id=store_id, product_id=product_id)])
+        rows = served.rows_of("history", [(store_id, product_id)]).tail(periods)
+        content = {name: rows[name].to_list() for name in ("units", "price", "in_stock", "open")}
+        key = {"store_id": store_id, "product_id": product_id, "dates": rows["date"].to_list()}
+        return _respond(request, served, key | content)
+
+    @app.get("/v1/model", **_described(None, ServedModel, 401, 429, 503))
+    async def live_model() -> Response:
+        """What is live, since when, trained on which data, how good it was, and what it may be asked."""
+        arms, log = worker.live.arms(), worker.log
+        served = arms.champion
+        state = LogState(written=log.folder is not None and log.reason is None, lost=log.lost, reason=log.reason)
+        said = ServedModel(
+            **served.info.model_dump(),
+            package=served.name,
+            horizon=served.published.horizon,
+            series=len(served.published.rows),
+            planned=planned(served.model.contract),
+            attributes=served.product_attributes,
+            prediction_log=state,
+            refused=worker.live.refused,
+            trial=_tried(arms),
+        )
+        return Response(said.model_dump_json(), media_type="application/json")
+
+
+def _pages(app: FastAPI) -> None:
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> Response:
+        return Response(orjson.dumps(app.openapi()), media_type="application/json")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        """The API's own page; it works offline."""
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title=app.title,
+            swagger_js_url=f"/docs/{SWAGGER[0]}",
+            swagger_css_url=f"/docs/{SWAGGER[1]}",
+            swagger_favicon_url="data:,",
+        )
+
+    @app.get("/docs/{name}", include_in_schema=False)
+    async def docs_part(name: str) -> Response:
+        if name not in SWAGGER:
+            raise HTTPException(404)
+        return FileResponse(SWAGGER_FILES / name)
+
+
+class _Turns:
+    """The model's turns: it computes for one request at a time, others wait, too many are sent away."""
+
+    def __init__(self) -> None:
+        self._limiter: anyio.CapacityLimiter | None = None
+        self._waiting = 0
+
+    async def take(self, work: Callable[[], Any]) -> Any:
+        if self._waiting >= WAITING:
+            raise Problem(503, f"{WAITING} requests are waiting for the model", headers={"Retry-After": "1"})
+        self._limiter = self._limiter or anyio.CapacityLimiter(1)
+        self._waiting += 1
+        try:
+            return await anyio.to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
+        finally:
+            self._waiting -= 1
+
+
+async def _read(request: Request, model: type[Asked]) -> Asked:
+    """The body as `model`. Raises Problem 400 where it is no JSON, 422 where it says something else."""
+    if "json" not in request.headers.get("content-type", "json"):
+        raise Problem(422, "send the body as JSON: -H 'Content-Type: application/json'")
+    try:
+        return model.model_validate_json(await request.body())
+    except ValidationError as error:
+        raise _invalid(error.errors(include_url=False, include_context=False, include_input=False)) from None
+
+
+def _invalid(found: Any, skipped: int = 0) -> Problem:
+    errors = [
+        {
+            "at": ".".join(str(part) for part in item["loc"][skipped:]) or "body",
+            "what": item["msg"].removeprefix("Value error, "),
+        }
+        for item in found
+    ]
+    if found[0]["type"] == "json_invalid":
+        return Problem(400, f"the body is not JSON: {errors[0]['what'].removeprefix('Invalid JSON: ')}")
+    said = "; ".join(f"{item['at']}: {item['what']}" for item in errors[:SHOWN_ERRORS])
+    return Problem(422, said, {"errors": errors[:SHOWN_ERRORS]})
+
+
+async def _told(request: Request, error: Any) -> Response:
+    """An error as problem details."""
+    if isinstance(error, RequestValidationError):
+        problem = _invalid(error.errors(), skipped=1)
+    elif isinstance(error, HTTPException):
+        said = MEANING.get(error.status_code, str(error.detail))
+        problem = Problem(error.status_code, said, headers=dict(error.headers or {}))
+    elif isinstance(error, Problem):
+        problem = error
+    else:
+        problem = Problem(500, MEANING[500])
+    return problem.answer(request.url.path, request.state.request_id)
+
+
+def _respond(request: Request, served: Served, content: dict[str, Any], log: PredictionLog | None = None) -> Response:
+    """The answer; where there is a `log`, it is written down as it is given."""
+    state = request.state
+    head = {"request_id": state.request_id, "forecast_origin": served.info.forecast_origin}
+    answer = orjson.dumps(head | content, option=orjson.OPT_SERIALIZE_NUMPY)
+    if log is not None:
+        at, seconds = now().isoformat().encode(), time.perf_counter() - state.began
+        log.put(
+            b'{"at":"%b","endpoint":"%b","seconds":%.6f,"shadow":false,"answer":%b}'
+            % (at, request.url.path.encode(), seconds, answer)
+        )
+    return Response(answer, media_type="application/json")
+
+
+def _shadow(
+    request_id: str, arms: Arms, keys: Sequence[tuple[str, str]], horizon: int, levels: Sequence[float]
+) -> bytes:
+    """The line that says what the challenger would have answered."""
+    challenger = arms.challenger
+    if challenger is None:
+        return b""
+    rows = [row for key in keys if (row := challenger.published.rows.get(key)) is not None]
+    found = [challenger.published.forecast(row, horizon, levels) for row in rows]
+    answer = {"request_id": request_id, "forecast_origin": challenger.info.forecast_origin}
+    answer |= {"dates": challenger.published.dates[:horizon], "forecasts": found}
+    line = {"at": now(), "endpoint": "/v1/forecast", "seconds": None, "shadow": True, "answer": answer}
+    return orjson.dumps(line, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _tried(arms: Arms) -> TriedOut | None:
+    if arms.challenger is None or arms.trial is None:
+        return None
+    info = arms.challenger.info
+    return TriedOut(
+        package=arms.challenger.name,
+        model=info.model,
+        model_version=info.model_version,
+        mode=arms.trial.mode,
+        share=arms.trial.share,
+    )
+
+
+def _select(overview: pl.DataFrame, search: str, store_id: str | None, attention: bool) -> pl.DataFrame:
+    where = [pl.col(SEARCHED).str.contains(word, literal=True) for word in search.lower().split()]
+    if store_id is not None:
+        where.append(pl.col("store_id") == store_id)
+    found = overview.filter(where) if where else overview
+    if not attention or "urgency" not in found.columns:
+        return found.head(0) if attention else found
+    return found.filter(pl.col("urgency") > 0).sort("urgency", descending=True, maintain_order=True)
+
+
+def _described(asked: type[BaseModel] | None, answered: type[BaseModel], *problems: int) -> dict[str, Any]:
+    """What the OpenAPI says of a path. The body is read by hand, once, from the bytes that came."""
+    shape = {"application/json": {"schema": {"$ref": f"#/components/schemas/{asked.__name__}"}}} if asked else None
+    details = {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}
+    return {
+        "response_model": None,
+        "responses": {
+            200: {"model": answered},
+            **{status: {"description": MEANING[status], "content": {MEDIA_TYPE: details}} for status in problems},
+        },
+        "openapi_extra": {"requestBody": {"required": True, "content": shape}} if shape else {},
+    }
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        template = "#/components/schemas/{model}"
+        models = [(model, "validation") for model in (*ASKED, ProblemDetails)]
+        _, more = models_json_schema(models, ref_template=template)  # type: ignore[arg-type]
+        components = schema.setdefault("components", {})
+        components["schemas"] = dict(sorted((components.get("schemas", {}) | more["$defs"]).items()))
+        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        schema["security"] = [{"key": []}, {}]
+        app.openapi_schema = schema
+    return app.openapi_schema
