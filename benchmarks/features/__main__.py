@@ -76,7 +76,7 @@ def require_same(results: list[dict[str, Any]]) -> None:
 def to_markdown(table: pl.DataFrame) -> str:
     """A line per builder: speed and memory on the whole panel, and how its time grows with the rows."""
     whole = table.filter(pl.col("share") == 1).sort("rows_per_second", descending=True)
-    rows = whole["rows"].max()
+    rows = int(whole["rows"].max())  # type: ignore[arg-type]
     lines = [
         f"{COUNT} features of each of {rows:,} rows, one thread:",
         "",

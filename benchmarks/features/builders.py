@@ -64,7 +64,7 @@ def pandas(panel: pl.DataFrame) -> Any:
     table = panel.to_pandas()
     table["weekday"] = table["date"].dt.dayofweek
     units = table.groupby("series", sort=False)["units"]
-    columns = {f"lag_{lag}": units.shift(lag).astype(np.float32) for lag in LAGS}
+    columns: dict[str, Any] = {f"lag_{lag}": units.shift(lag).astype(np.float32) for lag in LAGS}
     before = units.shift(1)
     known = before.groupby(table["series"], sort=False)
     for window in WINDOWS:

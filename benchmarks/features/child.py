@@ -39,7 +39,7 @@ def _timed(build: Any, panel: pl.DataFrame) -> float:
     return spent
 
 
-def _sum(column: object) -> float:
+def _sum(column: Any) -> float:
     """Of what is known, in float64; so that contenders can be seen to have built the same."""
     values = pl.Series(column).cast(pl.Float64).fill_nan(None)
     return float(values.sum())

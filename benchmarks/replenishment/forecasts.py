@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from demand_forecast.domain.backtest import run_backtest, training_rows
+from demand_forecast.domain.backtest import Candidate, run_backtest, training_rows
 from demand_forecast.domain.features import build_demand_features
 from demand_forecast.domain.models import create
 from demand_forecast.domain.tables import SERIES
@@ -72,12 +72,16 @@ def make_forecasts(
         seed=settings.seed,
     )
     del demand, plan
-    recipes = {name: lambda name=name: create(name, seed=settings.seed, threads=1) for name in models}
-    backtest = run_backtest(features, contract, recipes, before)
+    recipes: dict[str, Candidate] = {
+        name: lambda _, name=name: create(name, seed=settings.seed, threads=1)  # type: ignore[misc]
+        for name in models
+    }
+    backtest, _ = run_backtest(features, contract, recipes, before)
     known = training_rows(features, window.start)
-    fitted = {name: recipe().fit(known, contract) for name, recipe in recipes.items()}
+    once = {name: recipe(window.start).fit(known, contract) for name, recipe in recipes.items()}
+    fitted: dict[str, Candidate] = {name: lambda _, model=model: model for name, model in once.items()}  # type: ignore[misc]
     protected = pl.col("training") | (pl.col("horizon") <= window.protection)
-    forecasts = run_backtest(features.filter(protected), contract, fitted, window.reviews)
+    forecasts, _ = run_backtest(features.filter(protected), contract, fitted, window.reviews)
     return _alive(forecasts, window), backtest
 
 

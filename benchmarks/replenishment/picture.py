@@ -69,7 +69,7 @@ def _shown(curve: pl.DataFrame, service: str) -> tuple[float, float]:
         curve.filter(pl.col(service) >= achieved)["cover_days"].min() or curve["cover_days"].max()
         for achieved in (TICKS[0], 0.98)
     ]
-    return 0.9 * least[0], 1.5 * least[1]  # type: ignore[operator]
+    return 0.9 * least[0], 1.5 * least[1]  # type: ignore[operator, return-value]
 
 
 def _saving(ax: Any, at: pl.DataFrame, policies: list[str]) -> None:

@@ -11,7 +11,13 @@ from benchmarks.accuracy.task import Task
 
 read = Task.panel
 YEARS = 2
-MODELS = {"SeasonalNaive": {}, "ETS": {}, "Theta": {}, "RecursiveTabular": {}, "DirectTabular": {}}
+MODELS: dict[str, dict[str, object]] = {
+    "SeasonalNaive": {},
+    "ETS": {},
+    "Theta": {},
+    "RecursiveTabular": {},
+    "DirectTabular": {},
+}
 TIME_LIMIT = None  # it is of the clock, and would choose fewer models on a busy machine; the CPU time is reported
 
 

@@ -13,6 +13,6 @@ def quantiles(panel: pd.DataFrame, task: Task) -> pd.DataFrame:
     origin = pd.Timestamp(task.origin)
     recent = panel[(panel["date"] <= origin) & (panel["date"] > origin - pd.Timedelta(days=DAYS))]
     own = recent.groupby("series")["units"]
-    spread = own.quantile(LEVELS).unstack().set_axis([f"q{round(100 * level)}" for level in LEVELS], axis=1)
+    spread = own.quantile(LEVELS).unstack().set_axis([f"q{round(100 * level)}" for level in LEVELS], axis=1)  # type: ignore[arg-type]
     known = spread.assign(mean=own.mean())
     return panel.loc[panel["date"] > origin, ["series", "date"]].join(known, on="series")
