@@ -14,13 +14,14 @@ from demand_forecast.tracking.package import Package
 
 EXPLAINED = 3  # unknown series whose nearest ids are looked up for one answer
 NEAREST = 3
+DECIMALS = 6  # of a unit; as float32 an answer would be further from the table than that
 Arm = Literal["champion", "challenger"]
-Numbers = np.ndarray[Any, np.dtype[np.float32]]
+Numbers = np.ndarray[Any, np.dtype[np.float64]]
 LEVELS = dict(zip(QUANTILE_LEVELS, range(1, 10), strict=True))
 
 
 class PublishedForecast:
-    """`values`: float32, shape (series, 1 + 9, horizon): the mean, then the quantiles, each contiguous in time.
+    """`values`: float64, shape (series, 1 + 9, horizon): the mean, then the quantiles, each contiguous in time.
 
     `alignment`: float64, shape (series, horizon): what the model's mean was multiplied by.
     """
@@ -93,8 +94,8 @@ class PublishedForecast:
 
 def numbers_of(forecast: pl.DataFrame, series: int) -> Numbers:
     """The numbers of a table demand_forecast that is sorted by series and horizon, shape (series, 1 + 9, horizon)."""
-    columns = forecast.select("mean", *QUANTILE_COLUMNS)
-    return np.ascontiguousarray(columns.to_numpy().reshape(series, -1, columns.width).transpose(0, 2, 1))
+    numbers = forecast.select("mean", *QUANTILE_COLUMNS).to_numpy().astype(np.float64).round(DECIMALS)
+    return np.ascontiguousarray(numbers.reshape(series, -1, numbers.shape[1]).transpose(0, 2, 1))
 
 
 def _said(item: dict[str, Any]) -> str:

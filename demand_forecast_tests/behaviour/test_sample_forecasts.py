@@ -2,15 +2,30 @@
 
 import json
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import orjson
 import polars as pl
 import pytest
 
-from demand_forecast.domain.features import FeatureContract, build_demand_features, build_features, build_history
+from demand_forecast.domain.features import (
+    FeatureContract,
+    build_demand_features,
+    build_features,
+    build_forecast_features,
+    build_history,
+)
 from demand_forecast.domain.models import ForecastModel, create
 from demand_forecast.domain.panel import build_daily_demand
+from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS
+from demand_forecast.service.schema import SeriesId, WhatIfRequest
+from demand_forecast.service.served import Served
+from demand_forecast.service.what_if import what_if
 from demand_forecast.settings import Settings, Training
+from demand_forecast.tracking.package import PackageInfo, read_package, write_package
 from demand_forecast_tests.behaviour.sample import TRUTH, sample_attributes
 
 KEYS = ["store_id", "product_id"]
@@ -190,3 +205,37 @@ def test_a_higher_price_lowers_demand_in_every_department(
     dearer = against(usual, planned(sample, trained, promotion=0, price=1.1))
     assert len(dearer) == 5
     assert max(dearer.values()) < 1
+
+
+def test_the_service_answers_every_series_as_the_batch_table_says(
+    sample: Sample, trained: Trained, tmp_path: Path
+) -> None:
+    """The published forecast, and the model asked again for the plan as it is, to 1e-6."""
+    started = sample.demand.group_by(KEYS).agg(first_sale=pl.col("date").min())
+    made = build_forecast_features(*sample.tables, **sample.reading, started=started, previous=trained.contract)
+    trained.model.save(tmp_path / "model")
+    batch = trained.model.forecast(made.rows).sort(*KEYS, "horizon")
+    origin = batch["forecast_origin"][0]
+    info = PackageInfo(
+        model="lightgbm",
+        model_version="1",
+        forecast_origin=origin,
+        trained_at=datetime(2026, 10, 5, tzinfo=UTC),
+        data_versions={},
+        metrics={},
+    )
+    tables = {"features": made.rows, "planned": made.planned}
+    write_package(tmp_path, model_folder=tmp_path / "model", forecast=batch, info=info, tables=tables)
+    served = Served(read_package(tmp_path))
+    series = [SeriesId(store_id=store, product_id=product) for store, product in served.published.keys]
+    assert len(series) == 360
+    forecast = [served.published.forecast(row, 28, QUANTILE_LEVELS) for row in range(360)]
+    again: list[dict[str, Any]] = []
+    for first in range(0, 360, 90):
+        part = series[first : first + 90]
+        again += what_if(served, part, WhatIfRequest(series=part, quantiles=list(QUANTILE_LEVELS)))
+    table = batch.select("mean", *QUANTILE_COLUMNS).to_numpy().reshape(360, 28, 10)
+    for answers in (forecast, again):
+        read = [orjson.loads(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)) for answer in answers]
+        found = np.array([[answer["mean"], *answer["quantiles"].values()] for answer in read]).transpose(0, 2, 1)
+        assert np.abs(found - table).max() < 1e-6
