@@ -1,5 +1,6 @@
 """The live model as a web service: `bentoml serve` from the project's root, or the Bento from anywhere."""
 
+import gc
 import os
 from pathlib import Path
 from typing import Any, ClassVar
@@ -73,6 +74,8 @@ class DemandForecast:
     def __init__(self) -> None:
         self.worker.live.start()
         self.worker.log.start()
+        gc.collect()
+        gc.freeze()  # what is loaded by now stays: looking through it again and again would hold requests up
 
     def __is_ready__(self) -> bool:
         try:
