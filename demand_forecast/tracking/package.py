@@ -121,16 +121,35 @@ class SeriesTable:
     def of(self, series: Sequence[tuple[str, str]]) -> pl.DataFrame:
         """The rows of `series` (`store_id, product_id`), in their order; of one that is not there, none."""
         spans = [self.spans.get(key, (0, 0)) for key in series]
-        return self._read(pl.concat([self._rows.slice(*span) for span in spans]))
+        runs = _runs(spans)
+        parts = dict(
+            zip(runs, self._read([self._rows.slice(first, last - first) for first, last in runs]), strict=True)
+        )
+        found = []
+        for start, length in spans:
+            run = next(run for run in runs if run[0] <= start and start + length <= run[1])
+            found.append(parts[run].slice(start - run[0], length))
+        return pl.concat(found)
 
     def all(self) -> pl.DataFrame:
-        return self._read(self._rows)
+        return self._read([self._rows])[0]
 
-    def _read(self, rows: pl.LazyFrame) -> pl.DataFrame:
+    def _read(self, parts: list[pl.LazyFrame]) -> list[pl.DataFrame]:
         try:
-            return rows.collect()
+            return pl.collect_all(parts)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise PackageError(f"{self.file} is not readable any more: {error}; publish again") from error
+
+
+def _runs(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """First and last row of the parts to read for `spans` (start, length): of two in one batch, one part."""
+    runs: list[tuple[int, int]] = []
+    for start, length in sorted(spans):
+        if runs and start - runs[-1][1] <= BATCH:
+            runs[-1] = (runs[-1][0], max(runs[-1][1], start + length))
+        else:
+            runs.append((start, start + length))
+    return runs
 
 
 def write_package(

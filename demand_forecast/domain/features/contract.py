@@ -70,10 +70,10 @@ class FeatureContract:
     def check(self, frame: pl.DataFrame) -> None:
         """Raises ContractError that names the first column missing, unexpected or of a wrong type, and the repair."""
         names = [column.name for column in self.columns if column.name != "horizon"]
-        known = {*names, *KEYS, *OUTCOME, "expected_open"}
-        missing = [name for name in (*names, *KEYS, "expected_open") if name not in frame.columns]
-        unexpected = [name for name in frame.columns if name not in known]
-        wrong = [name for name in names if name in frame.columns and not frame.schema[name].is_numeric()]
+        schema, known = frame.schema, {*names, *KEYS, *OUTCOME, "expected_open"}
+        missing = [name for name in (*names, *KEYS, "expected_open") if name not in schema]
+        unexpected = [name for name in schema if name not in known]
+        wrong = [name for name in names if name in schema and not schema[name].is_numeric()]
         for found, problem in ((missing, "missing"), (unexpected, "unexpected"), (wrong, "not a number")):
             if found:
                 raise ContractError(

@@ -1,5 +1,6 @@
 """scikit-learn's histogram gradient boosting on demand relative to the series' level, with the Poisson loss."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -52,10 +53,11 @@ class GradientBoosting(LevelModel):
         with self._threads():
             return self._learner.predict(matrix)
 
-    def _threads(self) -> Any:
+    def _threads(self) -> AbstractContextManager[Any]:
         from threadpoolctl import threadpool_limits
 
-        return threadpool_limits(self.parameters["threads"] or None, user_api="openmp")
+        threads = self.parameters["threads"]
+        return threadpool_limits(threads, user_api="openmp") if threads else nullcontext()
 
     def _save_learner(self, folder: Path) -> None:
         import skops.io
