@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route
 
 from demand_forecast.service.keys import KeyRing
@@ -29,6 +29,7 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 POST = "POST"
 BENTOML = {"/livez", "/readyz", "/healthz", "/metrics"}
+GONE = 499  # counted where the client went before its request was whole; nobody is answered
 ANYBODY = 4096  # keys whose rate is kept in mind
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -87,9 +88,9 @@ class Gateway:
         exchange = _Exchange(receive, send, request_id, self.settings.max_body_bytes)
         scope["state"] = {"request_id": request_id, "began": began}
         try:
+            exchange.expect(headers)
             if scope["path"].startswith("/v1/"):
                 self._admit(scope, headers)
-            exchange.expect(headers)
             async with asyncio.timeout(self.settings.timeout_seconds):
                 direct = self._direct.get(scope["path"]) if scope["method"] == POST else None
                 if direct is None:
@@ -97,6 +98,8 @@ class Gateway:
                 else:
                     answer = await direct(Request(scope, exchange.receive))  # type: ignore[arg-type]
                     await answer(scope, exchange.receive, exchange.send)
+        except ClientDisconnect:
+            exchange.status = exchange.status or GONE
         except Exception as error:
             await self._problem(error, scope, exchange)
         endpoint = scope["path"] if scope["path"] in self._endpoints else "other"
@@ -121,23 +124,20 @@ class Gateway:
 
     def _is_open(self, scope: MutableMapping[str, Any], headers: dict[bytes, bytes]) -> bool:
         """Whether no key is needed: no key was made, and nobody can be asking but this machine itself."""
+        if len(self.keys) or self.keys.trouble or b"x-forwarded-for" in headers or b"forwarded" in headers:
+            return False
         ends = [address[0] if address else "" for address in (scope.get("client"), scope.get("server"))]
-        asked = headers.get(b"host", b"").decode(
-            "latin-1"
-        )  # another name: a page of elsewhere, rebound to this machine
-        passed_on = b"x-forwarded-for" in headers or b"forwarded" in headers
-        return not len(self.keys) and not passed_on and all(map(_is_loopback, [*ends, _host(asked)]))
+        # under another name it would be a page of elsewhere, whose name now leads to this machine
+        return all(map(_is_loopback, [*ends, _host(headers.get(b"host", b"").decode("latin-1"))]))
 
     async def _problem(self, error: Exception, scope: MutableMapping[str, Any], exchange: "_Exchange") -> None:
         if isinstance(error, Problem):
             problem = error
         elif isinstance(error, TimeoutError):
-            late = f"not done within {self.settings.timeout_seconds:g} seconds"
-            problem = (
-                Problem(503, late, headers={"Retry-After": "5"})
-                if exchange.arrived
-                else Problem(408, f"the request was {late}")
-            )
+            within = f"within {self.settings.timeout_seconds:g} seconds"
+            problem = Problem(503, f"not done {within}", headers={"Retry-After": "5"})
+            if not exchange.arrived:
+                problem = Problem(408, f"the request did not arrive {within}")
         else:
             logger.exception("request %s failed", exchange.request_id)
             problem = Problem(500, f"an error of the service; its log has it under {exchange.request_id}")
@@ -169,6 +169,7 @@ class _Exchange:
     def expect(self, headers: dict[bytes, bytes]) -> None:
         """Raises Problem 413 where the head announces too large a body."""
         length = headers.get(b"content-length", b"0")
+        self.arrived = length == b"0" and b"transfer-encoding" not in headers
         if length.isdigit() and int(length) > self._max:
             raise self._too_large()
 

@@ -97,8 +97,11 @@ class Live:
 
     def _watch(self) -> None:
         while not self._stopped.wait(INTERVAL):
-            self.keys.look()
-            self.look()
+            try:
+                self.keys.look()
+                self.look()
+            except Exception:
+                logger.exception("what is published could not be looked at")
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:

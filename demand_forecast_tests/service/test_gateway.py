@@ -152,6 +152,12 @@ def test_a_file_of_keys_that_is_not_readable_changes_nothing(tmp_path: Path) -> 
         add_key(file, "other")
 
 
+def test_a_file_of_keys_that_is_not_readable_opens_no_door(client: httpx.Client, keys: Path) -> None:
+    keys.write_text("[{]")
+    time.sleep(1)
+    assert ask(client).status_code == 401
+
+
 def test_keys_are_managed_from_the_terminal(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(CONFIG)
 
