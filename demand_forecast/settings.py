@@ -274,6 +274,18 @@ class Monitoring(Section):
     rollback: Rollback = Rollback()
 
 
+class Trying(Section):
+    """How a challenger that is not the champion meets live requests."""
+
+    mode: Literal["off", "shadow", "canary"] = "off"  # shadow: its answers are logged, not given
+    share: float = Field(0.1, gt=0, lt=1)  # of the series that a canary answers for
+
+    @field_validator("mode", mode="before")
+    @classmethod
+    def as_written(cls, value: Any) -> Any:
+        return "off" if value is False else value  # what YAML makes of off
+
+
 class Serving(Section):
     host: str = "127.0.0.1"
     port: int = Field(3001, ge=0, le=65535)
@@ -284,6 +296,7 @@ class Serving(Section):
     max_body_bytes: int = Field(1_000_000, ge=1_000)
     timeout_seconds: float = Field(10, gt=0)
     log: bool = True  # answers are written down below home
+    trial: Trying = Trying()
 
 
 class Settings(BaseSettings):

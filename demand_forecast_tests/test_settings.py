@@ -138,6 +138,8 @@ def test_a_date_is_read_as_a_date(write) -> None:
         (SOURCE.replace("columns:", "report: '(', columns:"), r"config.yaml: source.sales.report"),
         ("training: {candidates: [seasonal_naive, prophet]}" + SOURCE, r"config.yaml: training.candidates"),
         ("training: {candidates: [lightgbm]}" + SOURCE, r"config.yaml: training.candidates.*seasonal_naive"),
+        ("serving: {trial: {mode: on}}" + SOURCE, r"config.yaml: serving.trial.mode.*'canary'"),
+        ("serving: {trial: {mode: canary, share: 1}}" + SOURCE, r"config.yaml: serving.trial.share"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_before_anything_runs(write, text: str, message: str) -> None:
@@ -157,3 +159,8 @@ def test_monitoring_has_the_stated_defaults(write) -> None:
     rules = load_settings(write("monitoring: {retrain: {max_age_days: 14}}" + SOURCE)).monitoring
     assert (rules.window_days, rules.retrain.windows, rules.retrain.out, rules.retrain.error_ratio) == (7, 4, 2, 1.25)
     assert (rules.retrain.max_age_days, rules.rollback.lost, rules.rollback.margin) == (14, 3, 0.02)
+
+
+@pytest.mark.parametrize(("text", "mode"), [("off", "off"), ("'off'", "off"), ("shadow", "shadow")])
+def test_a_trial_is_off_as_yaml_means_it(write, text: str, mode: str) -> None:
+    assert load_settings(write(f"serving: {{trial: {{mode: {text}}}}}" + SOURCE)).serving.trial.mode == mode
