@@ -12,10 +12,11 @@ from demand_forecast.domain.hierarchy import SERIES_LEVEL, Level, attach_static
 from demand_forecast.domain.metrics import forecast_value_added, pinball_of, ratio
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS, SERIES
 
-Role = Literal["champion", "previous", "baseline"]
+Role = Literal["champion", "previous", "baseline", "challenger"]
 CHAMPION: Role = "champion"
 PREVIOUS: Role = "previous"
 BASELINE: Role = "baseline"
+CHALLENGER: Role = "challenger"
 ALL = "all"
 NEW = "new"
 KEY: dict[str, pl.DataType] = {
@@ -34,7 +35,8 @@ FORECAST = ["date", "forecast_origin", "horizon", "role", "model", "model_versio
 CELL = ["date", "forecast_origin", "horizon", "level", "demand_class", "pairs"]
 COMPARED = ("absolute_error", "quantile_loss")
 SCORE_MEANING = {
-    "role": "champion: published; previous: the champion before it, in the shadow; baseline: seasonal naive",
+    "role": "champion: published; previous: the champion before it, in the shadow; baseline: seasonal naive; "
+    "challenger: tried out",
     "demand_class": "class of demand at the last training; all: every class",
     "pairs": "forecasts compared with what was sold: series (at higher levels: nodes) times days",
     "units": "sum of what was sold",

@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from hashlib import sha256
@@ -179,7 +179,9 @@ def write_package(
         manifest = Manifest(format=FORMAT, info=info, files=_checksums(staging)).model_dump_json(indent=2)
         (staging / MANIFEST).write_text(manifest, encoding="utf-8")
         path = folder / f"{info.model_version}-{sha256(manifest.encode()).hexdigest()[:8]}"
-        if not _is_whole(path, manifest):
+        if _is_whole(path, manifest):
+            os.utime(path)  # the newest again
+        else:
             shutil.rmtree(path, ignore_errors=True)
             staging.rename(path)
     if live:
@@ -317,7 +319,9 @@ def _staged(folder: Path) -> Iterator[Path]:
 
 
 def _prune(folder: Path, keep: Path) -> None:
-    tried = read_trial(folder) if (folder / TRIAL).is_file() else None
+    tried = None
+    with suppress(PackageError):  # who publishes next makes it readable again
+        tried = read_trial(folder)
     packages = [path for path in folder.iterdir() if (path / MANIFEST).is_file() and not path.name.startswith(".")]
     newest = sorted(packages, key=lambda path: path.stat().st_mtime, reverse=True)
     left = [path for path in folder.glob(".staging-*") if time.time() - path.stat().st_mtime > ABANDONED]

@@ -28,6 +28,7 @@ from demand_forecast.domain.live_accuracy import score_published
 from demand_forecast.domain.models import create
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, now
 from demand_forecast.tracking.ledger import PromotionLedger
+from demand_forecast_tests.defs.registered import promote, register
 from demand_forecast_tests.domain.small_retailer import make_retailer
 from demand_forecast_tests.landing_files import write_config, write_reports
 
@@ -93,29 +94,6 @@ def project(tmp_path: Path, registry: str, monkeypatch: pytest.MonkeyPatch) -> P
     project.lake.replace("clean_stores", pl.DataFrame({"store_id": ["north", "south"]}))
     project.tracking.prepare()
     return project
-
-
-def register(project: Project, features: Any, trained: date, mark: str) -> str:
-    """A model that serves, registered with `mark` as its fingerprint."""
-    frame, contract = features
-    folder = project.home.root / f"model-{mark}"
-    create("seasonal_naive").fit(frame.filter(pl.col("training")), contract).save(folder)
-    with project.tracking.run("a model") as run:
-        tags = {"model": "seasonal_naive", "fingerprint": mark, "forecast_origin": str(trained)}
-        return project.tracking.register(run.run_id, folder, tags)
-
-
-def promote(project: Project, version: str) -> None:
-    champion = project.tracking.champion()
-    row = {
-        "decided_at": now(),
-        "decision": "promoted",
-        "run_id": f"r{version}",
-        "reasons": "better",
-        "to_version": version,
-    }
-    row["from_version"] = champion.version if champion else None
-    project.tracking.promote(row, PromotionLedger(project.lake))
 
 
 @pytest.fixture

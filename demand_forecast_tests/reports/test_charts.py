@@ -25,10 +25,10 @@ DRIFT = pl.DataFrame(
 )
 WEEKS = pl.DataFrame(
     {
-        "window": [date(2024, 6, 9), date(2024, 6, 16)] * 2 + [date(2024, 6, 16)],
-        "role": ["champion"] * 2 + ["baseline"] * 2 + ["previous"],
-        "pairs": [100, 120, 100, 120, 60],
-        "wql": [0.4, 0.5, 0.6, 0.7, 0.45],
+        "window": [date(2024, 6, 9), date(2024, 6, 16)] * 2 + [date(2024, 6, 16)] * 2,
+        "role": ["champion"] * 2 + ["baseline"] * 2 + ["previous", "challenger"],
+        "pairs": [100, 120, 100, 120, 60, 60],
+        "wql": [0.4, 0.5, 0.6, 0.7, 0.45, 0.42],
     }
 )
 WINDOWS = pl.DataFrame(
@@ -299,6 +299,7 @@ def test_accuracy_by_week_draws_each_role_that_there_is() -> None:
     assert list(drawn["champion"]) == [0.4, 0.5]
     assert list(drawn["seasonal naive"]) == [0.6, 0.7]
     assert list(drawn["previous champion, in the shadow"]) == [0.45]
+    assert list(drawn["challenger, tried out"]) == [0.42]
     assert "220 forecasts met" in words(figure)
 
 

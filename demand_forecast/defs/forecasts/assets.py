@@ -1,5 +1,6 @@
 """The forecast by the champion, those of groups that it is aligned with, and what to order."""
 
+import json
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,18 +17,22 @@ from demand_forecast.domain.alignment.group_forecast import forecast_groups
 from demand_forecast.domain.alignment.groups import membership
 from demand_forecast.domain.backtest import newest_origin
 from demand_forecast.domain.calendar import calendar_of
+from demand_forecast.domain.live_accuracy import Role
 from demand_forecast.domain.models import load_model
 from demand_forecast.domain.replenishment import CORRELATION
 from demand_forecast.domain.replenishment import reorder_plan as plan_orders
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, series_key
 from demand_forecast.lake.tables import Lake
+from demand_forecast.tracking.ledger import PromotionLedger
 from demand_forecast.tracking.registry import ModelVersion
+from demand_forecast.tracking.trial import TrialChoice, choose_trial
 
 KINDS = {"polars", "deltalake"}
 OF_THE_NIGHT = (
     *("forecast_features", "forecast_plan", "new_product_features", "group_forecast", "demand_forecast"),
-    *("published_forecasts", "reorder_plan", "series_overview"),
+    *("published_forecasts", "reorder_plan", "series_overview", "challenger_forecast"),
 )
+MADE_OF = ("forecast_features", "group_forecast", "group_members", "alignment")
 FORGOTTEN_AFTER = timedelta(days=14)  # a night's tables; what models were made of is kept
 COLUMNS = (
     *(*series_key(), "date", "forecast_origin", "horizon", "mean", *QUANTILE_COLUMNS),
@@ -130,20 +135,29 @@ def forecast_by(project: Project, version: ModelVersion, rows: pl.DataFrame) -> 
     deps=["demand_forecast"],
     group_name="forecasts",
     kinds=KINDS,
-    description="What was published, beside what the previous champion and seasonal naive would have said of the same "
-    "days: forecasts of the last weeks, by origin and role, to be scored when their days have come.",
+    description="What was published, beside what the previous champion, seasonal naive and a challenger on trial would "
+    "have said of the same days: forecasts of the last weeks, by origin and role, to be scored when their days have "
+    "come.",
 )
 def published_forecasts(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
     lake, tracking, settings = project.lake, project.tracking, project.settings
     period = timedelta(days=settings.horizon * calendar_of(settings.frequency).step)
     published, rows = lake.read("demand_forecast"), lake.read("forecast_features")
-    origin = newest_origin(published)
-    shadows = {"previous": tracking.previous(), "baseline": tracking.newest(BASELINE)}
+    origin, live = newest_origin(published), published["model_version"][0]
+    choice, tried = forecast_on_trial(project)
+    shadows: dict[Role, ModelVersion | None] = {
+        "previous": tracking.previous(),
+        "baseline": tracking.newest(BASELINE),
+        "challenger": choice.version,
+    }
     made = [published.with_columns(role=pl.lit("champion"))]
     for role, version in shadows.items():
-        if version is not None and version.version != published["model_version"][0]:
-            made.append(forecast_by(project, version, rows).with_columns(role=pl.lit(role)))
+        if version is not None and version.version != live:
+            tonight = tried if version == choice.version else None
+            forecast = forecast_by(project, version, rows) if tonight is None else tonight
+            made.append(forecast.with_columns(role=pl.lit(role)))
             context.log.info(f"{role}: {version.model} version {version.version}")
+    context.log.info(choice.said)
     frame = pl.concat(made, how="diagonal").drop("alignment", strict=False)
     lake.replace_since("published_forecasts", frame, origin, "forecast_origin")
     lake.drop_before("published_forecasts", origin - KEPT_HORIZONS * period, "forecast_origin")
@@ -153,6 +167,31 @@ def published_forecasts(context: dg.AssetExecutionContext, project: Project) -> 
     return dg.MaterializeResult(
         metadata=lake_metadata(lake, "published_forecasts") | {"roles": [*frame["role"].unique().sort()]}
     )
+
+
+def forecast_on_trial(project: Project) -> tuple[TrialChoice, pl.DataFrame | None]:
+    """Who is tried out tonight, and the table demand_forecast as that version makes it; None where nobody is.
+
+    It is made once a night, and kept as table `challenger_forecast` with what it was made of. A challenger that does
+    not forecast is not tried out, and costs the champion nothing.
+    """
+    choice = choose_trial(project.tracking, PromotionLedger(project.lake), project.settings.serving.trial.mode)
+    if choice.version is None:
+        return choice, None
+    try:
+        return choice, _kept_or_made(project, choice.version)
+    except Exception as error:  # whatever a model that does not serve may do
+        return TrialChoice(f"version {choice.version.version} does not forecast: {error}"), None
+
+
+def _kept_or_made(project: Project, version: ModelVersion) -> pl.DataFrame:
+    lake, table = project.lake, "challenger_forecast"
+    made_of = json.dumps({"model_version": version.version} | lake.versions(MADE_OF), sort_keys=True)
+    if lake.exists(table) and lake.notes(table).get("made_of") == made_of:
+        return lake.read(table)
+    forecast = forecast_by(project, version, lake.read("forecast_features"))
+    lake.replace(table, forecast, {"made_of": made_of})
+    return forecast
 
 
 def alignment_weight(project: Project, version: str) -> float:

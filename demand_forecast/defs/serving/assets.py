@@ -4,44 +4,49 @@ import json
 from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from demand_forecast.defs.forecasts.assets import learned_correlation
-from demand_forecast.defs.project import Project
+from demand_forecast.defs.forecasts.assets import forecast_on_trial, learned_correlation
+from demand_forecast.defs.project import CHAMPION, Project
 from demand_forecast.domain.backtest import newest_origin
 from demand_forecast.domain.calendar import calendar_of
 from demand_forecast.domain.scoring import summary_table
 from demand_forecast.tracking.bento import build_bento
 from demand_forecast.tracking.ledger import PromotionLedger
-from demand_forecast.tracking.package import PackageInfo, write_package
-from demand_forecast.tracking.registry import ModelVersion
+from demand_forecast.tracking.package import PackageError, PackageInfo, Trial, point_trial, write_package
+from demand_forecast.tracking.registry import ModelVersion, RegistryError
+from demand_forecast.tracking.trial import TrialChoice
 
 SHOWN_PERIODS = 182  # of history, beside the forecast
 HISTORY = ["store_id", "product_id", "date", "units", "price", "in_stock", "open"]
 
 
 @dg.asset(
-    deps=["demand_forecast", "promoted_model", "forecast_features", "series_overview", "daily_demand"],
+    deps=[
+        *("demand_forecast", "promoted_model", "forecast_features", "series_overview", "daily_demand"),
+        "published_forecasts",
+    ],
     group_name="serving",
     kinds={"bentoml"},
     description="The champion with its published forecast as a serving package, which `bentoml serve` in the project's "
-    "root serves, and the same package as a Bento that any machine can serve.",
+    "root serves, and the same package as a Bento that any machine can serve. Where `serving.trial` says so, a "
+    "challenger's package beside it, tried out on live requests.",
 )
 def forecast_service(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
     forecast = project.lake.read("demand_forecast")
     champion = project.tracking.version(forecast["model_version"][0])
-    with TemporaryDirectory() as folder:
-        package = write_package(
-            project.home.serving,
-            model_folder=project.tracking.download(champion.version, Path(folder)),
-            forecast=forecast,
-            info=_info(project, champion, forecast),
-            tables=_tables(project, newest_origin(forecast)),
-        )
+    tables = _tables(project, newest_origin(forecast))
+    # the challenger's package first, and pointed at last: a run that is killed leaves at most a trial of another
+    # origin, which no server tries out
+    choice, trial = _pack_challenger(project, tables)
+    info = _info(project, champion, forecast, PromotionLedger(project.lake).last_promotion())
+    package = _pack(project, champion, forecast, info, tables)
+    point_trial(project.home.serving, trial)
     tag = build_bento(package, project.home.bentoml)
-    context.log.info(f"serving package {package.name}, Bento {tag}")
+    context.log.info(f"serving package {package.name}, Bento {tag}; {choice.said}")
     size = sum(file.stat().st_size for file in package.rglob("*") if file.is_file())
     return dg.MaterializeResult(
         metadata={
@@ -49,10 +54,39 @@ def forecast_service(context: dg.AssetExecutionContext, project: Project) -> dg.
             "model_version": champion.version,
             "package": dg.MetadataValue.path(package),
             "package_bytes": size,
+            "trial": f"{choice.said} ({trial.package})" if trial else choice.said,
             "serve": dg.MetadataValue.md("`make serve`, or `bentoml serve` in the project's root"),
             "manifest": dg.MetadataValue.json(json.loads((package / "manifest.json").read_text(encoding="utf-8"))),
         }
     )
+
+
+def _pack_challenger(project: Project, tables: dict[str, pl.DataFrame]) -> tuple[TrialChoice, Trial | None]:
+    """Who is tried out, and the trial of its package; without one where it cannot be packed: the champion is served."""
+    choice, forecast = forecast_on_trial(project)
+    if choice.version is None or forecast is None:
+        return choice, None
+    info = _info(project, choice.version, forecast, PromotionLedger(project.lake).last_comparison())
+    try:
+        package = _pack(project, choice.version, forecast, info, tables, live=False)
+    except (PackageError, RegistryError) as error:
+        return TrialChoice(f"version {choice.version.version} cannot be packed: {error}"), None
+    return choice, Trial(package=package.name, mode=choice.mode, share=project.settings.serving.trial.share)
+
+
+def _pack(
+    project: Project,
+    version: ModelVersion,
+    forecast: pl.DataFrame,
+    info: PackageInfo,
+    tables: dict[str, pl.DataFrame],
+    live: bool = True,
+) -> Path:
+    with TemporaryDirectory() as folder:
+        files = project.tracking.download(version.version, Path(folder))
+        return write_package(
+            project.home.serving, model_folder=files, forecast=forecast, info=info, tables=tables, live=live
+        )
 
 
 def _tables(project: Project, origin: date) -> dict[str, pl.DataFrame]:
@@ -69,18 +103,21 @@ def _tables(project: Project, origin: date) -> dict[str, pl.DataFrame]:
     }
 
 
-def _info(project: Project, champion: ModelVersion, forecast: pl.DataFrame) -> PackageInfo:
+def _info(
+    project: Project, version: ModelVersion, forecast: pl.DataFrame, decision: dict[str, Any] | None
+) -> PackageInfo:
+    """What the package says of itself; `decision`: the ledger's line about the version."""
     scores = summary_table(project.lake.read("backtest_metrics"))
     figures = {row.pop("model"): row for row in scores.to_dicts()}
-    promotion = PromotionLedger(project.lake).last_promotion() or {}
+    defended = figures.get(CHAMPION) if "champion" in version.aliases else None
     return PackageInfo(
-        model=champion.model,
-        model_version=champion.version,
+        model=version.model,
+        model_version=version.version,
         forecast_origin=newest_origin(forecast),
-        trained_at=champion.created_at,
-        data_versions=champion.data_versions,
-        metrics=figures.get("champion") or figures.get(champion.model) or {},
-        promotion={name: str(value) for name, value in promotion.items() if value is not None},
+        trained_at=version.created_at,
+        data_versions=version.data_versions,
+        metrics=defended or figures.get(version.model) or {},
+        promotion={name: str(value) for name, value in (decision or {}).items() if value is not None},
         frequency=project.settings.frequency,
         error_correlation=learned_correlation(project.lake, forecast),
     )

@@ -15,6 +15,7 @@ ROLES = {
     "champion": ("champion", style.BLUE),
     "previous": ("previous champion, in the shadow", style.ORANGE),
     "baseline": ("seasonal naive", style.GREY),
+    "challenger": ("challenger, tried out", style.GREEN),
 }
 DECISIONS = {
     "promoted": ("^", style.GREEN, "challenger, promoted"),
@@ -87,7 +88,7 @@ def _decision_marks(ax: "Axes", ledger: pl.DataFrame) -> None:
 
 @style.chart(empty="No published forecast has met its actuals yet")
 def accuracy_by_week(weeks: pl.DataFrame) -> "Figure":
-    """Realised WQL of champion, previous champion and seasonal naive by week.
+    """Realised WQL of champion, previous champion, seasonal naive and a challenger on trial, by week.
 
     `weeks`: `window` (the week's last day), `role`, `pairs`, `wql`.
     """

@@ -1,0 +1,57 @@
+"""Which challenger meets live requests, and how: the rule behind the setting `serving.trial`."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from demand_forecast.tracking.ledger import PromotionLedger
+from demand_forecast.tracking.registry import CHALLENGER, ModelVersion, Tracking
+
+Mode = Literal["shadow", "canary"]
+
+
+@dataclass(frozen=True)
+class TrialChoice:
+    """Who is tried out and how, with the reason; without a `version` nobody is."""
+
+    reason: str
+    version: ModelVersion | None = None
+    mode: Mode = "shadow"
+
+    @property
+    def said(self) -> str:
+        if self.version is None:
+            return f"none tried out: {self.reason}"
+        return f"{self.mode}: {self.version.model} version {self.version.version}, {self.reason}"
+
+
+def choose_trial(tracking: Tracking, ledger: PromotionLedger, mode: Literal["off", "shadow", "canary"]) -> TrialChoice:
+    """The version behind the alias `challenger`, unless it is the champion or was taken back.
+
+    It answers as a canary only where its last comparison was with today's champion, on the same origins, and ended
+    `kept`: sound, and not better enough. Any other one, `refused` for its bias or calibration for instance, is tried in
+    the shadow at most.
+    """
+    champion, version = tracking.champion(), tracking.aliases().get(CHALLENGER)
+    if mode == "off":
+        return TrialChoice("serving.trial.mode is off")
+    if champion is None or version is None:
+        return TrialChoice("there is no challenger beside a champion yet")
+    if version == champion.version:
+        return TrialChoice("the last challenger is the champion")
+    if version in ledger.taken_back():
+        return TrialChoice(f"version {version} was taken back: only a new training is tried out again")
+    challenger = tracking.version(version)
+    if mode == "shadow":
+        return TrialChoice("as configured", challenger)
+    obstacle = _obstacle(ledger, champion.version, version)
+    return TrialChoice(obstacle, challenger) if obstacle else TrialChoice("as configured", challenger, "canary")
+
+
+def _obstacle(ledger: PromotionLedger, champion: str, challenger: str) -> str | None:
+    """Why a challenger must not answer; None where it may."""
+    compared = ledger.last_comparison() or {}
+    if compared.get("to_version") != challenger or compared.get("from_version") != champion:
+        return f"not as a canary: version {challenger} was not compared with version {champion}"
+    if compared["decision"] != "kept":
+        return f"not as a canary: the promotion ledger has version {challenger} as {compared['decision']}"
+    return None

@@ -1,0 +1,34 @@
+"""Versions in the registry, and decisions about them in the ledger."""
+
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from demand_forecast.defs.project import Project
+from demand_forecast.domain.models import create
+from demand_forecast.domain.tables import now
+from demand_forecast.tracking.ledger import PromotionLedger
+
+
+def register(project: Project, features: Any, trained: date, mark: str) -> str:
+    """A model that serves, registered with `mark` as its fingerprint."""
+    frame, contract = features
+    folder = project.home.root / f"model-{mark}"
+    create("seasonal_naive").fit(frame.filter(pl.col("training")), contract).save(folder)
+    with project.tracking.run("a model") as run:
+        tags = {"model": "seasonal_naive", "fingerprint": mark, "forecast_origin": str(trained)}
+        return project.tracking.register(run.run_id, folder, tags)
+
+
+def promote(project: Project, version: str) -> None:
+    champion = project.tracking.champion()
+    row = {
+        "decided_at": now(),
+        "decision": "promoted",
+        "run_id": f"r{version}",
+        "reasons": "better",
+        "to_version": version,
+    }
+    row["from_version"] = champion.version if champion else None
+    project.tracking.promote(row, PromotionLedger(project.lake))
