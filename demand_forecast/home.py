@@ -63,6 +63,16 @@ class Home:
         return self.root / "serving"
 
     @property
+    def predictions(self) -> Path:
+        """What the service answered, as its processes write it down."""
+        return self.root / "predictions"
+
+    @property
+    def taking_answers(self) -> Path:
+        """The lock of whoever takes answers into the lake: two at once would take them twice."""
+        return self.root / ".taking_answers.lock"
+
+    @property
     def alerts_lock(self) -> Path:
         return self.root / "alerts.lock"
 

@@ -83,6 +83,15 @@ MEANING = {
     "bias": "challenger: (forecast - sold) / sold, over everything",
     "calibration_error": "challenger: how far, in probability, its quantiles are from what they promise",
     "reasons": "the rules and figures behind the decision",
+    "at": "when it was answered",
+    "request_id": "the request, as its answer says it",
+    "endpoint": "path that was asked",
+    "seconds": "time to the answer; unknown for one that was not given",
+    "shadow": "whether the answer was written down and not given",
+    "arm": "champion, or challenger on trial",
+    "cold_start": "whether the product had no history: forecast from its attributes",
+    "periods": "periods that were asked for, from the first of the forecast on: the length of the lists",
+    "segment": "segment file of the service's log that the row came from",
 }
 
 

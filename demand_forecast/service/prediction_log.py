@@ -14,12 +14,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from demand_forecast.tracking.answers import CLOSED, OPEN
+
 INTERVAL = 0.5  # seconds between writes
 SEGMENT_BYTES = 64 << 20
 SEGMENT_SECONDS = 900
 QUEUED_BYTES = 32 << 20  # more is not kept: a disk that hangs must not fill the memory
 UNMADE_BYTES = 2_000  # that a line yet to be made is reckoned as
-OPEN, CLOSED = ".open", ".jsonl"
 
 Line = bytes | Callable[[], bytes]
 

@@ -57,7 +57,7 @@ def create_worker() -> tuple[Worker, KeyRing, Serving]:
     settings = serving()
     home = home_folder()
     keys = KeyRing(key_file(settings, home) if home else settings.keys_file)
-    log = PredictionLog(home / "predictions" if home and settings.log else None)
+    log = PredictionLog(Home(home).predictions if home and settings.log else None)
     return Worker(Live(package_folder(), keys), log), keys, settings
 
 
