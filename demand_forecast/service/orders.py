@@ -60,16 +60,17 @@ def _terms(served: Served, rows: list[int], asked: Sequence[AskedOrder]) -> pl.D
 
 
 def _why(order: dict[str, Any], level: float) -> str:
-    days = order["protection_days"]
-    stock = f"{order['on_hand']:,.0f} on hand" if order["stock_known"] else "no stock is known, so none is counted"
+    days = order["lead_time"] + order["review_period"]
     coming = f" and {order['on_order']:,.0f} on order" if order["on_order"] else ""
+    stock = f"With {order['on_hand']:,.0f} on hand{coming}, "
+    if not order["stock_known"]:
+        stock = "No stock is known, so none is counted: "
     said = (
         f"An order now has to last {days} days: {order['lead_time']} until it arrives and {order['review_period']} "
         f"until the next one. {order['expected_demand']:,.1f} units are expected to sell in that time; "
-        f"{order['target_stock']:,.0f} are enough in {level:.0%} of cases. With {stock}{coming}, "
+        f"{order['target_stock']:,.0f} are enough in {level:.0%} of cases. {stock}"
     )
     quantity = order["order_quantity"]
     said += f"{quantity:,.0f} are to be ordered." if quantity else "nothing is to be ordered."
-    return said + (
-        " The forecast does not reach that far: order again before it ends." if order["protection_cut"] else ""
-    )
+    reached = f" The forecast reaches {order['protection_days']} days only; demand after them is not counted."
+    return said + (reached if order["protection_cut"] else "")
