@@ -14,30 +14,30 @@ import polars as pl
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, ValidationError
-from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 
 from demand_forecast.domain.tables import now
 from demand_forecast.service.arms import Arms
 from demand_forecast.service.live import Live
+from demand_forecast.service.openapi import described, openapi
 from demand_forecast.service.orders import orders
 from demand_forecast.service.prediction_log import PredictionLog
-from demand_forecast.service.problems import MEANING, MEDIA_TYPE, Problem
+from demand_forecast.service.problems import MEANING, Problem
+from demand_forecast.service.published import readable
 from demand_forecast.service.schema import (
     MAX_COMPUTED,
-    MAX_PAGE,
     ForecastRequest,
     ForecastResponse,
+    HistoryQuery,
     HistoryResponse,
     LogState,
-    ProblemDetails,
     ReorderRequest,
     ReorderResponse,
     SeriesId,
     SeriesPage,
+    SeriesQuery,
     ServedModel,
     TriedOut,
     WhatIfRequest,
@@ -48,7 +48,6 @@ from demand_forecast.service.what_if import cold_start, planned, what_if
 
 SHOWN_ERRORS = 5
 WAITING = 16  # requests that may wait for the model; more are sent away
-ASKED = (ForecastRequest, WhatIfRequest, ReorderRequest)
 SWAGGER = ("swagger-ui-bundle.js", "swagger-ui.css")
 SWAGGER_FILES = Path(bentoml.__file__).parent / "_internal" / "server" / "static_content"
 Asked = TypeVar("Asked", bound=BaseModel)
@@ -69,16 +68,15 @@ def create_api(worker: Worker) -> FastAPI:
     app = FastAPI(
         title="Demand forecast",
         version="1",
-        description="The published forecast of the live model, and what it says of other plans: units by store, "
-        "product and day, with quantiles. Dates are days (weeks' Mondays at weekly frequency).",
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,
     )
     _answering(app, worker)
     _looking(app, worker)
     _pages(app)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi(app, open_to_all=not len(worker.live.keys))  # type: ignore[method-assign]
     for kind in (Problem, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, _told)
     return app
@@ -88,7 +86,7 @@ def _answering(app: FastAPI, worker: Worker) -> None:
     """What is posted."""
     model = _Turns()
 
-    @app.post("/v1/forecast", **_described(ForecastRequest, ForecastResponse, 400, 401, 404, 408, 413, 422, 429, 503))
+    @app.post(**described("forecast", "What will sell", "planning", ForecastResponse, asked=ForecastRequest))
     async def forecast(request: Request) -> Response:
         """Mean and quantiles of up to 1000 series, for the first `horizon` periods after the forecast origin.
 
@@ -114,7 +112,7 @@ def _answering(app: FastAPI, worker: Worker) -> None:
             worker.log.put(lambda: _shadow(request.state.request_id, arms, keys, horizon, levels))
         return _respond(request, arms.champion, {"dates": published.dates[:horizon], "forecasts": found}, worker.log)
 
-    @app.post("/v1/what_if", **_described(WhatIfRequest, WhatIfResponse, 400, 401, 404, 408, 413, 422, 429, 503))
+    @app.post(**described("what_if", "What would sell otherwise", "planning", WhatIfResponse, asked=WhatIfRequest))
     async def answer_what_if(request: Request) -> Response:
         """What the model expects of up to 100 series if price, promotions or events were other than planned.
 
@@ -128,7 +126,7 @@ def _answering(app: FastAPI, worker: Worker) -> None:
         dates = published.dates[: published.periods(asked.horizon)]
         return _respond(request, arms.champion, {"dates": dates, "forecasts": found}, worker.log)
 
-    @app.post("/v1/reorder", **_described(ReorderRequest, ReorderResponse, 400, 401, 404, 408, 413, 422, 429, 503))
+    @app.post(**described("reorder", "What to order", "planning", ReorderResponse, asked=ReorderRequest))
     async def reorder(request: Request) -> Response:
         """What to order now for up to 100 series, with the stock and the policy given; the rest as planned by night."""
         asked = await _read(request, ReorderRequest)
@@ -140,37 +138,25 @@ def _answering(app: FastAPI, worker: Worker) -> None:
 def _looking(app: FastAPI, worker: Worker) -> None:
     """What is only looked at."""
 
-    @app.get("/v1/series", **_described(None, SeriesPage, 401, 422, 429, 503))
-    async def series(
-        request: Request,
-        search: Annotated[str, Query(max_length=100, description="words that ids or attributes hold")] = "",
-        store_id: Annotated[str | None, Query(max_length=200)] = None,
-        attention: Annotated[bool, Query(description="only those that need attention, the most urgent first")] = False,
-        limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
-        offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
-    ) -> Response:
+    @app.get(**described("series", "Which series there are", "series", SeriesPage, 422))
+    async def series(request: Request, asked: Annotated[SeriesQuery, Query()]) -> Response:
         """The series of the forecast, page by page: what they are, what to order, and what needs a look."""
         served = worker.live.arms().champion
-        found = _select(served.overview, search, store_id, attention)
-        page = found.slice(offset, limit).drop(SEARCHED).to_dicts()
-        return _respond(request, served, {"total": len(found), "offset": offset, "series": page})
+        found = _select(served.overview, asked)
+        page = readable(found.slice(asked.offset, asked.limit).drop(SEARCHED)).to_dicts()
+        return _respond(request, served, {"total": len(found), "offset": asked.offset, "series": page})
 
-    @app.get("/v1/history", **_described(None, HistoryResponse, 401, 404, 422, 429, 503))
-    async def history(
-        request: Request,
-        store_id: Annotated[str, Query(min_length=1, max_length=200)],
-        product_id: Annotated[str, Query(min_length=1, max_length=200)],
-        periods: Annotated[int, Query(ge=1, le=1000)] = 91,
-    ) -> Response:
+    @app.get(**described("history", "What was sold", "series", HistoryResponse, 404, 422))
+    async def history(request: Request, asked: Annotated[HistoryQuery, Query()]) -> Response:
         """What a series sold in the last periods before the forecast."""
         served = worker.live.arms().champion
-        served.published.places([SeriesId(store_id=store_id, product_id=product_id)])
-        rows = served.rows_of("history", [(store_id, product_id)]).tail(periods)
+        key = {"store_id": asked.store_id, "product_id": asked.product_id}
+        served.published.places([SeriesId(**key)])
+        rows = readable(served.rows_of("history", [(asked.store_id, asked.product_id)]).tail(asked.periods))
         content = {name: rows[name].to_list() for name in ("units", "price", "in_stock", "open")}
-        key = {"store_id": store_id, "product_id": product_id, "dates": rows["date"].to_list()}
-        return _respond(request, served, key | content)
+        return _respond(request, served, key | {"dates": rows["date"].to_list()} | content)
 
-    @app.get("/v1/model", **_described(None, ServedModel, 401, 429, 503))
+    @app.get(**described("model", "What is live", "model", ServedModel))
     async def live_model() -> Response:
         """What is live, since when, trained on which data, how good it was, and what it may be asked."""
         arms, log = worker.live.arms(), worker.log
@@ -192,7 +178,7 @@ def _looking(app: FastAPI, worker: Worker) -> None:
 
 def _pages(app: FastAPI) -> None:
     @app.get("/openapi.json", include_in_schema=False)
-    async def openapi() -> Response:
+    async def document() -> Response:
         return Response(orjson.dumps(app.openapi()), media_type="application/json")
 
     @app.get("/docs", include_in_schema=False)
@@ -260,7 +246,8 @@ async def _told(request: Request, error: Any) -> Response:
     if isinstance(error, RequestValidationError):
         problem = _invalid(error.errors(), skipped=1)
     elif isinstance(error, HTTPException):
-        said = MEANING.get(error.status_code, str(error.detail))
+        known = "see /docs for what there is"
+        said = f"no such page; {known}" if error.status_code == 404 else f"{MEANING.get(error.status_code)}; {known}"
         problem = Problem(error.status_code, said, headers=dict(error.headers or {}))
     elif isinstance(error, Problem):
         problem = error
@@ -311,39 +298,11 @@ def _tried(arms: Arms) -> TriedOut | None:
     )
 
 
-def _select(overview: pl.DataFrame, search: str, store_id: str | None, attention: bool) -> pl.DataFrame:
-    where = [pl.col(SEARCHED).str.contains(word, literal=True) for word in search.lower().split()]
-    if store_id is not None:
-        where.append(pl.col("store_id") == store_id)
+def _select(overview: pl.DataFrame, asked: SeriesQuery) -> pl.DataFrame:
+    where = [pl.col(SEARCHED).str.contains(word, literal=True) for word in asked.search.lower().split()]
+    if asked.store_id:
+        where.append(pl.col("store_id") == asked.store_id)
     found = overview.filter(where) if where else overview
-    if not attention or "urgency" not in found.columns:
-        return found.head(0) if attention else found
+    if not asked.attention or "urgency" not in found.columns:
+        return found.head(0) if asked.attention else found
     return found.filter(pl.col("urgency") > 0).sort("urgency", descending=True, maintain_order=True)
-
-
-def _described(asked: type[BaseModel] | None, answered: type[BaseModel], *problems: int) -> dict[str, Any]:
-    """What the OpenAPI says of a path. The body is read by hand, once, from the bytes that came."""
-    shape = {"application/json": {"schema": {"$ref": f"#/components/schemas/{asked.__name__}"}}} if asked else None
-    details = {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}
-    return {
-        "response_model": None,
-        "responses": {
-            200: {"model": answered},
-            **{status: {"description": MEANING[status], "content": {MEDIA_TYPE: details}} for status in problems},
-        },
-        "openapi_extra": {"requestBody": {"required": True, "content": shape}} if shape else {},
-    }
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    if app.openapi_schema is None:
-        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        template = "#/components/schemas/{model}"
-        models = [(model, "validation") for model in (*ASKED, ProblemDetails)]
-        _, more = models_json_schema(models, ref_template=template)  # type: ignore[arg-type]
-        components = schema.setdefault("components", {})
-        components["schemas"] = dict(sorted((components.get("schemas", {}) | more["$defs"]).items()))
-        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-        schema["security"] = [{"key": []}, {}]
-        app.openapi_schema = schema
-    return app.openapi_schema

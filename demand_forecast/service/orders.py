@@ -7,6 +7,7 @@ import polars as pl
 
 from demand_forecast.domain.replenishment import reorder_plan
 from demand_forecast.domain.tables import SERIES
+from demand_forecast.service.published import readable
 from demand_forecast.service.schema import AskedOrder
 from demand_forecast.service.served import Served
 from demand_forecast.settings import Replenishment
@@ -39,7 +40,7 @@ def orders(served: Served, asked: Sequence[AskedOrder]) -> list[dict[str, Any]]:
         served.info.error_correlation,
     )
     policies = terms.select(pl.col(POLICY[:2]).cast(pl.Int32), asked_level="service_level")
-    found = pl.concat([plan.drop(*SERIES, "forecast_origin"), policies], how="horizontal").to_dicts()
+    found = readable(pl.concat([plan.drop(*SERIES, "forecast_origin"), policies], how="horizontal")).to_dicts()
     keys = ({"store_id": item.store_id, "product_id": item.product_id} for item in asked)
     return [
         key | {"why": _why(order, order.pop("asked_level"))} | order for key, order in zip(keys, found, strict=True)

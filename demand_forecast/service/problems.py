@@ -10,7 +10,7 @@ MEDIA_TYPE = "application/problem+json"
 MEANING = {
     400: "the body is not JSON",
     401: "no key, or one that is not known: send `Authorization: Bearer <key>`",
-    404: "a series (or page) that is not there; the nearest ids are named",
+    404: "a series that is not in the forecast; the nearest ids are named",
     405: "the path has no such method",
     408: "the request did not arrive in time",
     413: "the body is too large",

@@ -98,6 +98,11 @@ def numbers_of(forecast: pl.DataFrame, series: int) -> Numbers:
     return np.ascontiguousarray(numbers.reshape(series, -1, numbers.shape[1]).transpose(0, 2, 1))
 
 
+def readable(frame: pl.DataFrame) -> pl.DataFrame:
+    """Its numbers without the digits that a float32 does not hold: 0.95, not 0.949999988079071."""
+    return frame.with_columns(pl.col(pl.Float32, pl.Float64).cast(pl.Float64).round_sig_figs(7))
+
+
 def _said(item: dict[str, Any]) -> str:
     if stores := item.get("nearest_stores"):
         return f"no store_id {item['store_id']}; nearest: {', '.join(stores)}"

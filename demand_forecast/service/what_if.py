@@ -1,6 +1,7 @@
 """Asked of the model itself: another plan for the coming days, and products that never sold."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
@@ -101,7 +102,7 @@ def planned(contract: FeatureContract) -> Planned:
 
 def _changed(planned: pl.DataFrame, changes: Sequence[Change], served: Served) -> pl.DataFrame:
     for number, change in enumerate(changes):
-        days = _days(change, served)
+        days = _days(f"changes.{number}", change, served)
         for name, value in _values(f"changes.{number}", change, served.model.contract).items():
             column = f"{OPEN}_planned" if name == OPEN else name
             new = pl.lit(value, planned.schema[column])
@@ -109,9 +110,15 @@ def _changed(planned: pl.DataFrame, changes: Sequence[Change], served: Served) -
     return planned
 
 
-def _days(change: Change, served: Served) -> pl.Expr:
-    """The periods that the change touches: at weekly frequency the whole weeks."""
-    step = calendar_of(served.info.frequency).step
+def _days(place: str, change: Change, served: Served) -> pl.Expr:
+    """The periods that the change touches: whole weeks at weekly frequency. Raises Problem 422 for none."""
+    if change.last < change.first:
+        raise Problem(422, f"{place}: last: {change.last} is before first: {change.first}")
+    step, days = calendar_of(served.info.frequency).step, served.published.days
+    end = days[-1] + timedelta(days=step - 1)
+    if change.last < days[0] or change.first > end:
+        said = f"no day of the forecast is from {change.first} to {change.last}; it has {days[0]} to {end}"
+        raise Problem(422, f"{place}: {said}")
     ends = pl.col("date").dt.offset_by(f"{step - 1}d")
     return (ends >= change.first) & (pl.col("date") <= change.last)
 
