@@ -33,6 +33,9 @@ test: install tools  ## the tests, lint, types and architecture rules
 faults: install  ## nights killed at random moments: KILLS=50, SEED=2026
 	$(BIN)/python -m demand_forecast_tests.faults.kills --kills $(or $(KILLS),50) --seed $(or $(SEED),2026)
 
+fuzz: install  ## requests made up from the API's description: EXAMPLES=2000 of each path, SEED=1
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) FUZZ_SEED=$(or $(SEED),1) $(BIN)/pytest -s demand_forecast_tests/service/test_openapi.py
+
 tools:
 	@for tool in chromium postgresql; do \
 		command -v $$tool >/dev/null || ls -d /usr/lib/$$tool/*/bin >/dev/null 2>&1 \
