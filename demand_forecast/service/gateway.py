@@ -27,7 +27,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
-POST = "POST"
+GET, HEAD, POST = "GET", "HEAD", "POST"
 BENTOML = {"/livez", "/readyz", "/healthz", "/metrics"}
 GONE = 499  # counted where the client went before its request was whole; nobody is answered
 ANYBODY = 4096  # keys whose rate is kept in mind
@@ -94,7 +94,9 @@ class Gateway:
             async with asyncio.timeout(self.settings.timeout_seconds):
                 direct = self._direct.get(scope["path"]) if scope["method"] == POST else None
                 if direct is None:
-                    await self.api(scope, exchange.receive, exchange.send)
+                    # the server leaves the body out of what a HEAD is answered
+                    asked = {**scope, "method": GET} if scope["method"] == HEAD else scope
+                    await self.api(asked, exchange.receive, exchange.send)
                 else:
                     answer = await direct(Request(scope, exchange.receive))  # type: ignore[arg-type]
                     await answer(scope, exchange.receive, exchange.send)
