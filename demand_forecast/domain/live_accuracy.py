@@ -85,6 +85,16 @@ def score_published(
     return pl.concat(parts).sort(*KEY)
 
 
+def pair_losses(published: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:
+    """`published` with what was sold on the days that count, as for `score_published`: `units`, `absolute_error` and
+    `quantile_loss` of each row (twice the mean pinball loss over the nine quantiles), in units.
+
+    `demand`: rows of `daily_demand` that reach back to the oldest origin.
+    """
+    pairs = _with_quantile_loss(_pairs(published, demand))
+    return pairs.with_columns(absolute_error=(pl.col("forecast") - pl.col("units")).abs())
+
+
 def _pairs(published: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:
     """`published` with the `units` of its days, where both count; numbers as f64."""
     first = pl.col("date").min().over(SERIES)

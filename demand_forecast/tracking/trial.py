@@ -31,9 +31,9 @@ def choose_trial(tracking: Tracking, ledger: PromotionLedger, mode: Literal["off
     `kept`: sound, and not better enough. Any other one, `refused` for its bias or calibration for instance, is tried in
     the shadow at most.
     """
-    champion, version = tracking.champion(), tracking.aliases().get(CHALLENGER)
     if mode == "off":
         return TrialChoice("serving.trial.mode is off")
+    champion, version = tracking.champion(), tracking.aliases().get(CHALLENGER)
     if champion is None or version is None:
         return TrialChoice("there is no challenger beside a champion yet")
     if version == champion.version:

@@ -32,3 +32,10 @@ def promote(project: Project, version: str) -> None:
     }
     row["from_version"] = champion.version if champion else None
     project.tracking.promote(row, PromotionLedger(project.lake))
+
+
+def compare(project: Project, decision: str, challenger: str) -> None:
+    champion = project.tracking.champion()
+    line = {"decided_at": now(), "decision": decision, "run_id": str(now()), "reasons": "figures"}
+    line |= {"from_version": champion and champion.version, "to_version": challenger}
+    project.tracking.promote(line, PromotionLedger(project.lake))

@@ -11,7 +11,7 @@ from demand_forecast.defs.automation.flow import condition_of
 CHAIN = {
     *("daily_demand", "forecast_features", "group_forecast", "demand_forecast", "published_forecasts", "reorder_plan"),
     *("forecast_service", "forecast_accuracy", "drift_report", "retrain_decision", "champion_review"),
-    *("series_overview", "served_predictions"),
+    *("series_overview", "served_predictions", "trial_review"),
 }
 CLEAN = ("clean_products", "clean_stores", "clean_plan", "clean_stock", "clean_sales", "rejected_sales")
 

@@ -19,7 +19,7 @@ from demand_forecast.service.served import Served
 from demand_forecast.tracking.ledger import PromotionLedger
 from demand_forecast.tracking.package import read_package, read_trial
 from demand_forecast.tracking.trial import TrialChoice, choose_trial
-from demand_forecast_tests.defs.registered import promote, register
+from demand_forecast_tests.defs.registered import compare, promote, register
 from demand_forecast_tests.domain.small_retailer import make_retailer
 
 TRIAL = {"mode": "canary", "share": 0.3}
@@ -71,13 +71,6 @@ def retailer_of(
         return project
 
     return make
-
-
-def compare(project: Project, decision: str, challenger: str) -> None:
-    champion = project.tracking.champion()
-    line = {"decided_at": now(), "decision": decision, "run_id": str(now()), "reasons": "figures"}
-    line |= {"from_version": champion and champion.version, "to_version": challenger}
-    project.tracking.promote(line, PromotionLedger(project.lake))
 
 
 def night(project: Project) -> str:

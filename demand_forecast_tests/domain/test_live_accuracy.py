@@ -87,7 +87,7 @@ def make_published(
                 "mean": rng.gamma(4, 1.5),
                 **dict(zip(QUANTILE_COLUMNS, quantiles, strict=True)),
                 "model": {"baseline": "seasonal_naive"}.get(role, "lightgbm"),
-                "model_version": {"champion": "2", "previous": "1", "baseline": ""}[role],
+                "model_version": {"champion": "2", "previous": "1", "baseline": "", "challenger": "3"}[role],
                 "role": role,
             }
         )
