@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 LOCK := requirements-dev.lock
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet
+PAGE := demand_forecast/service/page
 INSTALLED := $(VENV)/.installed
 
 help:  ## this list
@@ -65,10 +66,15 @@ define environment
 	$(BIN)/uv pip install --quiet --python benchmarks/.venv/$(1)/bin/python --require-hashes -r $(2)
 endef
 
+vendor:  ## fetch the planner page's chart library again, as its package-lock.json says: needs npm
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT \
+		&& cp $(PAGE)/package.json $(PAGE)/package-lock.json $(PAGE)/.npmrc "$$folder" && npm ci --silent --prefix "$$folder" \
+		&& cp "$$folder"/node_modules/uplot/{dist/uPlot.iife.min.js,dist/uPlot.min.css,LICENSE} $(PAGE)/vendor
+
 clean:  ## remove what the product wrote: models, tables, reports
 	rm -rf .demand_forecast
 
 month: install  ## thirty nights against the Dagster daemon, with what goes wrong in them (about half an hour)
 	$(BIN)/python -m demand_forecast_tests.month --out docs/month.md
 
-.PHONY: help install run test month faults tools ui serve lock peers autogluon clean
+.PHONY: help vendor install run test month faults tools ui serve lock peers autogluon clean

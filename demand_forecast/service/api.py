@@ -4,25 +4,22 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import anyio.to_thread
-import bentoml
 import orjson
 import polars as pl
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.docs import get_swagger_ui_html
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse
 
-from demand_forecast.domain.tables import now
+from demand_forecast.domain.tables import SERIES, now
 from demand_forecast.service.arms import Arms
 from demand_forecast.service.live import Live
 from demand_forecast.service.openapi import described, openapi
 from demand_forecast.service.orders import orders
+from demand_forecast.service.pages import add_pages
 from demand_forecast.service.prediction_log import PredictionLog
 from demand_forecast.service.problems import MEANING, Problem
 from demand_forecast.service.published import readable
@@ -33,6 +30,8 @@ from demand_forecast.service.schema import (
     HistoryQuery,
     HistoryResponse,
     LogState,
+    PlanQuery,
+    PlanResponse,
     ReorderRequest,
     ReorderResponse,
     SeriesId,
@@ -44,12 +43,10 @@ from demand_forecast.service.schema import (
     WhatIfResponse,
 )
 from demand_forecast.service.served import SEARCHED, Served
-from demand_forecast.service.what_if import cold_start, planned, what_if
+from demand_forecast.service.what_if import cold_start, plan_of, planned, what_if
 
 SHOWN_ERRORS = 5
 WAITING = 16  # requests that may wait for the model; more are sent away
-SWAGGER = ("swagger-ui-bundle.js", "swagger-ui.css")
-SWAGGER_FILES = Path(bentoml.__file__).parent / "_internal" / "server" / "static_content"
 Asked = TypeVar("Asked", bound=BaseModel)
 
 logger = logging.getLogger("bentoml.demand_forecast")
@@ -75,7 +72,12 @@ def create_api(worker: Worker) -> FastAPI:
     )
     _answering(app, worker)
     _looking(app, worker)
-    _pages(app)
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def document() -> Response:
+        return Response(orjson.dumps(app.openapi()), media_type="application/json")
+
+    add_pages(app)
     app.openapi = lambda: openapi(app, open_to_all=not len(worker.live.keys))  # type: ignore[method-assign]
     for kind in (Problem, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, _told)
@@ -156,6 +158,12 @@ def _looking(app: FastAPI, worker: Worker) -> None:
         content = {name: rows[name].to_list() for name in ("units", "price", "in_stock", "open")}
         return _respond(request, served, key | {"dates": rows["date"].to_list()} | content)
 
+    @app.get(**described("plan", "What is planned", "series", PlanResponse, 404, 422))
+    async def plan(request: Request, asked: Annotated[PlanQuery, Query()]) -> Response:
+        """What is planned for the days of a series' forecast: price, promotions, opening, events."""
+        served = worker.live.arms().champion
+        return _respond(request, served, plan_of(served, SeriesId(**asked.model_dump())))
+
     @app.get(**described("model", "What is live", "model", ServedModel))
     async def live_model() -> Response:
         """What is live, since when, trained on which data, how good it was, and what it may be asked."""
@@ -174,29 +182,6 @@ def _looking(app: FastAPI, worker: Worker) -> None:
             trial=_tried(arms),
         )
         return Response(said.model_dump_json(), media_type="application/json")
-
-
-def _pages(app: FastAPI) -> None:
-    @app.get("/openapi.json", include_in_schema=False)
-    async def document() -> Response:
-        return Response(orjson.dumps(app.openapi()), media_type="application/json")
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> Response:
-        """The API's own page; it works offline."""
-        return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title=app.title,
-            swagger_js_url=f"/docs/{SWAGGER[0]}",
-            swagger_css_url=f"/docs/{SWAGGER[1]}",
-            swagger_favicon_url="data:,",
-        )
-
-    @app.get("/docs/{name}", include_in_schema=False)
-    async def docs_part(name: str) -> Response:
-        if name not in SWAGGER:
-            raise HTTPException(404)
-        return FileResponse(SWAGGER_FILES / name)
 
 
 class _Turns:
@@ -300,8 +285,10 @@ def _tried(arms: Arms) -> TriedOut | None:
 
 def _select(overview: pl.DataFrame, asked: SeriesQuery) -> pl.DataFrame:
     where = [pl.col(SEARCHED).str.contains(word, literal=True) for word in asked.search.lower().split()]
-    if asked.store_id:
-        where.append(pl.col("store_id") == asked.store_id)
+    where += [pl.col(name) == value for name in SERIES if (value := getattr(asked, name))]
+    if asked.reason:
+        known = "reasons" in overview.columns
+        where.append(pl.col("reasons").list.contains(asked.reason) if known else pl.lit(value=False))
     found = overview.filter(where) if where else overview
     if not asked.attention or "urgency" not in found.columns:
         return found.head(0) if asked.attention else found

@@ -130,6 +130,15 @@ ANSWERED: dict[str, dict[str, Any]] = {
         "in_stock": [1.0, 1.0, 1.0],
         "open": [True, True, True],
     },
+    "plan": {
+        **HEAD,
+        **SERIES,
+        "dates": ["2026-10-05", "2026-10-06", "2026-10-07"],
+        "price": [1.1, 1.1, 0.9],
+        "numbers": {"on_promotion": [0.0, 0.0, 1.0], "school_holiday": [0.0, 0.0, 0.0], "open": [None, None, None]},
+        "events": {"holiday": [None, None, None]},
+        "expected_open": [1.0, 1.0, 1.0],
+    },
     "model": {
         "model": "ensemble",
         "model_version": "4",
@@ -146,6 +155,7 @@ ANSWERED: dict[str, dict[str, Any]] = {
         "planned": {
             "price": True,
             "numbers": ["on_promotion", "school_holiday", "open"],
+            "binary": ["on_promotion", "school_holiday", "open"],
             "events": {"holiday": ["Christmas", "New Year"]},
         },
         "attributes": ["category", "department"],

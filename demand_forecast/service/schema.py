@@ -172,9 +172,18 @@ class SeriesQuery(_Asked):
         str, Field(max_length=100, description="words, each of which an id or attribute holds", examples=["bakery s1"])
     ] = ""
     store_id: Annotated[str, Field(max_length=200, description="of this store only", examples=["S1"])] = ""
+    product_id: Annotated[str, Field(max_length=200, description="of this product only", examples=["B01"])] = ""
     attention: Annotated[bool, Field(description="only those that need attention, the most urgent first")] = False
+    reason: Annotated[str, Field(max_length=50, description="with this among their `reasons`", examples=["drift"])] = ""
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE, description="series on a page")] = 50
     offset: Annotated[int, Field(ge=0, le=10_000_000, description="series before the page")] = 0
+
+
+class PlanQuery(_Asked):
+    """Whose plan."""
+
+    store_id: StoreId
+    product_id: ProductId
 
 
 class HistoryQuery(_Asked):
@@ -292,6 +301,16 @@ class HistoryResponse(_Answer, _AnsweredSeries):
     open: Annotated[list[bool | None], Field(description="whether the store was open")]
 
 
+class PlanResponse(_Answer, _AnsweredSeries):
+    """What the forecast of a series was told of its days; what is not planned is null."""
+
+    dates: Annotated[list[date], Field(description="the periods that the other lists are of")]
+    price: list[float | None]
+    numbers: Annotated[dict[str, list[float | None]], Field(description="covariates that are numbers, by name")]
+    events: Annotated[dict[str, list[str | None]], Field(description="covariates that name an event, by name")]
+    expected_open: Annotated[list[float], Field(description="share of the day: as planned, else as usual")]
+
+
 class LogState(BaseModel):
     """Whether answers are being written down."""
 
@@ -325,6 +344,7 @@ class Planned(BaseModel):
 
     price: Annotated[bool, Field(description="whether prices may be")]
     numbers: Annotated[list[str], Field(description="covariates that are numbers")]
+    binary: Annotated[list[str], Field(description="of these, those from 0 (no) to 1 (yes)")]
     events: Annotated[dict[str, list[str]], Field(description="covariates that name an event, and which there are")]
 
 

@@ -9,7 +9,7 @@ import polars as pl
 from demand_forecast.domain.calendar import calendar_of
 from demand_forecast.domain.features import ContractError, FeatureContract, lay_launch_price, read_plan_again
 from demand_forecast.service.problems import Problem
-from demand_forecast.service.published import LEVELS, numbers_of
+from demand_forecast.service.published import LEVELS, numbers_of, readable
 from demand_forecast.service.schema import AskedSeries, Change, Planned, SeriesId, WhatIfRequest
 from demand_forecast.service.served import Served
 from demand_forecast.tracking.package import FEATURES
@@ -96,18 +96,40 @@ def planned(contract: FeatureContract) -> Planned:
     """What a change may name."""
     inputs = contract.inputs
     events = {name: list(contract.categories[name]) for name in inputs.future_category}
-    numbers = [*inputs.future_number, *inputs.future_binary, OPEN]
-    return Planned(price=inputs.price == "known_future", numbers=numbers, events=events)
+    binary = [*inputs.future_binary, OPEN]
+    numbers = [*inputs.future_number, *binary]
+    return Planned(price=inputs.price == "known_future", numbers=numbers, binary=binary, events=events)
+
+
+def plan_of(served: Served, series: SeriesId) -> dict[str, Any]:
+    """The content of a PlanResponse. Raises Problem 404 for a series that is not in the forecast."""
+    published, known = served.published, planned(served.model.contract)
+    published.places([series])
+    key = (series.store_id, series.product_id)
+    days = pl.DataFrame({"date": published.days})
+    rows = readable(days.join(served.rows_of("planned", [key]), on="date", how="left", maintain_order="left"))
+    return {
+        **series.model_dump(),
+        "dates": published.dates,
+        "price": rows["price"].to_list() if known.price else [None] * len(rows),
+        "numbers": {name: rows[_column(name)].to_list() for name in known.numbers},
+        "events": {name: rows[name].to_list() for name in known.events},
+        "expected_open": served.rows_of(FEATURES, [key])["expected_open"].to_list(),
+    }
 
 
 def _changed(planned: pl.DataFrame, changes: Sequence[Change], served: Served) -> pl.DataFrame:
     for number, change in enumerate(changes):
         days = _days(f"changes.{number}", change, served)
         for name, value in _values(f"changes.{number}", change, served.model.contract).items():
-            column = f"{OPEN}_planned" if name == OPEN else name
+            column = _column(name)
             new = pl.lit(value, planned.schema[column])
             planned = planned.with_columns(pl.when(days).then(new).otherwise(column).alias(column))
     return planned
+
+
+def _column(name: str) -> str:
+    return f"{OPEN}_planned" if name == OPEN else name
 
 
 def _days(place: str, change: Change, served: Served) -> pl.Expr:
@@ -136,7 +158,7 @@ def _values(place: str, change: Change, contract: FeatureContract) -> dict[str, 
             raise Problem(422, f"{place}.covariates: {name} is not among what is planned; known are {names}")
         elif isinstance(value, str):
             raise Problem(422, f"{place}.covariates.{name}: give a number")
-        elif name in (*contract.inputs.future_binary, OPEN) and value is not None and not 0 <= value <= 1:
+        elif name in known.binary and value is not None and not 0 <= value <= 1:
             raise Problem(422, f"{place}.covariates.{name}: give a share from 0 to 1")
     if change.price is not None:
         if not known.price:

@@ -22,7 +22,8 @@ NAME = (
     "demand-forecast"  # BentoML first tries a tag as a module: under our package's name it would find the installed one
 )
 SOURCES = Path(demand_forecast.__file__).parent
-PACKED = ("__init__.py", "home.py", "settings.py", "domain/**/*.py", "service/**/*", "tracking/**/*.py")
+PAGE = tuple(f"service/page/{files}" for files in ("*.html", "*.js", "*.css", "*.svg", "vendor/*"))
+PACKED = ("__init__.py", "home.py", "settings.py", "domain/**/*.py", "service/**/*.py", "tracking/**/*.py", *PAGE)
 SERVICE = "demand_forecast.service.service:DemandForecast"
 NEEDS = (
     *(

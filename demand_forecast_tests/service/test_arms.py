@@ -8,8 +8,8 @@ import pytest
 from demand_forecast.service.arms import Arms, in_share
 from demand_forecast.service.schema import SeriesId
 from demand_forecast.service.served import Served
-from demand_forecast.tracking.package import PackageError, Trial, read_package, write_package
-from demand_forecast_tests.service.conftest import Night
+from demand_forecast.tracking.package import Trial, read_package
+from demand_forecast_tests.served_night import Night
 
 SERIES = [(f"shop {shop}", f"item {item}") for shop in range(20) for item in range(200)]
 
@@ -56,7 +56,9 @@ def test_a_canary_answers_for_its_share_in_the_order_asked(served: dict[str, Ser
     def answer(version: Served, part: list[SeriesId]) -> list[Any]:
         return [(version.arm, item) for item in part]
 
-    assert arms.each(asked, answer) == [(("champion", "challenger")[one], item) for one, item in zip(own, asked, strict=True)]
+    assert arms.each(asked, answer) == [
+        (("champion", "challenger")[one], item) for one, item in zip(own, asked, strict=True)
+    ]
     assert arms.shadow is None
 
 
@@ -66,6 +68,8 @@ def test_a_shadow_answers_nobody(served: dict[str, Served]) -> None:
     assert {arms.served(key).arm for key in served["champion"].published.keys} == {"champion"}
 
 
-def test_a_challenger_of_another_origin_is_not_tried_out(night: Night, served: dict[str, Served], tmp_path: Path) -> None:
+def test_a_challenger_of_another_origin_is_not_tried_out(
+    night: Night, served: dict[str, Served], tmp_path: Path
+) -> None:
     published = served["champion"].published
     shorter = night.other.table.filter(horizon=1)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from demand_forecast.tracking.bento import BentoError, build_bento, pinned
-from demand_forecast_tests.service.conftest import Night, Serve
+from demand_forecast_tests.served_night import Night, Serve
 
 BUILD = """
 import sys, pathlib

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from demand_forecast.cli import main
 from demand_forecast.service.gateway import Rates
 from demand_forecast.service.keys import KeyFileError, KeyRing, add_key, hashed, read_keys, revoke_keys, rotate_keys
-from demand_forecast_tests.service.conftest import CONFIG, Night, Serve
+from demand_forecast_tests.served_night import CONFIG, Night, Serve
 
 ASKED = {"series": [{"store_id": "North", "product_id": "P-00"}]}
 LIMITS = {

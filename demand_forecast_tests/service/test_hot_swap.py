@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from demand_forecast.tracking.package import CURRENT, FORECAST, MANIFEST, write_package
-from demand_forecast_tests.service.conftest import CONFIG, Night, Serve, Version
+from demand_forecast_tests.served_night import CONFIG, Night, Serve, Version
 
 ASKED = {"series": [{"store_id": "North", "product_id": "P-00"}], "horizon": 2}
 WORKERS = 2

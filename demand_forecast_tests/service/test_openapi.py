@@ -16,7 +16,7 @@ import pytest
 from jsonschema_rs import Draft202012Validator
 
 from demand_forecast.service.keys import add_key
-from demand_forecast_tests.service.conftest import CONFIG, Night, Serve
+from demand_forecast_tests.served_night import CONFIG, Night, Serve
 
 HOOKS = Path(__file__).with_name("fuzzing_hooks.py")
 EXAMPLES, SEED = os.environ.get("FUZZ_EXAMPLES", "100"), os.environ.get("FUZZ_SEED", "2026")

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from demand_forecast.service.prediction_log import PredictionLog
-from demand_forecast_tests.service.conftest import CONFIG, Night, Serve
+from demand_forecast_tests.served_night import CONFIG, Night, Serve
 
 ASKED = {"series": [{"store_id": "North", "product_id": "P-00"}], "horizon": 2}
 SMALL_DISK = """

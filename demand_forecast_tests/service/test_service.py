@@ -17,7 +17,7 @@ from demand_forecast.domain.features import lay_launch_price, new_product_id
 from demand_forecast.domain.replenishment import reorder_plan
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS, SERIES
 from demand_forecast.settings import Replenishment
-from demand_forecast_tests.service.conftest import CONFIG, Night, Serve
+from demand_forecast_tests.served_night import CONFIG, Night, Serve
 
 ONE = {"store_id": "North", "product_id": "P-00"}
 PROBLEM = {"type", "title", "status", "detail", "instance", "request_id"}
@@ -155,6 +155,9 @@ def test_series_are_found_page_by_page(client: httpx.Client) -> None:
     found = client.get("/v1/series", params={"search": "p-03 NORTH"}).json()
     assert [(item["store_id"], item["product_id"]) for item in found["series"]] == [("North", "P-03")]
     assert client.get("/v1/series", params={"store_id": "South"}).json()["total"] == 6
+    assert client.get("/v1/series", params={"product_id": "P-0"}).json()["total"] == 0
+    assert client.get("/v1/series", params=ONE).json()["series"] == whole["series"][:1]
+    assert client.get("/v1/series", params={"reason": "drift"}).json()["total"] == 0
 
 
 def test_history_ends_where_the_forecast_begins(client: httpx.Client, night: Night) -> None:
@@ -163,6 +166,21 @@ def test_history_ends_where_the_forecast_begins(client: httpx.Client, night: Nig
     assert answer["dates"] == [str(day) for day in sold["date"]]
     assert answer["units"] == sold["units"].to_list()
     assert answer["open"] == sold["open"].to_list()
+
+
+def test_the_plan_is_what_the_forecast_was_told(client: httpx.Client, night: Night) -> None:
+    """Read back from the retailer's own tables; events are planned for every shop."""
+    answer = client.get("/v1/plan", params=ONE).json()
+    ahead = pl.col("date") > night.retailer.last_day
+    said = night.retailer.plan.filter(ahead, product_id=ONE["product_id"]).sort("date")
+    events = dict(night.retailer.plan.filter(ahead, pl.col("event").is_not_null()).select("date", "event").rows())
+    assert answer["dates"] == [str(day) for day in said["date"]]
+    assert answer["price"] == said["price"].to_list()
+    assert answer["numbers"]["promo"] == said["promo"].to_list()
+    assert answer["numbers"]["open"] == [None] * 28
+    assert answer["expected_open"] == [float(day.weekday() != 6) for day in said["date"]]
+    assert answer["events"] == {"event": [events.get(day) for day in said["date"]]}
+    assert client.get("/v1/plan", params=ONE | {"product_id": "P"}).status_code == 404
 
 
 def test_the_live_model_is_described(client: httpx.Client) -> None:
@@ -181,7 +199,12 @@ def test_the_live_model_is_described(client: httpx.Client) -> None:
         "error_correlation": 0.1,
         "horizon": 28,
         "series": 12,
-        "planned": {"price": True, "numbers": ["promo", "open"], "events": {"event": ["fair", "match"]}},
+        "planned": {
+            "price": True,
+            "numbers": ["promo", "open"],
+            "binary": ["promo", "open"],
+            "events": {"event": ["fair", "match"]},
+        },
         "attributes": ["department"],
         "prediction_log": {"written": True, "lost": 0, "reason": None},
         "refused": None,
@@ -296,14 +319,12 @@ def test_probes_metrics_and_the_api_page_answer(client: httpx.Client) -> None:
     assert "/any/path" not in metrics
     described = client.get("/openapi.json").json()
     assert {*described["paths"]} == {
-        f"/v1/{name}" for name in ("forecast", "what_if", "reorder", "series", "history", "model")
+        f"/v1/{name}" for name in ("forecast", "what_if", "reorder", "series", "history", "plan", "model")
     }
-    page = client.get("/docs").text
-    assert "http" not in page.replace("<!-- `SwaggerUIBundle` is now available on the page -->", "")
-    assert [client.get(f"/docs/{name}").status_code for name in ("swagger-ui-bundle.js", "swagger-ui.css")] == [
-        200,
-        200,
-    ]
+    assert client.get("/docs").headers["cache-control"] == "no-cache"
+    files = ("docs/swagger-ui-bundle.js", "docs/swagger-ui.css", "page/planner.js", "page/vendor/uPlot.iife.min.js")
+    assert [client.get(f"/{name}").status_code for name in files] == [200] * 4
+    assert [client.get(path).status_code for path in ("/page/../api.py", "/page/%2e%2e/api.py", "/page/")] == [404] * 3
 
 
 def test_it_listens_on_loopback_only(client: httpx.Client) -> None:

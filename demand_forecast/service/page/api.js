@@ -1,0 +1,84 @@
+/** The service's API: JSON in and out, problems as words, a key where one is needed. */
+
+import { byId } from "./dom.js";
+
+const KEY = "demand-forecast-key";
+const TITLES = {
+  0: "The service cannot be reached",
+  401: "A key is needed",
+  404: "Not in the forecast",
+  429: "Too many requests",
+  503: "No forecast can be shown yet",
+};
+
+/** What went wrong. `status` is that of HTTP, 0 where no answer came; `message` is for people. */
+export class Problem extends Error {
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+    this.title = TITLES[status] ?? "Something went wrong";
+  }
+}
+
+/** The answer of GET `path`; parameters that are null are left out. Raises Problem. */
+export function get(path, parameters = {}, signal = undefined) {
+  const known = Object.entries(parameters).filter(([, value]) => value != null && value !== "");
+  const query = new URLSearchParams(known).toString();
+  return ask(query ? `${path}?${query}` : path, { signal });
+}
+
+/** The answer of POST `path`. Raises Problem. */
+export function post(path, body, signal = undefined) {
+  return ask(path, { method: "POST", body: JSON.stringify(body), signal });
+}
+
+/** Whether `error` only says that a newer question took the place of this one. */
+export const isAborted = (error) => error.name === "AbortError";
+
+async function ask(path, request) {
+  const key = sessionStorage.getItem(KEY);
+  const headers = { Accept: "application/json" };
+  if (request.body) headers["Content-Type"] = "application/json";
+  if (key) headers.Authorization = `Bearer ${key}`;
+  let answer;
+  try {
+    answer = await fetch(path, { ...request, headers, cache: "no-store" });
+    if (answer.ok) return await answer.json();
+  } catch (error) {
+    if (isAborted(error)) throw error;
+    throw new Problem(0, "The connection failed. It is tried again every half minute.");
+  }
+  if (answer.status !== 401) throw await problemOf(answer);
+  if (sessionStorage.getItem(KEY) === key) await askForKey(Boolean(key));
+  return ask(path, request);
+}
+
+async function problemOf(answer) {
+  const said = await answer.json().catch(() => ({}));
+  const wait = answer.status === 429 ? ` Try again in ${answer.headers.get("Retry-After") ?? "a few"} s.` : "";
+  return new Problem(answer.status, `${said.detail ?? `The service answered ${answer.status}.`}${wait}`);
+}
+
+let asking;
+
+/** Asks for a key, once for all requests that wait for it. Raises Problem 401 where none is given. */
+function askForKey(refused) {
+  asking ??= new Promise((resolve, reject) => {
+    const [dialog, field] = [byId("key"), byId("key-text")];
+    byId("key-said").textContent = refused
+      ? "This key is not known, or has expired. Whoever runs the service can give you a new one."
+      : "The forecast is for those who have a key. Whoever runs the service can give you one.";
+    field.value = "";
+    byId("key-form").onsubmit = () => sessionStorage.setItem(KEY, field.value.trim());
+    byId("key-cancel").onclick = () => dialog.close();
+    dialog.returnValue = "";
+    dialog.onclose = () => {
+      asking = undefined;
+      if (dialog.returnValue === "given") resolve();
+      else reject(new Problem(401, "Without a key there is nothing to show."));
+    };
+    dialog.showModal();
+    field.focus();
+  });
+  return asking;
+}

@@ -1,0 +1,161 @@
+/** The planner page: which view is shown, what is live, and when it is renewed. */
+
+import { get } from "./api.js";
+import { byId, describe, element } from "./dom.js";
+import { daysBetween, fullDay, percent, today, units, whole, word } from "./format.js";
+import { linkTo, Overview } from "./overview.js";
+import { Search } from "./search.js";
+import { Series } from "./series.js";
+
+const POLL = 30_000;
+const OLD = { daily: 3, weekly: 14 }; // days after which a night was missed
+const NAMES = { lightgbm: "LightGBM", seasonal_naive: "Seasonal naive", gradient_boosting: "Gradient boosting" };
+const SHARES = new Set(["wape", "bias", "wql", "coverage", "coverage_80"]);
+
+const overview = new Overview();
+const series = new Series();
+new Search((item) => go(linkTo(item)));
+
+let model;
+let shown; // the package whose forecast is on the page
+let waiting; // what keeps the page from showing anything
+
+byId("retry").addEventListener("click", begin);
+window.addEventListener("hashchange", () => location.hash !== "#main" && show());
+document.addEventListener("visibilitychange", () => document.hidden || look());
+setInterval(() => document.hidden || look(), POLL);
+begin();
+
+async function begin() {
+  waiting = null;
+  state("Loading the forecast…", "");
+  await look();
+}
+
+/** Asks what is live, and shows the page anew where that has changed. */
+async function look() {
+  if (waiting?.status === 401) return; // asks again when the reader does
+  try {
+    model = await get("/v1/model");
+  } catch (error) {
+    if (shown && error.status === 0) notices([[error.title, error.message]]);
+    else stop(error);
+    return;
+  }
+  about();
+  if (model.package === shown) notices(standing());
+  else if (shown && series.inUse && asked()) offer();
+  else await show({ renewed: Boolean(shown) });
+}
+
+/** What the address asks for: a series, or null for the table of all. */
+function asked() {
+  const parameters = new URLSearchParams(location.hash.slice(1));
+  const [store, product] = [parameters.get("store"), parameters.get("product")];
+  return store && product ? { store_id: store, product_id: product } : null;
+}
+
+function go(hash) {
+  if (location.hash === hash) show();
+  else location.hash = hash;
+}
+
+async function show({ renewed = false } = {}) {
+  if (!model) return;
+  const item = asked();
+  const began = model.package;
+  try {
+    byId("main").setAttribute("aria-busy", "true");
+    if (item) await series.load(item, model);
+    else await overview.load();
+  } catch (error) {
+    stop(error);
+    return;
+  } finally {
+    byId("main").removeAttribute("aria-busy");
+  }
+  const first = !shown;
+  shown = began;
+  waiting = null;
+  view(item ? "series" : "overview");
+  document.title = item ? `${item.product_id} · ${item.store_id} – Demand forecast` : "Demand forecast";
+  if (!first && !renewed) {
+    window.scrollTo(0, 0);
+    byId(item ? "series-title" : "overview-title").focus({ preventScroll: true });
+  }
+  notices([...(renewed ? [["Renewed", `This is the forecast from ${fullDay(model.forecast_origin)}, model version ${model.model_version}.`]] : []), ...standing()]);
+}
+
+function view(name) {
+  for (const id of ["state", "overview", "series"]) byId(id).hidden = id !== name;
+}
+
+function stop(error) {
+  waiting = error;
+  state(error.title ?? "Something went wrong", error.message);
+  byId("retry").hidden = false;
+  if (!error.title) throw error; // a defect of the page: the console has it
+}
+
+function state(title, said) {
+  view("state");
+  byId("state-title").textContent = title;
+  byId("state-said").textContent = said;
+  byId("retry").hidden = true;
+}
+
+/** What a reader must know of what is live: each a title and a sentence. */
+function standing() {
+  const { refused, prediction_log: log, forecast_origin: origin, frequency } = model;
+  const age = daysBetween(origin, today());
+  const found = [];
+  if (age > OLD[frequency]) {
+    found.push(["Old forecast", `It knows sales until ${fullDay(origin)}, ${whole(age)} days ago. Has the nightly run stopped?`]);
+  }
+  if (refused) found.push(["A newer forecast was refused", `${refused.reason}. The one before stays.`]);
+  if (!log.written) found.push(["Answers are not written down", log.reason ?? "The log of answers is switched off."]);
+  return found;
+}
+
+function notices(found) {
+  const place = byId("notices");
+  const text = found.map((line) => line.join(": ")).join("\n");
+  if (place.dataset.text === text) return; // said again, it would be read aloud again
+  place.dataset.text = text;
+  place.replaceChildren(...found.map(([title, said]) => element("p", {}, element("b", {}, title), " ", said)));
+}
+
+function offer() {
+  const take = element("button", { type: "button", class: "button" }, "Show it");
+  take.addEventListener("click", () => show({ renewed: true }));
+  const place = byId("notices");
+  if (place.dataset.text === model.package) return;
+  place.dataset.text = model.package;
+  place.replaceChildren(
+    element("p", {}, element("b", {}, "A newer forecast is live"), ` from ${fullDay(model.forecast_origin)}. Your inputs are for the one before. `, take),
+  );
+}
+
+function about() {
+  const { model: name, model_version: version, forecast_origin: origin, promotion, metrics, prediction_log: log } = model;
+  byId("live").replaceChildren(
+    element("span", {}, "sales known until ", element("b", {}, fullDay(origin))),
+    element("span", {}, `${NAMES[name] ?? word(name)}, version ${version}`),
+    element("span", {}, `${whole(model.series)} series`),
+  );
+  const data = Object.entries(model.data_versions).map(([table, of]) => `${word(table)} ${of}`).join(", ");
+  describe(byId("about-model"), [
+    ["Model", `${NAMES[name] ?? word(name)}, version ${version}`],
+    ["Trained", new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" }).format(new Date(model.trained_at))],
+    ["Data version", data],
+    ["Forecast", `${model.horizon} ${model.frequency === "weekly" ? "weeks" : "days"} from ${fullDay(origin)}`],
+    ["WAPE in the backtest", metrics.wape == null ? null : percent(metrics.wape, 1)],
+    ["Package", model.package],
+  ]);
+  describe(byId("about-more"), [
+    ...Object.entries(metrics).map(([metric, value]) => [word(metric), value == null ? null : SHARES.has(metric) ? percent(value, 1) : units(value)]),
+    ...Object.entries(promotion).map(([what, said]) => [`promotion: ${word(what)}`, String(said)]),
+    ["log of answers", log.written ? `written, ${whole(log.lost)} lost` : "not written"],
+  ]);
+  byId("about").hidden = false;
+}

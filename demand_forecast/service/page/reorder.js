@@ -1,0 +1,82 @@
+/** What to order now, by POST /v1/reorder, for the stock and the policy in the form. */
+
+import { isAborted, post } from "./api.js";
+import { byId, debounced, element, latest, tell } from "./dom.js";
+import { percent, units, whole } from "./format.js";
+
+const PLANNED = { on_hand: "on_hand", on_order: "on_order", lead_time: "lead_time", review_period: "review_period" };
+
+export class Reorder {
+  constructor() {
+    this.form = byId("reorder-form");
+    this.next = latest();
+    this.form.addEventListener("submit", (event) => event.preventDefault());
+    this.form.addEventListener("input", () => byId("reorder-reset").toggleAttribute("disabled", false));
+    this.form.addEventListener("input", debounced(() => this.ask(), 250));
+    byId("reorder-reset").addEventListener("click", () => this.show(this.item, this.overview));
+  }
+
+  /** Begins with a series as it is planned; what is not planned is as the service's answer says. */
+  async show(item, overview) {
+    Object.assign(this, { item, overview });
+    this.form.reset();
+    byId("reorder-reset").disabled = true;
+    const level = overview.service_level_asked;
+    if (level != null) this.form.elements.service_level.value = Number((level * 100).toFixed(1));
+    const order = await this.ask();
+    if (!order) return;
+    for (const [name, planned] of Object.entries(PLANNED)) {
+      const known = order.stock_known || !["on_hand", "on_order"].includes(name);
+      if (known && order[planned] != null) this.form.elements[name].value = Number(order[planned].toFixed(3));
+    }
+  }
+
+  /** What is in the form; what is empty is left as planned. */
+  get given() {
+    const fields = [...this.form.elements].filter((field) => field.name && field.value !== "");
+    return Object.fromEntries(
+      fields.map(({ name, value }) => [name, name === "service_level" ? Number(value) / 100 : Number(value)]),
+    );
+  }
+
+  async ask() {
+    const wrong = [...this.form.elements].find((field) => field.name && !field.validity.valid);
+    if (wrong) return this.fail(new Error(`${wrong.labels[0].firstChild.data.trim()}: ${wrong.validationMessage}`));
+    try {
+      const given = { store_id: this.item.store_id, product_id: this.item.product_id, ...this.given };
+      const { orders } = await post("/v1/reorder", { series: [given] }, this.next());
+      tell(byId("reorder-problem"), null);
+      this.answer(orders[0]);
+      return orders[0];
+    } catch (error) {
+      return isAborted(error) ? null : this.fail(error);
+    }
+  }
+
+  fail(error) {
+    tell(byId("reorder-problem"), error);
+    byId("reorder-result").replaceChildren();
+    byId("reorder-parts").hidden = true;
+    return null;
+  }
+
+  answer(order) {
+    byId("reorder-result").replaceChildren(
+      element("p", { class: "big" }, element("b", {}, whole(order.order_quantity)), " units to order"),
+      element("p", { class: "words" }, order.why),
+    );
+    const parts = [
+      [`Expected to sell in ${order.protection_days} days`, units(order.expected_demand)],
+      ["Stock to aim for", units(order.target_stock)],
+      ["On hand", order.stock_known ? units(order.on_hand) : "not known"],
+      ["On order", units(order.on_order)],
+      ["Expected to be left at the end", units(order.expected_stock)],
+      ["Chance that it lasts", percent(order.service_level, 1)],
+    ];
+    const rows = parts.map(([part, said]) =>
+      element("tr", {}, element("th", { scope: "row" }, part), element("td", { class: "number" }, said)),
+    );
+    byId("reorder-parts").tBodies[0].replaceChildren(...rows);
+    byId("reorder-parts").hidden = false;
+  }
+}

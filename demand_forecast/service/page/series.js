@@ -1,0 +1,181 @@
+/** One series: its figures, chart, tables and file, and what may be asked about it. */
+
+import { get, post } from "./api.js";
+import { Chart, daysOf } from "./chart.js";
+import { byId, chosen, describe, element, tell } from "./dom.js";
+import { csv, download, exact, fullDay, longDay, percent, price, signedPercent, times, units } from "./format.js";
+import { Reorder } from "./reorder.js";
+import { WhatIf } from "./what_if.js";
+
+const LEVELS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
+const MOST_WEEKS = 26;
+const FIGURES = new Set(["model", "model_version"]); // texts of the overview that are not what a product is like
+
+export class Series {
+  constructor() {
+    this.chart = new Chart(byId("plot"), byId("legend"));
+    this.reorder = new Reorder();
+    this.whatIf = new WhatIf((answer) => this.compare(answer));
+    if (matchMedia("(max-width: 720px)").matches) byId("weeks").querySelector("input").checked = true;
+    byId("weeks").addEventListener("change", () => this.draw());
+    byId("series-csv").addEventListener("click", () => this.save());
+  }
+
+  /** Whether something is planned otherwise, which a fresh forecast would take away. */
+  get inUse() {
+    return Boolean(this.other) || !byId("reorder-reset").disabled;
+  }
+
+  /** Loads and shows a series. Raises Problem where it is not in the forecast. */
+  async load(item, model) {
+    const weekly = model.frequency === "weekly";
+    const periods = weekly ? MOST_WEEKS : MOST_WEEKS * 7;
+    const [forecast, history, plan, page] = await Promise.all([
+      post("/v1/forecast", { series: [item], quantiles: LEVELS }),
+      optional(get("/v1/history", { ...item, periods })),
+      optional(get("/v1/plan", item)),
+      get("/v1/series", { ...item, limit: 1 }),
+    ]);
+    const none = { dates: [], units: [], price: [], in_stock: [], open: [], missing: true };
+    const made = { ...forecast.forecasts[0], dates: forecast.dates, forecast_origin: forecast.forecast_origin };
+    Object.assign(this, { item, model, step: weekly ? 7 : 1, overview: page.series[0] ?? item, other: null });
+    this.data = { forecast: made, history: history ?? none, plan };
+    this.describe();
+    this.whatIf.show(item, this.data, model);
+    this.reorder.show(item, this.overview);
+  }
+
+  get period() {
+    return this.step === 1 ? "day" : "week";
+  }
+
+  describe() {
+    const { item, overview, data } = this;
+    const kind = Object.entries(overview)
+      .filter(([name, value]) => typeof value === "string" && !(name in item) && name !== "forecast_origin" && !FIGURES.has(name))
+      .map(([, value]) => value);
+    byId("series-title").textContent = `${item.product_id} · ${item.store_id}`;
+    byId("series-kind").textContent = kind.join(" · ");
+    byId("series-attention").replaceChildren(...(overview.attention ?? []).map((text) => element("li", {}, text)));
+    tell(byId("chart-note"), data.history.missing ? new Error("What was sold is not in the published package.") : null);
+    describe(byId("figures"), this.figures());
+  }
+
+  figures() {
+    const { overview, period } = this;
+    const { forecast, history } = this.data;
+    const horizon = forecast.mean.length;
+    const expected = total(forecast.mean);
+    const before = total(history.units.slice(-horizon).map((value) => value ?? 0));
+    const periods = `${horizon} ${period}${horizon === 1 ? "" : "s"}`;
+    const stock = overview.stock_known === false ? "not known" : overview.on_hand == null ? null : `${units(overview.on_hand)}`;
+    const coming = overview.on_order > 0 ? `+ ${units(overview.on_order)} on order` : "units in stock";
+    const usual = overview.error_ratio == null ? "" : `, ${times(overview.error_ratio)} the usual`;
+    return [
+      [`Expected, next ${periods}`, figure(units(expected), `units, ${units(expected / horizon)} a ${period}`)],
+      [`Sold, last ${periods}`, history.units.length
+        ? figure(units(before), before > 0 ? `units; expected ${signedPercent(expected / before - 1)}` : "units") : null],
+      ["On hand", stock == null ? null : figure(stock, overview.stock_known === false ? "no stock report" : coming)],
+      ["Stock-out risk", known(overview.stock_out_risk, (value) => figure(percent(value), "until an order arrives"))],
+      ["Error, last 4 weeks", known(overview.wape, (value) => figure(percent(value), `of units sold${usual}`))],
+      ["Bias, last 4 weeks", known(overview.bias, (value) => figure(signedPercent(value), "forecast to sold"))],
+    ];
+  }
+
+  compare(answer) {
+    this.other = answer;
+    this.draw();
+  }
+
+  draw() {
+    const weeks = Number(chosen(byId("weeks")));
+    const periods = this.step === 1 ? weeks * 7 : weeks;
+    const days = daysOf(this.data, this.other, this.data.history.missing ? 0 : periods, this.step);
+    this.chart.show(days, this.period, this.step);
+    this.tables(days);
+  }
+
+  tables(days) {
+    const date = (day) => (this.step === 1 ? longDay(day.date) : `week of ${fullDay(day.date)}`);
+    const ahead = days.filter((day) => day.ahead);
+    const past = days.filter((day) => !day.ahead).reverse();
+    const priced = days.some((day) => day.price != null);
+    const open = (day) => (day.open == null ? null : day.open ? "open" : "closed");
+    const forecast = [
+      ["Expected", (day) => day.mean, exact],
+      ["What if", (day) => day.whatIf, exact],
+      ...LEVELS.map((level) => [`${percent(level)} below`, (day) => day.quantiles[level], exact]),
+      ["Price", (day) => day.price, price],
+      ["Shop", open],
+    ].filter(([title]) => (title !== "What if" || this.other) && (title !== "Price" || priced));
+    const sold = [
+      ["Sold", (day) => day.sold, units],
+      ["Price", (day) => day.price, price],
+      ["In stock", (day) => day.inStock, percent],
+      ["Shop", open],
+    ].filter(([title]) => title !== "Price" || priced);
+    const tables = [table(`Forecast, units per ${this.period}`, date, ahead, forecast)];
+    if (past.length) tables.push(table(`Sold, units per ${this.period}, the last first`, date, past, sold));
+    byId("tables").replaceChildren(...tables);
+  }
+
+  /** The forecast shown as a file, its numbers as the API gave them. */
+  save() {
+    const { item, other } = this;
+    const { forecast } = this.data;
+    const header = ["store_id", "product_id", "date", "forecast_origin", "mean", ...LEVELS.map((level) => `q${level * 100}`),
+      ...(other ? ["what_if_mean"] : []), "model", "model_version"];
+    const rows = forecast.dates.map((date, row) => [
+      item.store_id,
+      item.product_id,
+      date,
+      forecast.forecast_origin,
+      forecast.mean[row],
+      ...LEVELS.map((level) => forecast.quantiles[level][row]),
+      ...(other ? [other.mean[row]] : []),
+      forecast.model,
+      forecast.model_version,
+    ]);
+    download(`forecast-${item.store_id}-${item.product_id}-from-${forecast.dates[0]}.csv`, csv(header, rows));
+  }
+}
+
+const total = (values) => values.reduce((sum, value) => sum + value, 0);
+const known = (value, show) => (value == null ? null : show(value));
+
+function figure(number, said) {
+  const place = document.createDocumentFragment();
+  place.append(element("b", {}, number), " ", element("span", {}, said));
+  return place;
+}
+
+/** A table of days; each column a title, the value of a day, and how a number is shown. */
+function table(title, date, days, columns) {
+  const cell = (value, show) =>
+    show ? element("td", { class: "number" }, value == null ? show(null) : element("data", { value }, show(value)))
+      : element("td", {}, value ?? "");
+  return element(
+    "div",
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": title },
+    element(
+      "table",
+      {},
+      element("caption", {}, title),
+      element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Date"),
+        ...columns.map(([name, , show]) => element("th", { scope: "col", class: show ? "number" : null }, name)))),
+      element("tbody", {}, ...days.map((day) =>
+        element("tr", {}, element("th", { scope: "row" }, element("time", { datetime: day.date }, date(day))),
+          ...columns.map(([, value, show]) => cell(value(day), show))))),
+    ),
+  );
+}
+
+/** The answer, or null where the package was published without what it needs. */
+async function optional(answer) {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error.status === 503) return null;
+    throw error;
+  }
+}

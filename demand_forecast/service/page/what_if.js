@@ -1,0 +1,206 @@
+/** Another price, promotion or event than planned, answered by POST /v1/what_if. */
+
+import { isAborted, post } from "./api.js";
+import { byId, debounced, element, latest, tell } from "./dom.js";
+import { daysBetween, plusDays, price, shortDay, signedPercent, signedUnits, units, whole, word } from "./format.js";
+
+const SPAN = 7; // days that a change lasts, unless said otherwise
+const AROUND = 0.5; // of the price, to both sides
+const OPEN = "open";
+const AS_PLANNED = "";
+
+const sum = (values) => values.reduce((total, value) => total + value, 0);
+
+export class WhatIf {
+  /** `changed` is called with the answer, or with null where nothing is planned otherwise. */
+  constructor(changed) {
+    this.form = byId("what-if-form");
+    this.changed = changed;
+    this.next = latest();
+    const ask = debounced(() => this.ask(), 250);
+    this.form.addEventListener("submit", (event) => event.preventDefault());
+    this.form.addEventListener("input", (event) => {
+      this.agree(event.target);
+      byId("what-if-reset").disabled = false;
+      ask();
+    });
+    byId("what-if-reset").addEventListener("click", () => this.show(this.item, this.series, this.model));
+  }
+
+  /** Begins with a series as it is planned. `series`: its forecast, plan and history; `model`: of GET /v1/model. */
+  show(item, series, model) {
+    this.next();
+    Object.assign(this, { item, series, model, step: model.frequency === "weekly" ? 7 : 1 });
+    const { dates } = series.forecast;
+    const end = plusDays(dates.at(-1), this.step - 1);
+    const last = dates[Math.min(dates.length, this.step === 1 ? SPAN : 1) - 1];
+    const day = (name, text, value) =>
+      element("label", {}, text, element("input", { type: "date", name, min: dates[0], max: end, value, required: true }));
+    this.form.replaceChildren(
+      day("first", "From", dates[0]),
+      day("last", "To", plusDays(last, this.step - 1)),
+      ...this.priceFields(),
+      ...this.covariateFields(),
+    );
+    byId("what-if-reset").disabled = true;
+    tell(byId("what-if-problem"), null);
+    this.say(null);
+    this.changed(null);
+  }
+
+  priceFields() {
+    if (!this.model.planned.price) {
+      const said = "The price cannot be changed here: the model knows no planned prices, so it cannot say what another one would do.";
+      return [element("p", { class: "muted small full" }, said)];
+    }
+    const now = this.plannedPrice;
+    const number = { type: "number", name: "price", min: 0.01, max: 1_000_000_000, step: "any", inputmode: "decimal" };
+    const hint = now == null ? "no price is planned" : `planned: ${this.pricesPlanned}`;
+    const label = element("label", {}, "Price ", element("span", { class: "unit" }, hint), element("input", number));
+    if (now == null) return [label];
+    const step = 10 ** Math.floor(Math.log10(now) - 1) / 10;
+    const range = { type: "range", name: "price_slider", step, "aria-label": "Price, by slider" };
+    const [min, max] = [now * (1 - AROUND), now * (1 + AROUND)].map((edge) => Number(edge.toFixed(2)));
+    return [label, element("label", { class: "slider" }, element("span", { id: "price-change" }, "as planned"),
+      element("input", { ...range, min, max, value: now }))];
+  }
+
+  covariateFields() {
+    const { numbers, binary, events } = this.model.planned;
+    const choice = (name, title, options) =>
+      element("label", {}, title,
+        element("select", { name: `covariate:${name}` }, ...options.map(([value, text]) => element("option", { value }, text))));
+    const yesNo = (name) =>
+      name === OPEN
+        ? choice(name, "Shop", [[AS_PLANNED, "as planned"], ["1", "open"], ["0", "closed"]])
+        : choice(name, capital(word(name)), [[AS_PLANNED, "as planned"], ["1", "yes"], ["0", "no"]]);
+    const event = ([name, known]) =>
+      choice(name, capital(word(name)), [[AS_PLANNED, "as planned"], ["none", "none"], ...known.map((text) => [`=${text}`, text])]);
+    const free = (name) =>
+      element("label", {}, capital(word(name)),
+        element("input", { type: "number", name: `covariate:${name}`, step: "any", placeholder: "as planned" }));
+    const switches = numbers.filter((name) => binary.includes(name) && name !== OPEN);
+    const others = numbers.filter((name) => !binary.includes(name));
+    const open = numbers.includes(OPEN) ? [yesNo(OPEN)] : [];
+    return [...switches.map(yesNo), ...Object.entries(events).map(event), ...others.map(free), ...open];
+  }
+
+  /** The price on the first day of the span, as planned; where the plan has none, the last one asked. */
+  get plannedPrice() {
+    const { plan, history } = this.series;
+    return this.planned.find((value) => value != null) ?? plan?.price.find((value) => value != null)
+      ?? history.price.findLast((value) => value != null) ?? null;
+  }
+
+  get planned() {
+    const { plan } = this.series;
+    return plan ? plan.price.filter((_, row) => this.covers(plan.dates[row])) : [];
+  }
+
+  get pricesPlanned() {
+    const known = this.planned.filter((value) => value != null);
+    const [low, high] = [Math.min(...known), Math.max(...known)];
+    if (!known.length) return price(this.plannedPrice);
+    return low === high ? price(low) : `${price(low)} to ${price(high)}`;
+  }
+
+  covers(date) {
+    const { first, last } = this.form.elements;
+    const [from, to] = first ? [first.value, last.value] : [this.series.forecast.dates[0], this.series.forecast.dates.at(-1)];
+    return plusDays(date, this.step - 1) >= from && date <= to;
+  }
+
+  /** Slider and number say the same, and the last day is not before the first. */
+  agree(field) {
+    const { first, last, price: number, price_slider: slider } = this.form.elements;
+    if (field === first && last.value < first.value) last.value = first.value;
+    if (field === last && last.value && last.value < first.value) first.value = last.value;
+    if (!slider) return;
+    if (field === slider) number.value = slider.value;
+    if (field === number) slider.value = number.value === "" ? this.plannedPrice : number.value;
+    const change = Number(number.value) / this.plannedPrice - 1;
+    const said = number.value === "" ? "as planned" : `${signedPercent(change)} to the planned price`;
+    byId("price-change").textContent = said;
+    if (number.validity.valid) slider.setAttribute("aria-valuetext", `${number.value || price(this.plannedPrice)}, ${said}`);
+  }
+
+  /** The change that the form describes; null where it is all as planned. */
+  get change() {
+    const { first, last, price: number } = this.form.elements;
+    const change = { first: first.value, last: last.value, covariates: {} };
+    if (number?.value) change.price = Number(number.value);
+    for (const { name, value, tagName } of this.form.elements) {
+      if (!name.startsWith("covariate:") || value === AS_PLANNED) continue;
+      const text = tagName === "SELECT" && (value === "none" ? null : value.startsWith("=") ? value.slice(1) : undefined);
+      change.covariates[name.slice("covariate:".length)] = text === undefined || text === false ? Number(value) : text;
+    }
+    return change.price === undefined && !Object.keys(change.covariates).length ? null : change;
+  }
+
+  async ask() {
+    const wrong = [...this.form.elements].find((field) => !field.validity.valid);
+    if (wrong) return this.fail(new Error(`${wrong.labels[0].firstChild.data.trim()}: ${wrong.validationMessage}`));
+    const { change, item } = this;
+    const signal = this.next();
+    if (!change) {
+      tell(byId("what-if-problem"), null);
+      this.say(null);
+      return this.changed(null);
+    }
+    try {
+      const series = [{ store_id: item.store_id, product_id: item.product_id }];
+      const answer = await post("/v1/what_if", { series, changes: [change], quantiles: [] }, signal);
+      tell(byId("what-if-problem"), null);
+      this.say(answer, change);
+      this.changed({ ...change, mean: answer.forecasts[0].mean, origin: answer.forecast_origin });
+    } catch (error) {
+      if (!isAborted(error)) this.fail(error);
+    }
+  }
+
+  fail(error) {
+    tell(byId("what-if-problem"), error);
+    byId("what-if-result").replaceChildren();
+    this.changed(null);
+  }
+
+  /** The difference in words: over the days of the change, then over all. */
+  say(answer, change) {
+    const place = byId("what-if-result");
+    if (!answer) {
+      const said = "Choose days, then another price, promotion or event: what the model expects then is drawn in the chart and counted here.";
+      return place.replaceChildren(element("p", { class: "muted" }, said));
+    }
+    const { mean, published_mean: before } = answer.forecasts[0];
+    const rows = answer.dates.map((_, row) => row);
+    const within = rows.filter((row) => this.covers(answer.dates[row]));
+    const [then, now] = [mean, before].map((values) => sum(within.map((row) => values[row])));
+    const days = daysBetween(change.first, change.last) + 1;
+    const span = days === 1 ? `on ${shortDay(change.first)}` : `in the ${days} days from ${shortDay(change.first)} to ${shortDay(change.last)}`;
+    const all = `All ${whole(rows.length)} ${this.step === 1 ? "days" : "weeks"}: ${compared(sum(mean), sum(before))}.`;
+    const revenue = this.revenue(within, change, mean, before);
+    place.replaceChildren(
+      element("p", { class: "big" }, element("b", {}, signedUnits(then - now)), " units"),
+      element("p", { class: "words" }, `${capital(compared(then, now))} ${span}.`),
+      element("p", { class: "words" }, all),
+      ...(revenue ? [element("p", { class: "words" }, revenue)] : []),
+      element("p", { class: "muted small" }, "The order beside is for the forecast as planned."),
+    );
+  }
+
+  /** What is taken in the days of the change, where all their prices are known. */
+  revenue(within, change, mean, before) {
+    const prices = within.map((row) => this.series.plan?.price[row]);
+    if (!prices.length || prices.some((value) => value == null)) return null;
+    const now = sum(within.map((row, at) => before[row] * prices[at]));
+    const then = sum(within.map((row, at) => mean[row] * (change.price ?? prices[at])));
+    return `Takings in these days, at these prices: ${whole(then)} instead of ${whole(now)} (${signedPercent(then / now - 1)}).`;
+  }
+}
+
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+function compared(then, now) {
+  const share = now > 0 ? ` (${signedPercent(then / now - 1)})` : "";
+  return `${units(then)} units instead of ${units(now)}${share}`;
+}

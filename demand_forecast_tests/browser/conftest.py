@@ -1,0 +1,3 @@
+from demand_forecast_tests.served_night import night, serve
+
+__all__ = ["night", "serve"]
