@@ -1,6 +1,7 @@
 """The planner page as its users meet it: a real server of a night, driven in Chromium."""
 
 import csv
+import json
 import re
 import shutil
 import time
@@ -16,6 +17,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS
 from demand_forecast.service.keys import add_key, revoke_keys
+from demand_forecast.tracking.bento import build_bento
 from demand_forecast_tests.served_night import CONFIG, Night, Serve
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -126,6 +128,10 @@ def test_a_series_is_found_with_the_keyboard(new_page: NewPage) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("P-03 · North")
     assert page.url.endswith("/#store=North&product=P-03")
     expect(search).to_have_attribute("aria-expanded", "false")
+    search.fill("p-02")
+    expect(options).to_have_count(2)
+    options.filter(has_text="South").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("P-02 · South")
 
 
 def test_the_chart_and_its_tables_say_what_the_api_says(new_page: NewPage, client: httpx.Client) -> None:
@@ -261,7 +267,7 @@ def saved(page: Page) -> list[dict[str, str]]:
 @pytest.mark.parametrize("path", ["/", HERE, "/#store=North&product=nothing"])
 def test_on_a_phone_nothing_sticks_out_and_every_control_has_a_name(new_page: NewPage, path: str) -> None:
     page = new_page(path, viewport={"width": 360, "height": 740})
-    expect(page.locator("main :is(tbody tr, #retry):visible").first).to_be_visible()
+    expect(page.locator("main :is(tbody tr, #state-back):visible").first).to_be_visible()
     for summary in page.locator("summary:visible").all():
         summary.click()
     assert page.evaluate("document.documentElement.scrollWidth") == 360
@@ -341,6 +347,21 @@ def test_without_a_connection_it_says_so_and_tries_again(new_page: NewPage) -> N
     page.unroute("**/v1/model")
     page.get_by_role("button", name="Try again").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Needs attention")
+
+
+def test_the_bento_holds_all_that_the_pages_load(new_page: NewPage, place: Path, tmp_path: Path) -> None:
+    loaded: list[str] = []
+    page = new_page("about:blank")
+    page.on("request", lambda request: loaded.append(request.url))
+    for path in ("/", "/docs"):
+        page.goto(path, wait_until="networkidle")
+    files = [url.partition("/page/")[2] for url in loaded if "/page/" in url]
+    serving = place / ".demand_forecast" / "serving"
+    current = serving / json.loads((serving / "current.json").read_text())["package"]
+    tag = build_bento(current, tmp_path)
+    packed = tmp_path / "bentos" / tag.replace(":", "/") / "src" / "demand_forecast" / "service" / "page"
+    assert {"planner.js", "docs.js", "vendor/uPlot.min.css"} < {*files}
+    assert [name for name in files if not (packed / name).is_file()] == []
 
 
 def test_the_page_of_the_api_works(new_page: NewPage) -> None:

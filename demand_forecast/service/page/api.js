@@ -1,6 +1,6 @@
 /** The service's API: JSON in and out, problems as words, a key where one is needed. */
 
-import { byId } from "./dom.js";
+import { byId, capital } from "./dom.js";
 
 const KEY = "demand-forecast-key";
 const TITLES = {
@@ -56,7 +56,7 @@ async function ask(path, request) {
 async function problemOf(answer) {
   const said = await answer.json().catch(() => ({}));
   const wait = answer.status === 429 ? ` Try again in ${answer.headers.get("Retry-After") ?? "a few"} s.` : "";
-  return new Problem(answer.status, `${said.detail ?? `The service answered ${answer.status}.`}${wait}`);
+  return new Problem(answer.status, capital(said.detail ?? `the service answered ${answer.status}.`) + wait);
 }
 
 let asking;

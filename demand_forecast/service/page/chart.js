@@ -1,12 +1,24 @@
 /** Sales and forecast in one chart, read by eye, by pointer and by keyboard. Drawn by uPlot. */
 
 import { element } from "./dom.js";
-import { dayOf, fullDay, longDay, percent, plusDays, price, shortDay, units } from "./format.js";
+import { dayOf, fullDay, longDay, percent, plusDays, price, shortDay, units, word } from "./format.js";
 
-const HEIGHT = { wide: 330, narrow: 260 };
+const HEIGHT = { wide: 300, narrow: 260 };
 const NARROW = 560;
 const [SOLD, Q90, Q70, Q30, Q10, MEAN, WHAT_IF] = [1, 2, 3, 4, 5, 6, 7];
-const COLOURS = ["ink", "muted", "line", "accent", "band-80", "band-40", "what-if", "closed", "no-stock", "sold"];
+const COLOURS = [
+  "muted",
+  "line",
+  "accent",
+  "band-80",
+  "band-40",
+  "band-edge",
+  "what-if",
+  "closed",
+  "no-stock",
+  "planned",
+  "sold",
+];
 
 /** The days of a series as rows: what was sold, then what is expected. `step`: days from one row to the next. */
 export function daysOf({ history, forecast, plan }, whatIf, periods, step) {
@@ -25,7 +37,9 @@ function pastDay(date, history, row) {
 }
 
 function futureDay(date, row, forecast, plan, whatIf) {
-  const quantiles = Object.fromEntries(Object.entries(forecast.quantiles).map(([level, values]) => [level, values[row]]));
+  const quantiles = Object.fromEntries(
+    Object.entries(forecast.quantiles).map(([level, values]) => [level, values[row]]),
+  );
   const changed = whatIf && date >= whatIf.first && date <= whatIf.last;
   return {
     date,
@@ -34,28 +48,41 @@ function futureDay(date, row, forecast, plan, whatIf) {
     quantiles,
     price: plan?.price[row],
     open: plan?.expected_open[row],
+    planned: plan ? plannedOn(row, plan) : [],
     whatIf: whatIf?.mean[row],
     changed: Boolean(changed),
   };
 }
 
+/** Promotions and events of a day, in words. */
+function plannedOn(row, { numbers, events }) {
+  const on = Object.entries(numbers).filter(([name, values]) => name !== "open" && values[row]);
+  const held = Object.values(events).map((values) => values[row]);
+  return [
+    ...on.map(([name, values]) => (values[row] === 1 ? word(name) : `${word(name)} ${units(values[row])}`)),
+    ...held.filter(Boolean),
+  ];
+}
+
 const isClosed = (day) => day.open === false || day.open === 0;
+const differs = (day) => day?.whatIf != null && Math.abs(day.whatIf - day.mean) > 1e-6 * Math.abs(day.mean);
 const lacksStock = (day) => !day.ahead && !isClosed(day) && day.inStock != null && day.inStock < 0.995;
 
 /** What a day says, as pairs of term and description. */
-function reading(day) {
+function reading(day, period) {
   const between = (low, high) => `${units(day.quantiles[low])} to ${units(day.quantiles[high])}`;
   const pairs = day.ahead
     ? [
         ["expected", `${units(day.mean)} units`],
-        ["8 days in 10", between("0.1", "0.9")],
-        ["4 days in 10", between("0.3", "0.7")],
+        [`8 ${period}s in 10`, between("0.1", "0.9")],
+        [`4 ${period}s in 10`, between("0.3", "0.7")],
         ["what if", day.whatIf == null ? null : `${units(day.whatIf)} units`],
       ]
     : [["sold", day.sold == null ? "not known" : `${units(day.sold)} units`]];
   return [
     ...pairs,
     ["price", day.price == null ? null : price(day.price)],
+    ["planned", day.planned?.length ? day.planned.join(", ") : null],
     ["shop", isClosed(day) ? "closed" : null],
     ["in stock", lacksStock(day) ? `${percent(day.inStock)} of the day` : null],
   ].filter(([, said]) => said != null);
@@ -91,7 +118,10 @@ export class Chart {
   }
 
   get firstAhead() {
-    return Math.max(0, this.days.findIndex((day) => day.ahead));
+    return Math.max(
+      0,
+      this.days.findIndex((day) => day.ahead),
+    );
   }
 
   draw() {
@@ -99,13 +129,13 @@ export class Chart {
     const style = getComputedStyle(document.documentElement);
     this.colour = Object.fromEntries(COLOURS.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
     this.plot?.destroy();
-    this.hush();
     this.plot = new uPlot(this.options(), this.data(), this.host);
     this.plot.over.append(this.tip);
   }
 
   data() {
-    const column = (value) => this.days.map((day) => (isClosed(day) && !value(day) ? null : (value(day) ?? null)));
+    const column = (value) =>
+      this.days.map((day, at) => (isClosed(day) && !value(day, at) ? null : (value(day, at) ?? null)));
     const level = (name) => column((day) => day.quantiles?.[name]);
     return [
       this.days.map((day) => dayOf(day.date) / 1000),
@@ -115,7 +145,7 @@ export class Chart {
       level("0.3"),
       level("0.1"),
       column((day) => day.mean),
-      column((day) => day.whatIf),
+      column((day, at) => ([-1, 0, 1].some((near) => differs(this.days[at + near])) ? day.whatIf : null)),
     ];
   }
 
@@ -125,16 +155,16 @@ export class Chart {
     const font = `12px ${getComputedStyle(document.body).fontFamily}`;
     const axis = { stroke: colour.muted, font, labelFont: font, ticks: { show: false } };
     const line = (stroke, width, more) => ({ stroke, width, spanGaps: true, points: { show: false }, ...more });
-    const edge = { spanGaps: true, points: { show: false } };
     const series = [];
     series[SOLD] = line(colour.sold, 1.25);
-    for (const quantile of [Q90, Q70, Q30, Q10]) series[quantile] = edge;
+    for (const quantile of [Q70, Q30]) series[quantile] = line(undefined, 0);
+    for (const quantile of [Q90, Q10]) series[quantile] = line(colour["band-edge"], 1);
     series[MEAN] = line(colour.accent, 2.25);
     series[WHAT_IF] = line(colour["what-if"], 2.25, { dash: [6, 4] });
     return {
       width,
       height: narrow ? HEIGHT.narrow : HEIGHT.wide,
-      padding: [16, 8, 0, 0],
+      padding: [16, narrow ? 16 : 24, 0, 0],
       legend: { show: false },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
@@ -162,11 +192,15 @@ export class Chart {
         { series: [Q90, Q10], fill: colour["band-80"] },
         { series: [Q70, Q30], fill: colour["band-40"] },
       ],
-      hooks: { drawClear: [(plot) => this.drawDays(plot)], draw: [(plot) => this.drawOrigin(plot)] },
+      hooks: {
+        ready: [() => (this.tip.hidden ? this.hush() : this.read(this.at))],
+        drawClear: [(plot) => this.drawDays(plot)],
+        draw: [(plot) => this.drawOrigin(plot)],
+      },
     };
   }
 
-  /** What is special about a day, behind the lines: closed, without stock, planned otherwise. */
+  /** What is special about days, behind the lines. */
   drawDays(plot) {
     const { ctx, bbox } = plot;
     const half = (this.step * 86_400) / 2;
@@ -174,14 +208,15 @@ export class Chart {
     ctx.save();
     for (const day of this.days) {
       const x = dayOf(day.date) / 1000;
-      const left = Math.max(bbox.left, plot.valToPos(x - half, "x", true));
-      const right = Math.min(bbox.left + bbox.width, plot.valToPos(x + half, "x", true));
+      const left = Math.round(Math.max(bbox.left, plot.valToPos(x - half, "x", true)));
+      const right = Math.round(Math.min(bbox.left + bbox.width, plot.valToPos(x + half, "x", true)));
       const fill = (name, top, height) => {
         ctx.fillStyle = this.colour[name];
         ctx.fillRect(left, top, right - left, height);
       };
       if (isClosed(day)) fill("closed", bbox.top, bbox.height);
       if (lacksStock(day)) fill("no-stock", bbox.top + bbox.height - mark, mark);
+      if (day.planned?.length) fill("planned", bbox.top + bbox.height - mark, mark);
       if (day.changed) fill("what-if", bbox.top - mark, mark * 0.7);
     }
     ctx.restore();
@@ -207,7 +242,8 @@ export class Chart {
   fit() {
     const width = this.host.clientWidth;
     if (!width || width === this.plot?.width) return;
-    if (this.plot && width < NARROW === this.plot.width < NARROW) this.plot.setSize({ width, height: this.plot.height });
+    if (this.plot && width < NARROW === this.plot.width < NARROW)
+      this.plot.setSize({ width, height: this.plot.height });
     else this.draw();
   }
 
@@ -245,7 +281,9 @@ export class Chart {
     this.tell();
     const left = this.plot.valToPos(dayOf(day.date) / 1000, "x");
     this.plot.setCursor({ left, top: 0 }, false);
-    const lines = reading(day).map(([term, said]) => element("div", {}, element("span", {}, term), element("b", {}, said)));
+    const lines = reading(day, this.period).map(([term, said]) =>
+      element("div", {}, element("span", {}, term), element("b", {}, said)),
+    );
     this.tip.replaceChildren(element("p", {}, this.dated(day)), ...lines);
     this.tip.hidden = false;
     const width = this.plot.over.clientWidth;
@@ -266,7 +304,7 @@ export class Chart {
     const day = this.days[this.at];
     this.host.setAttribute("aria-valuemax", this.days.length - 1);
     this.host.setAttribute("aria-valuenow", this.at);
-    const said = reading(day).map(([term, text]) => `${term} ${text}`);
+    const said = reading(day, this.period).map(([term, text]) => `${term} ${text}`);
     this.host.setAttribute("aria-valuetext", `${this.dated(day)}: ${said.join(", ")}`);
   }
 
@@ -276,11 +314,12 @@ export class Chart {
     const marks = [
       ["sold", "sold", has((day) => !day.ahead && day.sold != null)],
       ["mean", "expected", true],
-      ["band-40", "4 days in 10 (30–70 %)", true],
-      ["band-80", "8 days in 10 (10–90 %)", true],
+      ["band-40", `4 ${this.period}s in 10 (30–70 %)`, true],
+      ["band-80", `8 ${this.period}s in 10 (10–90 %)`, true],
       ["what-if", "what if", has((day) => day.whatIf != null)],
       ["closed", "closed", has(isClosed)],
       ["no-stock", "stock ran short", has(lacksStock)],
+      ["planned", "promotion or event planned", has((day) => day.planned?.length)],
     ];
     const shown = marks.filter(([, , there]) => there);
     this.legend.replaceChildren(

@@ -16,7 +16,9 @@ export function element(name, attributes = {}, ...children) {
 /** Fills a `dl` with pairs of term and description; those without a description are left out. */
 export function describe(list, pairs) {
   const known = pairs.filter(([, said]) => said != null && said !== "");
-  list.replaceChildren(...known.map(([term, said]) => element("div", {}, element("dt", {}, term), element("dd", {}, said))));
+  list.replaceChildren(
+    ...known.map(([term, said]) => element("div", {}, element("dt", {}, term), element("dd", {}, said))),
+  );
 }
 
 /** `work`, called once nothing has asked for it in the last `wait` milliseconds. */
@@ -40,6 +42,8 @@ export function latest() {
 
 /** What the radio buttons of a fieldset are set to. */
 export const chosen = (fieldset) => fieldset.querySelector("input:checked").value;
+
+export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** Shows a problem in words, or hides it where there is none. */
 export function tell(place, problem) {

@@ -22,15 +22,19 @@ export const units = (value) =>
   });
 
 export const whole = (value) => said(value, () => formatted(value, { maximumFractionDigits: 0 }));
-export const exact = (value) => said(value, () => formatted(value, { minimumFractionDigits: 2, maximumFractionDigits: 2 }));
+export const exact = (value) =>
+  said(value, () => formatted(value, { minimumFractionDigits: 2, maximumFractionDigits: 2 }));
 export const price = exact;
 export const percent = (value, digits = 0) =>
   said(value, () => formatted(value, { style: "percent", maximumFractionDigits: digits }));
-export const times = (value) => said(value, () => `${formatted(value, { maximumFractionDigits: 1, minimumFractionDigits: 1 })} ×`);
+export const times = (value) =>
+  said(value, () => `${formatted(value, { maximumFractionDigits: 1, minimumFractionDigits: 1 })} ×`);
 export const signedPercent = (value) =>
   said(value, () => formatted(value, { style: "percent", maximumFractionDigits: 0, signDisplay: "exceptZero" }));
 export const signedUnits = (value) =>
-  said(value, () => formatted(value, { maximumFractionDigits: Math.abs(value) < 10 ? 1 : 0, signDisplay: "exceptZero" }));
+  said(value, () =>
+    formatted(value, { maximumFractionDigits: Math.abs(value) < 10 ? 1 : 0, signDisplay: "exceptZero" }),
+  );
 
 /** Milliseconds of a day as the API writes it (`2024-03-27`), in UTC. */
 export const dayOf = (text) => Date.parse(`${text}T00:00:00Z`);
@@ -45,6 +49,8 @@ const shownDay = (options) => {
 export const longDay = shownDay({ weekday: "short", day: "numeric", month: "short", year: "numeric" });
 export const shortDay = shownDay({ day: "numeric", month: "short" });
 export const fullDay = shownDay({ day: "numeric", month: "short", year: "numeric" });
+const shownMoment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
+export const moment = (text) => shownMoment.format(new Date(text));
 export const today = () => new Date().toLocaleDateString("sv"); // yyyy-mm-dd, where the reader is
 
 /** A name as the data has it, as a word: `on_promotion` is `on promotion`. */

@@ -1,35 +1,63 @@
 /** The series as a table: those that need attention, the most urgent first, or all. */
 
 import { get, isAborted } from "./api.js";
-import { byId, chosen, element, latest } from "./dom.js";
+import { byId, chosen, describe, element, latest } from "./dom.js";
 import { csv, download, percent, times, units, whole } from "./format.js";
 
 const PAGE = 50;
 const ALL_AT_ONCE = 500;
 const NUMBERS = [
-  ["At stake", "urgency", units, "units per period that the reasons put at stake"],
-  ["Stock-out risk", "stock_out_risk", percent, "probability that stock runs out before an order placed now arrives"],
-  ["Error", "wape", percent, "sum of errors to units sold, last 4 weeks"],
-  ["Of usual", "error_ratio", times, "the error to what is usual for such products"],
-  ["Drift", "drift_ratio", times, "sales of the last 4 weeks to those before, after what all products have in common"],
+  ["At stake", "urgency", units, "units a day (or week) that the reasons put at stake: the list is sorted by it"],
+  [
+    "Stock-out risk",
+    "stock_out_risk",
+    percent,
+    "how likely it is that stock runs out before an order placed now arrives",
+  ],
+  ["Error", "wape", percent, "forecast errors of the last 4 weeks to units sold"],
+  ["Error to usual", "error_ratio", times, "the error to what is usual for products that sell as much"],
+  [
+    "Drift",
+    "drift_ratio",
+    times,
+    "sales of the last 4 weeks to those of the 26 before, less what all products have in common",
+  ],
   ["Expected", "expected_total", units, "units in all days of the forecast"],
   ["On hand", "on_hand", units, "units in stock"],
   ["To order", "order_quantity", units, "units, by the nightly plan"],
 ];
+const KNOWN = new Set(["store_id", "product_id", "forecast_origin", "model", "model_version"]);
+const ASIDE = new Set(["error_ratio", "drift_ratio", "expected_total"]); // not shown where there is little room
 const FILE = ["store_id", "product_id", "attention", ...NUMBERS.map(([, name]) => name)];
 
 /** The address of a series on this page. */
 export const linkTo = (item) => `#${new URLSearchParams({ store: item.store_id, product: item.product_id })}`;
+
+/** What a product and shop are like: the texts of their row that are no figures. */
+export function kindOf(item) {
+  return Object.entries(item)
+    .filter(([name, value]) => typeof value === "string" && !KNOWN.has(name))
+    .map(([, value]) => value);
+}
 
 export class Overview {
   constructor() {
     this.list = byId("list");
     this.next = latest();
     this.items = [];
-    this.origin = null;
-    byId("scope").addEventListener("change", () => this.load());
-    byId("reason").addEventListener("change", () => this.load());
-    byId("list-more").addEventListener("click", () => this.more());
+    const told = (work) => () => work().catch((error) => this.fail(error));
+    byId("scope").addEventListener(
+      "change",
+      told(() => this.load()),
+    );
+    byId("reason").addEventListener(
+      "change",
+      told(() => this.load()),
+    );
+    byId("list-more").addEventListener(
+      "click",
+      told(() => this.more()),
+    );
     byId("overview-csv").addEventListener("click", () => this.save());
     this.list.tBodies[0].addEventListener("click", (event) => {
       if (!event.target.closest("a")) event.target.closest("tr")?.querySelector("a")?.click();
@@ -50,20 +78,14 @@ export class Overview {
   }
 
   async more() {
-    const button = byId("list-more");
-    button.disabled = true;
-    try {
-      const page = await get("/v1/series", { ...this.asked, limit: PAGE, offset: this.items.length }, this.next());
-      if (page.forecast_origin !== this.origin) this.items = page.offset ? [] : this.items;
-      this.origin = page.forecast_origin;
-      this.items = [...this.items, ...page.series];
-      this.total = page.total;
-      this.show();
-    } catch (error) {
-      if (!isAborted(error)) byId("overview-said").textContent = `${error.title}: ${error.message}`;
-    } finally {
-      button.disabled = false;
-    }
+    const page = await get("/v1/series", { ...this.asked, limit: PAGE, offset: this.items.length }, this.next());
+    this.items = [...this.items, ...page.series];
+    this.total = page.total;
+    this.show();
+  }
+
+  fail(error) {
+    if (!isAborted(error)) byId("overview-said").textContent = `${error.title}: ${error.message}`;
   }
 
   show() {
@@ -74,17 +96,25 @@ export class Overview {
       element("th", { scope: "col" }, "Product"),
       element("th", { scope: "col" }, "Shop"),
       ...(reasons ? [element("th", { scope: "col" }, "Why")] : []),
-      ...columns.map(([title, , , meaning]) => element("th", { scope: "col", class: "number", title: meaning }, title)),
+      ...columns.map(([title]) => element("th", { scope: "col", class: "number" }, title)),
     );
     this.list.tBodies[0].replaceChildren(...items.map((item) => this.row(item, columns, reasons)));
     this.list.hidden = !items.length;
+    byId("meanings").hidden = !columns.length;
+    describe(
+      byId("meanings-list"),
+      columns.map(([title, , , meaning]) => [title, meaning]),
+    );
     byId("list-more").hidden = items.length >= total;
     byId("overview-csv").disabled = !total;
     byId("list-empty").hidden = total > 0;
     byId("list-empty").textContent = asked.attention
-      ? asked.reason ? "No series needs attention for this reason." : "No series needs attention. All series are under “All series”."
+      ? asked.reason
+        ? "No series needs attention for this reason."
+        : "No series needs attention. All series are under “All series”."
       : "The forecast holds no series.";
-    const shown = items.length < total ? `${whole(items.length)} of ${whole(total)} series shown` : `${whole(total)} series`;
+    const shown =
+      items.length < total ? `${whole(items.length)} of ${whole(total)} series shown` : `${whole(total)} series`;
     byId("overview-said").textContent = asked.attention ? `${shown}, the most urgent first` : shown;
   }
 
@@ -94,10 +124,10 @@ export class Overview {
       "tr",
       {},
       element("th", { scope: "row" }, element("a", { href: linkTo(item) }, item.product_id)),
-      element("td", { "data-title": "Shop" }, item.store_id),
-      reasons ? element("td", { class: "reasons", "data-title": "Why" }, ...why) : null,
+      element("td", { class: "shop" }, item.store_id),
+      reasons ? element("td", { class: "reasons" }, ...why) : null,
       ...columns.map(([title, name, show]) =>
-        element("td", { class: "number", "data-title": title }, show(item[name])),
+        element("td", { class: ASIDE.has(name) ? "number aside" : "number", "data-title": title }, show(item[name])),
       ),
     );
   }
@@ -119,7 +149,7 @@ export class Overview {
       const lines = rows.map((item) => [page.forecast_origin, ...FILE.map((name) => value(item, name))]);
       download(`${what}-${page.forecast_origin}.csv`, csv(header, lines));
     } catch (error) {
-      byId("overview-said").textContent = `${error.title}: ${error.message}`;
+      this.fail(error);
     } finally {
       button.disabled = false;
     }

@@ -1,19 +1,34 @@
 /** The planner page: which view is shown, what is live, and when it is renewed. */
 
-import { get } from "./api.js";
-import { byId, describe, element } from "./dom.js";
-import { daysBetween, fullDay, percent, today, units, whole, word } from "./format.js";
+import { get, isAborted } from "./api.js";
+import { byId, capital, describe, element } from "./dom.js";
+import { daysBetween, exact, fullDay, moment, percent, today, whole, word } from "./format.js";
 import { linkTo, Overview } from "./overview.js";
 import { Search } from "./search.js";
 import { Series } from "./series.js";
 
 const POLL = 30_000;
 const OLD = { daily: 3, weekly: 14 }; // days after which a night was missed
-const NAMES = { lightgbm: "LightGBM", seasonal_naive: "Seasonal naive", gradient_boosting: "Gradient boosting" };
-const SHARES = new Set(["wape", "bias", "wql", "coverage", "coverage_80"]);
+const NAMES = {
+  ensemble: "Ensemble",
+  lightgbm: "LightGBM",
+  seasonal_naive: "Seasonal naive",
+  gradient_boosting: "Gradient boosting",
+};
+const SHARES = new Set([
+  "wape",
+  "bias",
+  "wql",
+  "coverage_80",
+  "calibration_error",
+  "fva_wape",
+  "fva_wrmsse",
+  "fva_wql",
+]);
+const METRICS = { bias: "Bias", coverage_80: "Coverage of 80 %", calibration_error: "Calibration error" };
 
 const overview = new Overview();
-const series = new Series();
+const series = new Series(() => look());
 new Search((item) => go(linkTo(item)));
 
 let model;
@@ -69,7 +84,7 @@ async function show({ renewed = false } = {}) {
     if (item) await series.load(item, model);
     else await overview.load();
   } catch (error) {
-    stop(error);
+    if (!isAborted(error)) stop(error);
     return;
   } finally {
     byId("main").removeAttribute("aria-busy");
@@ -83,7 +98,10 @@ async function show({ renewed = false } = {}) {
     window.scrollTo(0, 0);
     byId(item ? "series-title" : "overview-title").focus({ preventScroll: true });
   }
-  notices([...(renewed ? [["Renewed", `This is the forecast from ${fullDay(model.forecast_origin)}, model version ${model.model_version}.`]] : []), ...standing()]);
+  notices([
+    ...(renewed ? [["Renewed", `This is the forecast from ${origin()}, model version ${model.model_version}.`]] : []),
+    ...standing(),
+  ]);
 }
 
 function view(name) {
@@ -93,7 +111,8 @@ function view(name) {
 function stop(error) {
   waiting = error;
   state(error.title ?? "Something went wrong", error.message);
-  byId("retry").hidden = false;
+  byId("retry").hidden = error.status === 404;
+  byId("state-back").hidden = error.status !== 404;
   if (!error.title) throw error; // a defect of the page: the console has it
 }
 
@@ -101,19 +120,26 @@ function state(title, said) {
   view("state");
   byId("state-title").textContent = title;
   byId("state-said").textContent = said;
-  byId("retry").hidden = true;
+  byId("retry").hidden = byId("state-back").hidden = true;
 }
+
+/** The last day that the forecast knows, in words. */
+const origin = () => `${model.frequency === "weekly" ? "the week of " : ""}${fullDay(model.forecast_origin)}`;
 
 /** What a reader must know of what is live: each a title and a sentence. */
 function standing() {
-  const { refused, prediction_log: log, forecast_origin: origin, frequency } = model;
-  const age = daysBetween(origin, today());
+  const { refused, prediction_log: log, frequency } = model;
+  const age = daysBetween(model.forecast_origin, today());
   const found = [];
   if (age > OLD[frequency]) {
-    found.push(["Old forecast", `It knows sales until ${fullDay(origin)}, ${whole(age)} days ago. Has the nightly run stopped?`]);
+    found.push([
+      "Old forecast",
+      `It knows sales until ${origin()}, ${whole(age)} days ago. Has the nightly run stopped?`,
+    ]);
   }
   if (refused) found.push(["A newer forecast was refused", `${refused.reason}. The one before stays.`]);
   if (!log.written) found.push(["Answers are not written down", log.reason ?? "The log of answers is switched off."]);
+  else if (log.lost) found.push(["Answers were not written down", `The log lost ${whole(log.lost)} of them.`]);
   return found;
 }
 
@@ -132,30 +158,47 @@ function offer() {
   if (place.dataset.text === model.package) return;
   place.dataset.text = model.package;
   place.replaceChildren(
-    element("p", {}, element("b", {}, "A newer forecast is live"), ` from ${fullDay(model.forecast_origin)}. Your inputs are for the one before. `, take),
+    element(
+      "p",
+      {},
+      element("b", {}, "A newer forecast is live"),
+      `, from ${origin()}. Your inputs are for the one before. `,
+      take,
+    ),
   );
 }
 
+function metricName(name) {
+  if (name.startsWith("fva_")) return `Better than seasonal naive, ${metricName(name.slice(4))}`;
+  return METRICS[name] ?? (name.includes("_") ? capital(word(name)) : name.toUpperCase());
+}
+
 function about() {
-  const { model: name, model_version: version, forecast_origin: origin, promotion, metrics, prediction_log: log } = model;
+  const { model: name, model_version: version, promotion, metrics, prediction_log: log } = model;
   byId("live").replaceChildren(
-    element("span", {}, "sales known until ", element("b", {}, fullDay(origin))),
+    element("span", {}, "sales known until ", element("b", {}, origin())),
     element("span", {}, `${NAMES[name] ?? word(name)}, version ${version}`),
     element("span", {}, `${whole(model.series)} series`),
   );
-  const data = Object.entries(model.data_versions).map(([table, of]) => `${word(table)} ${of}`).join(", ");
+  const data = Object.entries(model.data_versions).map(([table, of]) => `${word(table)} ${of}`);
   describe(byId("about-model"), [
     ["Model", `${NAMES[name] ?? word(name)}, version ${version}`],
-    ["Trained", new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" }).format(new Date(model.trained_at))],
-    ["Data version", data],
-    ["Forecast", `${model.horizon} ${model.frequency === "weekly" ? "weeks" : "days"} from ${fullDay(origin)}`],
+    ["Trained", moment(model.trained_at)],
+    ["Data version", data.find((text) => text.startsWith("daily demand")) ?? data[0]],
+    ["Forecast", `${model.horizon} ${model.frequency === "weekly" ? "weeks" : "days"} after ${origin()}`],
     ["WAPE in the backtest", metrics.wape == null ? null : percent(metrics.wape, 1)],
     ["Package", model.package],
   ]);
+  const figure = ([metric, value]) => [metricName(metric), SHARES.has(metric) ? percent(value, 1) : exact(value)];
   describe(byId("about-more"), [
-    ...Object.entries(metrics).map(([metric, value]) => [word(metric), value == null ? null : SHARES.has(metric) ? percent(value, 1) : units(value)]),
-    ...Object.entries(promotion).map(([what, said]) => [`promotion: ${word(what)}`, String(said)]),
-    ["log of answers", log.written ? `written, ${whole(log.lost)} lost` : "not written"],
+    ...Object.entries(metrics)
+      .filter(([, value]) => value != null)
+      .map(figure),
+    ["Live because", promotion.decision && word(promotion.decision)],
+    ["Decided", promotion.decided_at && moment(promotion.decided_at)],
+    ["Reasons", promotion.reasons],
+    ["Data versions", data.join(", ")],
+    ["Log of answers", log.written ? `written, ${whole(log.lost)} lost` : "not written"],
   ]);
   byId("about").hidden = false;
 }

@@ -12,7 +12,10 @@ export class Reorder {
     this.next = latest();
     this.form.addEventListener("submit", (event) => event.preventDefault());
     this.form.addEventListener("input", () => byId("reorder-reset").toggleAttribute("disabled", false));
-    this.form.addEventListener("input", debounced(() => this.ask(), 250));
+    this.form.addEventListener(
+      "input",
+      debounced(() => this.ask(), 250),
+    );
     byId("reorder-reset").addEventListener("click", () => this.show(this.item, this.overview));
   }
 
@@ -40,11 +43,12 @@ export class Reorder {
   }
 
   async ask() {
+    const signal = this.next();
     const wrong = [...this.form.elements].find((field) => field.name && !field.validity.valid);
     if (wrong) return this.fail(new Error(`${wrong.labels[0].firstChild.data.trim()}: ${wrong.validationMessage}`));
     try {
       const given = { store_id: this.item.store_id, product_id: this.item.product_id, ...this.given };
-      const { orders } = await post("/v1/reorder", { series: [given] }, this.next());
+      const { orders } = await post("/v1/reorder", { series: [given] }, signal);
       tell(byId("reorder-problem"), null);
       this.answer(orders[0]);
       return orders[0];

@@ -3,6 +3,7 @@
 import { get, isAborted } from "./api.js";
 import { byId, debounced, element, latest } from "./dom.js";
 import { whole } from "./format.js";
+import { kindOf } from "./overview.js";
 
 const PAGE = 10;
 
@@ -21,7 +22,7 @@ export class Search {
     this.input.addEventListener("click", () => this.list.hidden && this.ask());
     this.input.addEventListener("blur", () => this.hide());
     this.input.addEventListener("keydown", (event) => this.key(event));
-    this.list.addEventListener("pointerdown", (event) => event.preventDefault()); // the focus stays in the field
+    this.list.addEventListener("mousedown", (event) => event.preventDefault()); // the focus stays in the field
     this.list.addEventListener("click", (event) => this.pick(event.target.closest("[role=option]")));
   }
 
@@ -49,7 +50,11 @@ export class Search {
     this.list.append(...options);
     const left = total - offset - series.length;
     if (left > 0) {
-      const more = element("li", { id: "found-more", role: "option", class: "more" }, `Show more (${whole(left)} left)`);
+      const more = element(
+        "li",
+        { id: "found-more", role: "option", class: "more" },
+        `Show more (${whole(left)} left)`,
+      );
       this.list.append(more);
       more.words = words;
       more.offset = offset + series.length;
@@ -65,6 +70,7 @@ export class Search {
       { id: `found-${place}`, role: "option", "aria-selected": "false" },
       element("b", {}, item.product_id),
       element("span", {}, item.store_id),
+      element("span", { class: "muted" }, kindOf(item).join(" · ")),
       item.attention?.length ? element("small", {}, "needs attention") : null,
     );
     made.item = item;

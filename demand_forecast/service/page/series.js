@@ -2,17 +2,20 @@
 
 import { get, post } from "./api.js";
 import { Chart, daysOf } from "./chart.js";
-import { byId, chosen, describe, element, tell } from "./dom.js";
+import { byId, chosen, describe, element, latest, tell } from "./dom.js";
 import { csv, download, exact, fullDay, longDay, percent, price, signedPercent, times, units } from "./format.js";
+import { kindOf } from "./overview.js";
 import { Reorder } from "./reorder.js";
 import { WhatIf } from "./what_if.js";
 
 const LEVELS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 const MOST_WEEKS = 26;
-const FIGURES = new Set(["model", "model_version"]); // texts of the overview that are not what a product is like
 
 export class Series {
-  constructor() {
+  /** `renew` is called where an answer is of another forecast than the one shown. */
+  constructor(renew) {
+    this.renew = renew;
+    this.next = latest();
     this.chart = new Chart(byId("plot"), byId("legend"));
     this.reorder = new Reorder();
     this.whatIf = new WhatIf((answer) => this.compare(answer));
@@ -28,13 +31,13 @@ export class Series {
 
   /** Loads and shows a series. Raises Problem where it is not in the forecast. */
   async load(item, model) {
-    const weekly = model.frequency === "weekly";
+    const [weekly, signal] = [model.frequency === "weekly", this.next()];
     const periods = weekly ? MOST_WEEKS : MOST_WEEKS * 7;
     const [forecast, history, plan, page] = await Promise.all([
-      post("/v1/forecast", { series: [item], quantiles: LEVELS }),
-      optional(get("/v1/history", { ...item, periods })),
-      optional(get("/v1/plan", item)),
-      get("/v1/series", { ...item, limit: 1 }),
+      post("/v1/forecast", { series: [item], quantiles: LEVELS }, signal),
+      optional(get("/v1/history", { ...item, periods }, signal)),
+      optional(get("/v1/plan", item, signal)),
+      get("/v1/series", { ...item, limit: 1 }, signal),
     ]);
     const none = { dates: [], units: [], price: [], in_stock: [], open: [], missing: true };
     const made = { ...forecast.forecasts[0], dates: forecast.dates, forecast_origin: forecast.forecast_origin };
@@ -51,11 +54,8 @@ export class Series {
 
   describe() {
     const { item, overview, data } = this;
-    const kind = Object.entries(overview)
-      .filter(([name, value]) => typeof value === "string" && !(name in item) && name !== "forecast_origin" && !FIGURES.has(name))
-      .map(([, value]) => value);
     byId("series-title").textContent = `${item.product_id} · ${item.store_id}`;
-    byId("series-kind").textContent = kind.join(" · ");
+    byId("series-kind").textContent = kindOf(overview).join(" · ");
     byId("series-attention").replaceChildren(...(overview.attention ?? []).map((text) => element("li", {}, text)));
     tell(byId("chart-note"), data.history.missing ? new Error("What was sold is not in the published package.") : null);
     describe(byId("figures"), this.figures());
@@ -68,14 +68,31 @@ export class Series {
     const expected = total(forecast.mean);
     const before = total(history.units.slice(-horizon).map((value) => value ?? 0));
     const periods = `${horizon} ${period}${horizon === 1 ? "" : "s"}`;
-    const stock = overview.stock_known === false ? "not known" : overview.on_hand == null ? null : `${units(overview.on_hand)}`;
-    const coming = overview.on_order > 0 ? `+ ${units(overview.on_order)} on order` : "units in stock";
+    const stock =
+      overview.stock_known === false ? "not known" : overview.on_hand == null ? null : `${units(overview.on_hand)}`;
+    const coming = overview.on_order > 0 ? ` + ${units(overview.on_order)} on order` : "";
+    const enough = forecast.mean.findIndex((_, row) => total(forecast.mean.slice(0, row + 1)) > overview.on_hand);
+    const cover =
+      enough < 0
+        ? `more than ${periods}`
+        : enough === 0
+          ? `less than a ${period}`
+          : `about ${enough} ${period}${enough === 1 ? "" : "s"}`;
     const usual = overview.error_ratio == null ? "" : `, ${times(overview.error_ratio)} the usual`;
     return [
       [`Expected, next ${periods}`, figure(units(expected), `units, ${units(expected / horizon)} a ${period}`)],
-      [`Sold, last ${periods}`, history.units.length
-        ? figure(units(before), before > 0 ? `units; expected ${signedPercent(expected / before - 1)}` : "units") : null],
-      ["On hand", stock == null ? null : figure(stock, overview.stock_known === false ? "no stock report" : coming)],
+      [
+        `Sold, last ${periods}`,
+        history.units.length
+          ? figure(units(before), before > 0 ? `units; expected ${signedPercent(expected / before - 1)}` : "units")
+          : null,
+      ],
+      [
+        "On hand",
+        stock == null
+          ? null
+          : figure(stock, overview.stock_known === false ? "no stock report" : `units${coming}, ${cover}`),
+      ],
       ["Stock-out risk", known(overview.stock_out_risk, (value) => figure(percent(value), "until an order arrives"))],
       ["Error, last 4 weeks", known(overview.wape, (value) => figure(percent(value), `of units sold${usual}`))],
       ["Bias, last 4 weeks", known(overview.bias, (value) => figure(signedPercent(value), "forecast to sold"))],
@@ -83,8 +100,10 @@ export class Series {
   }
 
   compare(answer) {
-    this.other = answer;
+    const other = answer && answer.origin !== this.data.forecast.forecast_origin;
+    this.other = other ? null : answer;
     this.draw();
+    if (other) this.renew();
   }
 
   draw() {
@@ -106,6 +125,7 @@ export class Series {
       ["What if", (day) => day.whatIf, exact],
       ...LEVELS.map((level) => [`${percent(level)} below`, (day) => day.quantiles[level], exact]),
       ["Price", (day) => day.price, price],
+      ["Planned", (day) => day.planned.join(", ")],
       ["Shop", open],
     ].filter(([title]) => (title !== "What if" || this.other) && (title !== "Price" || priced));
     const sold = [
@@ -123,8 +143,17 @@ export class Series {
   save() {
     const { item, other } = this;
     const { forecast } = this.data;
-    const header = ["store_id", "product_id", "date", "forecast_origin", "mean", ...LEVELS.map((level) => `q${level * 100}`),
-      ...(other ? ["what_if_mean"] : []), "model", "model_version"];
+    const header = [
+      "store_id",
+      "product_id",
+      "date",
+      "forecast_origin",
+      "mean",
+      ...LEVELS.map((level) => `q${level * 100}`),
+      ...(other ? ["what_if_mean"] : []),
+      "model",
+      "model_version",
+    ];
     const rows = forecast.dates.map((date, row) => [
       item.store_id,
       item.product_id,
@@ -152,7 +181,8 @@ function figure(number, said) {
 /** A table of days; each column a title, the value of a day, and how a number is shown. */
 function table(title, date, days, columns) {
   const cell = (value, show) =>
-    show ? element("td", { class: "number" }, value == null ? show(null) : element("data", { value }, show(value)))
+    show
+      ? element("td", { class: "number" }, value == null ? show(null) : element("data", { value }, show(value)))
       : element("td", {}, value ?? "");
   return element(
     "div",
@@ -161,11 +191,28 @@ function table(title, date, days, columns) {
       "table",
       {},
       element("caption", {}, title),
-      element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Date"),
-        ...columns.map(([name, , show]) => element("th", { scope: "col", class: show ? "number" : null }, name)))),
-      element("tbody", {}, ...days.map((day) =>
-        element("tr", {}, element("th", { scope: "row" }, element("time", { datetime: day.date }, date(day))),
-          ...columns.map(([, value, show]) => cell(value(day), show))))),
+      element(
+        "thead",
+        {},
+        element(
+          "tr",
+          {},
+          element("th", { scope: "col" }, "Date"),
+          ...columns.map(([name, , show]) => element("th", { scope: "col", class: show ? "number" : null }, name)),
+        ),
+      ),
+      element(
+        "tbody",
+        {},
+        ...days.map((day) =>
+          element(
+            "tr",
+            {},
+            element("th", { scope: "row" }, element("time", { datetime: day.date }, date(day))),
+            ...columns.map(([, value, show]) => cell(value(day), show)),
+          ),
+        ),
+      ),
     ),
   );
 }

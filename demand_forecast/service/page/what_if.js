@@ -1,13 +1,14 @@
 /** Another price, promotion or event than planned, answered by POST /v1/what_if. */
 
 import { isAborted, post } from "./api.js";
-import { byId, debounced, element, latest, tell } from "./dom.js";
+import { byId, capital, debounced, element, latest, tell } from "./dom.js";
 import { daysBetween, plusDays, price, shortDay, signedPercent, signedUnits, units, whole, word } from "./format.js";
 
 const SPAN = 7; // days that a change lasts, unless said otherwise
 const AROUND = 0.5; // of the price, to both sides
 const OPEN = "open";
 const AS_PLANNED = "";
+const COVARIATE = "covariate:"; // begins the names of their fields
 
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 
@@ -35,13 +36,14 @@ export class WhatIf {
     const end = plusDays(dates.at(-1), this.step - 1);
     const last = dates[Math.min(dates.length, this.step === 1 ? SPAN : 1) - 1];
     const day = (name, text, value) =>
-      element("label", {}, text, element("input", { type: "date", name, min: dates[0], max: end, value, required: true }));
-    this.form.replaceChildren(
-      day("first", "From", dates[0]),
-      day("last", "To", plusDays(last, this.step - 1)),
-      ...this.priceFields(),
-      ...this.covariateFields(),
-    );
+      element(
+        "label",
+        {},
+        text,
+        element("input", { type: "date", name, min: dates[0], max: end, value, required: true }),
+      );
+    this.form.replaceChildren(day("first", "From", dates[0]), day("last", "To", plusDays(last, this.step - 1)));
+    this.form.append(...this.priceFields(), ...this.covariateFields());
     byId("what-if-reset").disabled = true;
     tell(byId("what-if-problem"), null);
     this.say(null);
@@ -50,64 +52,102 @@ export class WhatIf {
 
   priceFields() {
     if (!this.model.planned.price) {
-      const said = "The price cannot be changed here: the model knows no planned prices, so it cannot say what another one would do.";
+      const said = "The model knows no planned prices, so it cannot say what another price would do.";
       return [element("p", { class: "muted small full" }, said)];
     }
     const now = this.plannedPrice;
-    const number = { type: "number", name: "price", min: 0.01, max: 1_000_000_000, step: "any", inputmode: "decimal" };
-    const hint = now == null ? "no price is planned" : `planned: ${this.pricesPlanned}`;
-    const label = element("label", {}, "Price ", element("span", { class: "unit" }, hint), element("input", number));
+    const number = {
+      type: "number",
+      name: "price",
+      min: 0.01,
+      max: 1_000_000_000,
+      step: "any",
+      inputmode: "decimal",
+      placeholder: "as planned",
+    };
+    const hint = element("span", { class: "unit", id: "price-planned" }, this.pricesPlanned);
+    const label = element("label", {}, "Price ", hint, element("input", number));
     if (now == null) return [label];
-    const step = 10 ** Math.floor(Math.log10(now) - 1) / 10;
-    const range = { type: "range", name: "price_slider", step, "aria-label": "Price, by slider" };
-    const [min, max] = [now * (1 - AROUND), now * (1 + AROUND)].map((edge) => Number(edge.toFixed(2)));
-    return [label, element("label", { class: "slider" }, element("span", { id: "price-change" }, "as planned"),
-      element("input", { ...range, min, max, value: now }))];
+    const step = Math.max(0.01, 10 ** Math.floor(Math.log10(now) - 2));
+    const [min, max] = [now * (1 - AROUND), now * (1 + AROUND)].map((edge) =>
+      Number((Math.round(edge / step) * step).toFixed(2)),
+    );
+    const range = { type: "range", name: "price_slider", step, min, max, value: now, "aria-label": "Price, by slider" };
+    const slider = element(
+      "label",
+      { class: "slider" },
+      element("span", { id: "price-change" }, "as planned"),
+      element("input", range),
+    );
+    return [element("div", { class: "full price" }, label, slider)];
   }
 
   covariateFields() {
     const { numbers, binary, events } = this.model.planned;
     const choice = (name, title, options) =>
-      element("label", {}, title,
-        element("select", { name: `covariate:${name}` }, ...options.map(([value, text]) => element("option", { value }, text))));
+      element(
+        "label",
+        {},
+        title,
+        element(
+          "select",
+          { name: COVARIATE + name },
+          ...options.map(([value, text]) => element("option", { value }, text)),
+        ),
+      );
     const yesNo = (name) =>
       name === OPEN
-        ? choice(name, "Shop", [[AS_PLANNED, "as planned"], ["1", "open"], ["0", "closed"]])
-        : choice(name, capital(word(name)), [[AS_PLANNED, "as planned"], ["1", "yes"], ["0", "no"]]);
+        ? choice(name, "Shop", [
+            [AS_PLANNED, "as planned"],
+            [1, "open"],
+            [0, "closed"],
+          ])
+        : choice(name, capital(word(name)), [
+            [AS_PLANNED, "as planned"],
+            [1, "yes"],
+            [0, "no"],
+          ]);
     const event = ([name, known]) =>
-      choice(name, capital(word(name)), [[AS_PLANNED, "as planned"], ["none", "none"], ...known.map((text) => [`=${text}`, text])]);
+      choice(name, capital(word(name)), [
+        [AS_PLANNED, "as planned"],
+        [JSON.stringify(null), "none"],
+        ...known.map((text) => [JSON.stringify(text), text]),
+      ]);
     const free = (name) =>
-      element("label", {}, capital(word(name)),
-        element("input", { type: "number", name: `covariate:${name}`, step: "any", placeholder: "as planned" }));
+      element(
+        "label",
+        {},
+        capital(word(name)),
+        element("input", { type: "number", name: COVARIATE + name, step: "any", placeholder: "as planned" }),
+      );
     const switches = numbers.filter((name) => binary.includes(name) && name !== OPEN);
     const others = numbers.filter((name) => !binary.includes(name));
     const open = numbers.includes(OPEN) ? [yesNo(OPEN)] : [];
     return [...switches.map(yesNo), ...Object.entries(events).map(event), ...others.map(free), ...open];
   }
 
-  /** The price on the first day of the span, as planned; where the plan has none, the last one asked. */
-  get plannedPrice() {
-    const { plan, history } = this.series;
-    return this.planned.find((value) => value != null) ?? plan?.price.find((value) => value != null)
-      ?? history.price.findLast((value) => value != null) ?? null;
-  }
-
+  /** The prices planned for the days of the form. */
   get planned() {
     const { plan } = this.series;
-    return plan ? plan.price.filter((_, row) => this.covers(plan.dates[row])) : [];
+    return plan ? plan.price.filter((value, row) => value != null && this.covers(plan.dates[row])) : [];
+  }
+
+  /** The mean of the prices planned for these days; where none is, the last price that was asked; null without any. */
+  get plannedPrice() {
+    const { planned } = this;
+    if (planned.length) return sum(planned) / planned.length;
+    return this.series.history.price.findLast((value) => value != null) ?? null;
   }
 
   get pricesPlanned() {
-    const known = this.planned.filter((value) => value != null);
-    const [low, high] = [Math.min(...known), Math.max(...known)];
-    if (!known.length) return price(this.plannedPrice);
-    return low === high ? price(low) : `${price(low)} to ${price(high)}`;
+    const [low, high] = [Math.min(...this.planned), Math.max(...this.planned)];
+    if (!this.planned.length) return "none is planned";
+    return low === high ? `planned: ${price(low)}` : `planned: ${price(low)} to ${price(high)}`;
   }
 
   covers(date) {
     const { first, last } = this.form.elements;
-    const [from, to] = first ? [first.value, last.value] : [this.series.forecast.dates[0], this.series.forecast.dates.at(-1)];
-    return plusDays(date, this.step - 1) >= from && date <= to;
+    return plusDays(date, this.step - 1) >= first.value && date <= last.value;
   }
 
   /** Slider and number say the same, and the last day is not before the first. */
@@ -115,13 +155,15 @@ export class WhatIf {
     const { first, last, price: number, price_slider: slider } = this.form.elements;
     if (field === first && last.value < first.value) last.value = first.value;
     if (field === last && last.value && last.value < first.value) first.value = last.value;
+    if (number) byId("price-planned").textContent = this.pricesPlanned;
     if (!slider) return;
     if (field === slider) number.value = slider.value;
-    if (field === number) slider.value = number.value === "" ? this.plannedPrice : number.value;
+    else slider.value = number.value === "" ? this.plannedPrice : number.value;
     const change = Number(number.value) / this.plannedPrice - 1;
     const said = number.value === "" ? "as planned" : `${signedPercent(change)} to the planned price`;
     byId("price-change").textContent = said;
-    if (number.validity.valid) slider.setAttribute("aria-valuetext", `${number.value || price(this.plannedPrice)}, ${said}`);
+    if (number.validity.valid)
+      slider.setAttribute("aria-valuetext", `${number.value || price(this.plannedPrice)}, ${said}`);
   }
 
   /** The change that the form describes; null where it is all as planned. */
@@ -130,18 +172,17 @@ export class WhatIf {
     const change = { first: first.value, last: last.value, covariates: {} };
     if (number?.value) change.price = Number(number.value);
     for (const { name, value, tagName } of this.form.elements) {
-      if (!name.startsWith("covariate:") || value === AS_PLANNED) continue;
-      const text = tagName === "SELECT" && (value === "none" ? null : value.startsWith("=") ? value.slice(1) : undefined);
-      change.covariates[name.slice("covariate:".length)] = text === undefined || text === false ? Number(value) : text;
+      if (!name.startsWith(COVARIATE) || value === AS_PLANNED) continue;
+      change.covariates[name.slice(COVARIATE.length)] = tagName === "SELECT" ? JSON.parse(value) : Number(value);
     }
     return change.price === undefined && !Object.keys(change.covariates).length ? null : change;
   }
 
   async ask() {
+    const signal = this.next();
     const wrong = [...this.form.elements].find((field) => !field.validity.valid);
     if (wrong) return this.fail(new Error(`${wrong.labels[0].firstChild.data.trim()}: ${wrong.validationMessage}`));
     const { change, item } = this;
-    const signal = this.next();
     if (!change) {
       tell(byId("what-if-problem"), null);
       this.say(null);
@@ -168,7 +209,8 @@ export class WhatIf {
   say(answer, change) {
     const place = byId("what-if-result");
     if (!answer) {
-      const said = "Choose days, then another price, promotion or event: what the model expects then is drawn in the chart and counted here.";
+      const said =
+        "Choose days, then another price, promotion or event: the chart shows what to expect then, and here is how much.";
       return place.replaceChildren(element("p", { class: "muted" }, said));
     }
     const { mean, published_mean: before } = answer.forecasts[0];
@@ -176,7 +218,10 @@ export class WhatIf {
     const within = rows.filter((row) => this.covers(answer.dates[row]));
     const [then, now] = [mean, before].map((values) => sum(within.map((row) => values[row])));
     const days = daysBetween(change.first, change.last) + 1;
-    const span = days === 1 ? `on ${shortDay(change.first)}` : `in the ${days} days from ${shortDay(change.first)} to ${shortDay(change.last)}`;
+    const span =
+      days === 1
+        ? `on ${shortDay(change.first)}`
+        : `in the ${days} days from ${shortDay(change.first)} to ${shortDay(change.last)}`;
     const all = `All ${whole(rows.length)} ${this.step === 1 ? "days" : "weeks"}: ${compared(sum(mean), sum(before))}.`;
     const revenue = this.revenue(within, change, mean, before);
     place.replaceChildren(
@@ -184,7 +229,7 @@ export class WhatIf {
       element("p", { class: "words" }, `${capital(compared(then, now))} ${span}.`),
       element("p", { class: "words" }, all),
       ...(revenue ? [element("p", { class: "words" }, revenue)] : []),
-      element("p", { class: "muted small" }, "The order beside is for the forecast as planned."),
+      element("p", { class: "muted small" }, "The order is for the forecast as planned."),
     );
   }
 
@@ -194,11 +239,10 @@ export class WhatIf {
     if (!prices.length || prices.some((value) => value == null)) return null;
     const now = sum(within.map((row, at) => before[row] * prices[at]));
     const then = sum(within.map((row, at) => mean[row] * (change.price ?? prices[at])));
-    return `Takings in these days, at these prices: ${whole(then)} instead of ${whole(now)} (${signedPercent(then / now - 1)}).`;
+    const share = now > 0 ? ` (${signedPercent(then / now - 1)})` : "";
+    return `Takings in these days, at these prices: ${whole(then)} instead of ${whole(now)}${share}.`;
   }
 }
-
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 function compared(then, now) {
   const share = now > 0 ? ` (${signedPercent(then / now - 1)})` : "";
