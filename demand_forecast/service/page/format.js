@@ -71,7 +71,7 @@ function cell(value) {
 export function download(name, content) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([content], { type: "text/csv;charset=utf-8" }));
-  link.download = name.replaceAll(/[^\w.-]+/g, "-");
+  link.download = name.replaceAll(/[^\p{L}\p{N}._-]+/gu, "-");
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }

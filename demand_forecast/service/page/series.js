@@ -71,27 +71,23 @@ export class Series {
     const stock =
       overview.stock_known === false ? "not known" : overview.on_hand == null ? null : `${units(overview.on_hand)}`;
     const coming = overview.on_order > 0 ? ` + ${units(overview.on_order)} on order` : "";
-    const enough = forecast.mean.findIndex((_, row) => total(forecast.mean.slice(0, row + 1)) > overview.on_hand);
-    const cover =
-      enough < 0
-        ? `more than ${periods}`
-        : enough === 0
-          ? `less than a ${period}`
-          : `about ${enough} ${period}${enough === 1 ? "" : "s"}`;
     const usual = overview.error_ratio == null ? "" : `, ${times(overview.error_ratio)} the usual`;
     return [
       [`Expected, next ${periods}`, figure(units(expected), `units, ${units(expected / horizon)} a ${period}`)],
       [
         `Sold, last ${periods}`,
         history.units.length
-          ? figure(units(before), before > 0 ? `units; expected ${signedPercent(expected / before - 1)}` : "units")
+          ? figure(units(before), before > 0 ? `units, expected ${signedPercent(expected / before - 1)}` : "units")
           : null,
       ],
       [
         "On hand",
         stock == null
           ? null
-          : figure(stock, overview.stock_known === false ? "no stock report" : `units${coming}, ${cover}`),
+          : figure(
+              stock,
+              overview.stock_known === false ? "no stock report" : `units${coming}, ${this.lasts(overview.on_hand)}`,
+            ),
       ],
       ["Stock-out risk", known(overview.stock_out_risk, (value) => figure(percent(value), "until an order arrives"))],
       ["Error, last 4 weeks", known(overview.wape, (value) => figure(percent(value), `of units sold${usual}`))],
@@ -99,11 +95,22 @@ export class Series {
     ];
   }
 
+  /** How long a stock lasts if what is expected comes about, in words. */
+  lasts(stock) {
+    if (stock <= 0) return "out of stock";
+    const { mean } = this.data.forecast;
+    const enough = mean.findIndex((_, row) => total(mean.slice(0, row + 1)) > stock);
+    if (enough === 0) return `less than a ${this.period}`;
+    return enough < 0
+      ? `more than ${mean.length} ${this.period}s`
+      : `about ${enough} ${this.period}${enough === 1 ? "" : "s"}`;
+  }
+
   compare(answer) {
-    const other = answer && answer.origin !== this.data.forecast.forecast_origin;
-    this.other = other ? null : answer;
+    const stale = answer && answer.origin !== this.data.forecast.forecast_origin;
+    this.other = stale ? null : answer;
     this.draw();
-    if (other) this.renew();
+    if (stale) this.renew();
   }
 
   draw() {
