@@ -367,4 +367,4 @@ def test_the_bento_holds_all_that_the_pages_load(new_page: NewPage, place: Path,
 def test_the_page_of_the_api_works(new_page: NewPage) -> None:
     page = new_page("/docs")
     expect(page.get_by_role("heading", name="Demand forecast")).to_be_visible()
-    expect(page.locator("#operations-default-answer_what_if_v1_what_if_post")).to_be_visible()
+    expect(page.locator("#operations-planning-what_if")).to_be_visible()
