@@ -63,7 +63,7 @@ class Night:
         tables = {"features": self.made.rows, "planned": self.made.planned, "history": history}
         return tables | {"new_products": self.made.new_products}
 
-    def publish(self, folder: Path, version: Version | None = None, **more: pl.DataFrame) -> Path:
+    def publish(self, folder: Path, version: Version | None = None, live: bool = True, **more: pl.DataFrame) -> Path:
         version = version or self.champion
         return write_package(
             folder,
@@ -71,6 +71,7 @@ class Night:
             forecast=version.table,
             info=self.info(version),
             tables=self.tables | more,
+            live=live,
         )
 
 

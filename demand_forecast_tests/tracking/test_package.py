@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -10,10 +11,12 @@ from polars.testing import assert_frame_equal
 from demand_forecast.domain.tables import QUANTILE_COLUMNS
 from demand_forecast.tracking.package import (
     FORECAST_SCHEMA,
+    TRIAL,
     NoPackageError,
     PackageError,
     PackageInfo,
     read_package,
+    read_trial,
     write_package,
 )
 
@@ -106,6 +109,23 @@ def test_the_last_three_packages_are_kept(folder: Path, publish: Publish) -> Non
     paths = [publish(table(scale)) for scale in (1, 2, 3, 4, 5)]
     assert {path for path in folder.iterdir() if path.is_dir()} == set(paths[2:])
     assert sorted(path.name for path in folder.iterdir() if path.is_file()) == ["current.json"]
+
+
+def test_what_is_about_to_be_tried_out_is_not_pruned(folder: Path, publish: Publish) -> None:
+    first, _, third = publish(), publish(table(2)), publish(table(3))
+    os.utime(first, (0, 0))
+    again = write_package(folder, model_folder=third / "model", forecast=table(), info=info(), live=False)
+    publish(table(4))
+    assert again == first
+    assert first.is_dir()
+
+
+def test_a_trial_that_is_not_readable_keeps_nobody_from_publishing(folder: Path, publish: Publish) -> None:
+    publish()
+    (folder / TRIAL).write_text("{")
+    with pytest.raises(PackageError, match=r"trial.json is not readable"):
+        read_trial(folder)
+    assert publish(table(2)) == read_package(folder).path
 
 
 def test_before_the_first_night_it_says_what_to_run(folder: Path) -> None:
