@@ -274,7 +274,7 @@ class Monitoring(Section):
     rollback: Rollback = Rollback()
 
 
-class Trying(Section):
+class LiveTrial(Section):
     """How a challenger that is not the champion meets live requests."""
 
     mode: Literal["off", "shadow", "canary"] = "off"  # shadow: its answers are logged, not given
@@ -296,7 +296,7 @@ class Serving(Section):
     max_body_bytes: int = Field(1_000_000, ge=1_000)
     timeout_seconds: float = Field(10, gt=0)
     log: bool = True  # answers are written down below home
-    trial: Trying = Trying()
+    trial: LiveTrial = LiveTrial()
 
 
 class Settings(BaseSettings):
