@@ -38,7 +38,7 @@ fuzz: install  ## requests made up from the API's description: EXAMPLES=2000 of 
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) FUZZ_SEED=$(or $(SEED),1) $(BIN)/pytest -s demand_forecast_tests/service/test_openapi.py
 
 tools:
-	@for tool in chromium postgresql; do \
+	@for tool in chromium postgresql wrk; do \
 		command -v $$tool >/dev/null || ls -d /usr/lib/$$tool/*/bin >/dev/null 2>&1 \
 			|| (apt-get update -qq && apt-get install -y -qq $$tool) >/dev/null 2>&1 \
 			|| echo "$$tool is not here and cannot be installed: the tests that need it will be skipped"; \
