@@ -1,6 +1,8 @@
 """The benchmark of serving: a stall is charged to everybody who would have waited, and all of it runs."""
 
 import asyncio
+import itertools
+import queue
 import shutil
 import threading
 import time
@@ -24,30 +26,27 @@ ANSWER = b"HTTP/1.1 %d Said\r\nContent-Length: 2\r\n\r\n{}"
 @pytest.fixture
 def stalling() -> Iterator[int]:
     """The port of a server that answers at once, but for one pause; every tenth time with 503."""
-    loop, port, started, asked = asyncio.new_event_loop(), 0, threading.Event(), 0
+    asked, ports = itertools.count(1), queue.Queue[int]()
+    stopped = threading.Event()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal asked
         while await reader.readline():
             await reader.readuntil(b"{}")
-            asked += 1
-            if asked == 100:
+            turn = next(asked)
+            if turn == 100:
                 time.sleep(STALL)
-            writer.write(ANSWER % (503 if asked % 10 == 0 else 200))
+            writer.write(ANSWER % (503 if turn % 10 == 0 else 200))
         writer.close()
 
     async def listen() -> None:
-        nonlocal port
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        started.set()
+        ports.put(server.sockets[0].getsockname()[1])
+        await asyncio.to_thread(stopped.wait)
 
-    thread = threading.Thread(target=loop.run_forever)
+    thread = threading.Thread(target=lambda: asyncio.run(listen()))
     thread.start()
-    asyncio.run_coroutine_threadsafe(listen(), loop)
-    started.wait()
-    yield port
-    loop.call_soon_threadsafe(loop.stop)
+    yield ports.get(timeout=5)
+    stopped.set()
     thread.join()
 
 
