@@ -6,6 +6,7 @@ PYTHON ?= python3
 LOCK := requirements-dev.lock
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet
 PAGE := demand_forecast/service/page
+GENERATOR := demand_forecast_tests/service/client_generator
 INSTALLED := $(VENV)/.installed
 
 help:  ## this list
@@ -53,6 +54,7 @@ serve: install  ## the champion as a web service on http://127.0.0.1:3001
 lock:  ## choose newer versions and write them to the lock file
 	$(COMPILE) --extra postgres --upgrade -o requirements.lock
 	$(COMPILE) --extra postgres --group dev --upgrade --constraint requirements.lock -o $(LOCK)
+	$(subst pyproject.toml,$(GENERATOR).in,$(COMPILE)) --upgrade -o $(GENERATOR).txt
 	for name in requirements requirements-autogluon; do $(subst pyproject.toml,benchmarks/$$name.in,$(COMPILE)) --upgrade -o benchmarks/$$name.txt; done
 
 peers: install  ## the environment of the benchmarks' peers, in benchmarks/.venv

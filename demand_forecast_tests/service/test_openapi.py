@@ -3,11 +3,13 @@
 `make fuzz EXAMPLES=2000 SEED=1` asks longer, and otherwise.
 """
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from jsonschema_rs import Draft202012Validator
 from demand_forecast.service.keys import add_key
 from demand_forecast_tests.served_night import CONFIG, Night, Serve
 
+GENERATOR = Path(__file__).with_name("client_generator.txt")
 HOOKS = Path(__file__).with_name("fuzzing_hooks.py")
 EXAMPLES, SEED = os.environ.get("FUZZ_EXAMPLES", "100"), os.environ.get("FUZZ_SEED", "2026")
 UNLIMITED = {f"DEMAND_FORECAST_SERVING__RATE_{name}": "1000000" for name in ("LIMIT", "BURST")}
@@ -166,3 +169,58 @@ def test_a_change_of_no_day_of_the_forecast_names_those_there_are(client: httpx.
         422,
         "changes.0: no day of the forecast is from 2024-03-01 to 2024-03-26; it has 2024-03-27 to 2024-04-23",
     )
+
+
+@pytest.fixture(scope="module")
+def generated(document: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a package `generated_client`, as a public generator makes it of the OpenAPI."""
+    folder = tmp_path_factory.mktemp("generator")
+    (folder / "openapi.json").write_text(json.dumps(document))
+    uv, environment = str(Path(sys.executable).with_name("uv")), folder / "environment"
+    python, generator = (str(environment / "bin" / name) for name in ("python", "openapi-python-client"))
+    commands = (
+        [uv, "venv", "--python", sys.executable, str(environment)],
+        [uv, "pip", "install", "--python", python, "--require-hashes", "-r", str(GENERATOR)],
+        [generator, "generate", "--path", "openapi.json", "--output-path", "generated_client", "--meta", "none"],
+    )
+    path = f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    for command in commands:
+        done = subprocess.run(
+            command, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert "Warning" not in done.stdout + done.stderr, done.stdout + done.stderr  # it understood all of it
+    return folder
+
+
+def test_a_generated_client_asks_with_types(
+    client: httpx.Client, night: Night, generated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(generated)
+    api = import_module("generated_client.api")
+    models: Any = import_module("generated_client.models")
+
+    def ask(tag: str, name: str, **asked: Any) -> Any:
+        return import_module(f"{api.__name__}.{tag}.{name}").sync(client=signed, **asked)
+
+    key = client.headers["Authorization"].removeprefix("Bearer ")
+    signed = import_module("generated_client").AuthenticatedClient(str(client.base_url), token=key)
+    item = models.SeriesId("North", "P-00")
+    made = ask("planning", "forecast", body=models.ForecastRequest([models.AskedSeries("North", "P-00")], horizon=2))
+    assert isinstance(made, models.ForecastResponse)
+    assert made.dates == [night.retailer.last_day + timedelta(days=ahead) for ahead in (1, 2)]
+    change = models.Change(made.dates[1], made.dates[1], price=1.5)
+    other = ask("planning", "what_if", body=models.WhatIfRequest([item], horizon=2, changes=[change]))
+    assert other.forecasts[0].published_mean == made.forecasts[0].mean
+    assert other.forecasts[0].quantiles["0.5"][1] >= made.forecasts[0].quantiles["0.5"][1]
+    order = models.AskedOrder("North", "P-00", on_hand=0, service_level=0.9)
+    assert ask("planning", "reorder", body=models.ReorderRequest([order])).orders[0].order_quantity > 0
+    assert ask("series", "series", limit=5, search="north").series[4].store_id == "North"
+    history = ask("series", "history", store_id="North", product_id="P-00", periods=3)
+    assert history.dates[-1] == night.retailer.last_day
+    assert ask("model", "model").planned.events["event"] == ["fair", "match"]
+    nobody = ask("series", "history", store_id="North", product_id="P-0")
+    assert isinstance(nobody, models.ProblemDetails)
+    assert (nobody.status, nobody.unknown[0].nearest_products[0]) == (404, "P-00")
+    signed = import_module("generated_client").AuthenticatedClient(str(client.base_url), token="guessed")
+    assert ask("model", "model").status == 401

@@ -16,7 +16,7 @@ import pytest
 from benchmarks.serving.__main__ import QUICK, measure
 from benchmarks.serving.load import Load, at_rate, saturate
 from demand_forecast.tracking.package import read_package
-from demand_forecast_tests.service.conftest import Night
+from demand_forecast_tests.served_night import Night
 
 needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not here")
 STALL = 0.7  # seconds
