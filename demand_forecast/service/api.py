@@ -238,7 +238,7 @@ async def _told(request: Request, error: Any) -> Response:
         problem = error
     else:
         problem = Problem(500, MEANING[500])
-    return problem.answer(request.url.path, request.state.request_id)
+    return problem.answer(request.scope["path"], request.state.request_id)
 
 
 def _respond(request: Request, served: Served, content: dict[str, Any], log: PredictionLog | None = None) -> Response:
@@ -250,7 +250,7 @@ def _respond(request: Request, served: Served, content: dict[str, Any], log: Pre
         at, seconds = now().isoformat().encode(), time.perf_counter() - state.began
         log.put(
             b'{"at":"%b","endpoint":"%b","seconds":%.6f,"shadow":false,"answer":%b}'
-            % (at, request.url.path.encode(), seconds, answer)
+            % (at, request.scope["path"].encode(), seconds, answer)
         )
     return Response(answer, media_type="application/json")
 
