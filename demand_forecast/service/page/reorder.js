@@ -26,11 +26,16 @@ export class Reorder {
     byId("reorder-reset").disabled = true;
     const level = overview.service_level_asked;
     if (level != null) this.form.elements.service_level.value = Number((level * 100).toFixed(1));
-    const order = await this.ask();
-    if (!order) return;
+    await this.ask();
+  }
+
+  /** Says what was taken for fields that were left empty; what somebody types, or is about to, stays. */
+  fill(order) {
     for (const [name, planned] of Object.entries(PLANNED)) {
+      const field = this.form.elements[name];
       const known = order.stock_known || !["on_hand", "on_order"].includes(name);
-      if (known && order[planned] != null) this.form.elements[name].value = Number(order[planned].toFixed(3));
+      const open = field.value === "" && field !== document.activeElement;
+      if (open && known && order[planned] != null) field.value = Number(order[planned].toFixed(3));
     }
   }
 
@@ -50,10 +55,10 @@ export class Reorder {
       const given = { store_id: this.item.store_id, product_id: this.item.product_id, ...this.given };
       const { orders } = await post("/v1/reorder", { series: [given] }, signal);
       tell(byId("reorder-problem"), null);
+      this.fill(orders[0]);
       this.answer(orders[0]);
-      return orders[0];
     } catch (error) {
-      return isAborted(error) ? null : this.fail(error);
+      if (!isAborted(error)) this.fail(error);
     }
   }
 
@@ -61,7 +66,6 @@ export class Reorder {
     tell(byId("reorder-problem"), error);
     byId("reorder-result").replaceChildren();
     byId("reorder-parts").hidden = true;
-    return null;
   }
 
   answer(order) {
