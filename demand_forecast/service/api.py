@@ -1,6 +1,5 @@
 """The API: what each path takes and answers. `/openapi.json` describes it, `/docs` shows it."""
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -48,8 +47,6 @@ from demand_forecast.service.what_if import cold_start, plan_of, planned, what_i
 SHOWN_ERRORS = 5
 WAITING = 16  # requests that may wait for the model; more are sent away
 Asked = TypeVar("Asked", bound=BaseModel)
-
-logger = logging.getLogger("bentoml.demand_forecast")
 
 
 @dataclass
