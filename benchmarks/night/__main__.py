@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("night-benchmark"), help="an empty folder to work in")
     parser.add_argument("--out", default=HERE, type=Path, help="folder of the result table")
     asked = parser.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
     settings = load_settings(asked.config)
     lake = (Path(asked.home).resolve() if asked.home else settings.root) / "lake"
     results = []
@@ -37,6 +38,7 @@ def main() -> None:
             days = aside.submit(land, lake, folder, asked.nights, doubled=doubled).result()
         write_config(settings, folder)
         results.append({"history": label, "what": "first full run", **measure(folder, "run")})
+        print(results[-1], flush=True)
         for day, rows in days:
             rows.write_csv(folder / "sales" / f"{day}.csv")
             results.append({"history": label, "what": f"night of {day}", **measure(folder, "night")})
