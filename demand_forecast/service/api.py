@@ -107,8 +107,8 @@ def _answering(app: FastAPI, worker: Worker) -> None:
             made = iter(await model.take(lambda: cold_start(arms.champion, new, horizon, levels)))
         keys = [(item.store_id, item.product_id) for item in asked.series]
         found = [arms.forecast(key, horizon, levels) if key in known else next(made) for key in keys]
-        if arms.shadow:
-            worker.log.put(lambda: _shadow(request.state.request_id, arms, keys, horizon, levels))
+        if challenger := arms.shadow:
+            worker.log.put(lambda: _shadow(request.state.request_id, challenger, keys, horizon, levels))
         return _respond(request, arms.champion, {"dates": published.dates[:horizon], "forecasts": found}, worker.log)
 
     @app.post(**described("what_if", "What would sell otherwise", "planning", WhatIfResponse, asked=WhatIfRequest))
@@ -253,12 +253,9 @@ def _respond(request: Request, served: Served, content: dict[str, Any], log: Pre
 
 
 def _shadow(
-    request_id: str, arms: Arms, keys: Sequence[tuple[str, str]], horizon: int, levels: Sequence[float]
+    request_id: str, challenger: Served, keys: Sequence[tuple[str, str]], horizon: int, levels: Sequence[float]
 ) -> bytes:
     """The line that says what the challenger would have answered."""
-    challenger = arms.challenger
-    if challenger is None:
-        return b""
     rows = [row for key in keys if (row := challenger.published.rows.get(key)) is not None]
     found = [challenger.published.forecast(row, horizon, levels) for row in rows]
     answer = {"request_id": request_id, "forecast_origin": challenger.info.forecast_origin}

@@ -15,6 +15,7 @@ from demand_forecast.service.served import Served
 from demand_forecast.tracking.package import CURRENT, TRIAL, PackageError, current_name, read_package, read_trial
 
 INTERVAL = 0.5  # seconds between looks
+REPAIR = "run `demand-forecast run`"
 Seen = tuple[tuple[int, int] | None, ...]
 
 logger = logging.getLogger("bentoml.demand_forecast")
@@ -27,12 +28,13 @@ class Live:
     not verify is refused, with the reason in `refused`, and the one before stays.
     """
 
-    def __init__(self, folder: Path, keys: KeyRing) -> None:
+    def __init__(self, folder: Path | str, keys: KeyRing) -> None:
+        """`folder`: of the packages; or, in words, why it is not known: that is what every request is told."""
         self.folder, self.keys = folder, keys
         self.refused: Refused | None = None
         self._arms: Arms | None = None
         self._seen: Seen = ()
-        self._trouble = f"no champion is published in {folder}: run `demand-forecast run`"
+        self._trouble = folder if isinstance(folder, str) else f"no champion is published in {folder}: {REPAIR}"
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="live", daemon=True)
 
@@ -51,19 +53,22 @@ class Live:
 
     def look(self) -> None:
         """Takes over what is published now, if it is other than at the last look and verifies."""
-        seen = tuple(_stamp(self.folder / name) for name in (CURRENT, TRIAL))
+        folder = self.folder
+        if isinstance(folder, str):
+            return
+        seen = tuple(_stamp(folder / name) for name in (CURRENT, TRIAL))
         if seen == self._seen or seen[0] is None:
             return
         self._seen, self.refused = seen, None
         before = self._arms
-        champion = self._load("champion", before.champion if before else None, lambda: current_name(self.folder))
+        champion = self._load(folder, "champion", before.champion if before else None, lambda: current_name(folder))
         if champion is None:
             return
         challenger = trial = None
         try:
-            if trial := read_trial(self.folder):
+            if trial := read_trial(folder):
                 name, tried = trial.package, before.challenger if before else None
-                challenger = self._load("challenger", tried, lambda: name)
+                challenger = self._load(folder, "challenger", tried, lambda: name)
             arms = Arms(champion, challenger, trial if challenger else None)
         except PackageError as error:
             self._refuse(trial.package if trial else TRIAL, str(error))
@@ -74,14 +79,14 @@ class Live:
             logger.info("tried out: package %s, %s", arms.challenger.name, arms.trial.mode)
         self._arms = arms
 
-    def _load(self, arm: Arm, before: Served | None, name_of: Callable[[], str]) -> Served | None:
+    def _load(self, folder: Path, arm: Arm, before: Served | None, name_of: Callable[[], str]) -> Served | None:
         """The package of that name; `before` where it is that one already, or the new one does not verify."""
         name = ""
         try:
             name = name_of()
             if before is not None and before.name == name:  # a package's name tells its content
                 return before
-            return Served(read_package(self.folder, name), arm)
+            return Served(read_package(folder, name), arm)
         except (PackageError, OSError) as error:
             self._refuse(name, str(error))
         except Exception as error:  # whatever files that were not made by us may do to what reads them

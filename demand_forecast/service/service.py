@@ -55,10 +55,14 @@ class FrontedService(Service):  # type: ignore[misc]
 
 def create_worker() -> tuple[Worker, KeyRing, Serving]:
     settings = serving()
-    home = home_folder()
+    try:
+        home, packages = home_folder(), package_folder()
+    except ConfigError as error:  # it starts, and says on /readyz what is wrong
+        keys = KeyRing(None)
+        return Worker(Live(str(error), keys), PredictionLog(None)), keys, settings
     keys = KeyRing(key_file(settings, home) if home else settings.keys_file)
     log = PredictionLog(Home(home).predictions if home and settings.log else None)
-    return Worker(Live(package_folder(), keys), log), keys, settings
+    return Worker(Live(packages, keys), log), keys, settings
 
 
 @bentoml.service(

@@ -353,6 +353,15 @@ def test_without_a_champion_it_is_alive_not_ready_and_says_what_to_run(
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
+def test_a_configuration_that_cannot_be_used_is_told_by_a_server_that_is_alive(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(CONFIG + "horizn: 7\n")
+    with serve(tmp_path) as client:
+        assert client.get("/livez").status_code == 200
+        said = [client.get("/readyz"), post(client, "forecast", series=[ONE])]
+        assert [answer.status_code for answer in said] == [503, 503]
+        assert all("horizn" in answer.text for answer in said)
+
+
 def test_the_service_is_imported_light() -> None:
     """What the supervisor of the workers, and a build of the Bento, load."""
     heavy = ["mlflow", "dagster", "deltalake", "sklearn", "lightgbm", "evidently", "pandas", "pyarrow", "matplotlib"]
