@@ -103,13 +103,17 @@ class Landing:
             self.note(delivery, Contents({}, None, str(error), isinstance(error, DamagedError)))
 
     def save(self) -> None:
-        """Keeps what this look used, and hashes of other files that are still there, if it learned something."""
+        """Keeps what this look used, and what is known of other files that are still there, if it learned something."""
         if self.path is None or not self._changed:
             return
-        content = {
-            "hashes": {name: one for name, one in self._hashes.items() if name in self._used or os.path.exists(name)},
-            "contents": {name: _as_json(said) for name, said in self._contents.items() if name in self._used},
+        hashes = {name: one for name, one in self._hashes.items() if name in self._used or os.path.exists(name)}
+        there = {sha for *_, sha in hashes.values()}
+        contents = {
+            name: _as_json(said)
+            for name, said in self._contents.items()
+            if name in self._used or name.partition("-")[0] in there
         }
+        content = {"hashes": hashes, "contents": contents}
         written = self.path.with_name(f"{self.path.name}.{os.getpid()}")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         written.write_text(json.dumps(content), encoding="utf-8")

@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from demand_forecast.defs.project import Project
+from demand_forecast.sources.collect import span
 from demand_forecast_tests.defs.arrivals import bring, collect, days, look, run, why_not
 from demand_forecast_tests.landing_files import FIRST_DAY, write_reports
 
@@ -115,6 +116,18 @@ def test_an_unchanged_file_is_not_opened(project: Project) -> None:
     assert why_not(project) == "Nothing new in the sources."
     project.home.landing.unlink()
     assert days(look(project).run_requests[0]) == (FIRST_DAY, FIRST_DAY)
+
+
+def test_what_a_file_says_stays_known_after_nights_that_did_not_look_into_it(project: Project) -> None:
+    """Else each night would read all of history to learn where it begins."""
+    collect(project)
+    bring(project, ELEVENTH)
+    collect(project)
+    for file in files_source(project).glob("*.csv"):
+        seen = file.stat()
+        file.write_text("x" * seen.st_size)
+        os.utime(file, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    assert span(project.settings, project.landing()) == (FIRST_DAY, ELEVENTH)
 
 
 @pytest.mark.parametrize("memory", [b"", b"{", b"[1, 2]", b'{"hashes": {"a": 3}, "contents": {}}', b"\xff"])
