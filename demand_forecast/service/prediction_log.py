@@ -69,7 +69,7 @@ class PredictionLog:
     def _write(self) -> None:
         queued = [self._queue.popleft() for _ in range(len(self._queue))]
         self._queued -= sum(map(_size, queued))
-        lines = [line() if callable(line) else line for line in queued]
+        lines = [made for line in queued if (made := self._made(line))]
         try:
             if lines:
                 self._segment = self._segment or _Segment(self.folder)  # type: ignore[arg-type]
@@ -80,6 +80,14 @@ class PredictionLog:
             self._failed(len(lines), error)
         else:
             self._mended(bool(lines))
+
+    def _made(self, line: Line) -> bytes | None:
+        try:
+            return line() if callable(line) else line
+        except Exception:  # one line that cannot be made must not end the thread that writes all others
+            logger.exception("an answer could not be written down")
+            self.lost += 1
+            return None
 
     def _failed(self, lines: int, error: OSError) -> None:
         self.lost += lines

@@ -34,8 +34,8 @@ def promote(project: Project, version: str) -> None:
     project.tracking.promote(row, PromotionLedger(project.lake))
 
 
-def compare(project: Project, decision: str, challenger: str) -> None:
+def compare(project: Project, decision: str, challenger: str, improvement: float | None = 0.0) -> None:
     champion = project.tracking.champion()
     line = {"decided_at": now(), "decision": decision, "run_id": str(now()), "reasons": "figures"}
-    line |= {"from_version": champion and champion.version, "to_version": challenger}
+    line |= {"from_version": champion and champion.version, "to_version": challenger, "improvement": improvement}
     project.tracking.promote(line, PromotionLedger(project.lake))

@@ -135,13 +135,19 @@ def test_only_what_was_compared_with_todays_champion_answers_and_what_was_taken_
     first, second = aliases["champion"], aliases["challenger"]
 
     def chosen() -> TrialChoice:
-        return choose_trial(project.tracking, ledger, "canary")
+        return choose_trial(project.tracking, ledger, project.settings)
 
     assert chosen().mode == "canary"
     promote(project, second)
     assert chosen().reason == "the last challenger is the champion"
     third = register(project, features[1:], features[0].last_day, "three")
     compare(project, "kept", third)
+    assert chosen().mode == "canary"
+    for improvement, said in ((-0.02, "by 2.0%; at most 1.0% is borne"), (None, "by an unknown share")):
+        compare(project, "kept", third, improvement)
+        assert chosen().mode == "shadow"
+        assert said in chosen().reason
+    compare(project, "kept", third, -0.005)
     assert chosen().mode == "canary"
     back = {"decided_at": now(), "decision": "rolled_back", "run_id": "r", "reasons": "it lost"}
     project.tracking.promote(back | {"from_version": second, "to_version": first}, ledger)

@@ -48,6 +48,16 @@ def test_what_is_put_is_a_line_of_a_closed_segment(tmp_path: Path) -> None:
     assert [line["number"] for line in lines(tmp_path / "predictions")] == [*range(100)]
 
 
+def test_a_line_that_cannot_be_made_costs_no_other(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path / "predictions")
+    log.start()
+    for made in (lambda: b'{"number":1}', lambda: bytes(1 // 0), lambda: b'{"number":2}'):
+        log.put(made)
+    log.stop()
+    assert [line["number"] for line in lines(tmp_path / "predictions")] == [1, 2]
+    assert log.lost == 1
+
+
 def test_without_a_folder_nothing_is_kept_and_it_says_so() -> None:
     log = PredictionLog(None)
     log.start()

@@ -175,7 +175,7 @@ def forecast_on_trial(project: Project) -> tuple[TrialChoice, pl.DataFrame | Non
     It is made once a night, and kept as table `challenger_forecast` with what it was made of. A challenger that does
     not forecast is not tried out, and costs the champion nothing.
     """
-    choice = choose_trial(project.tracking, PromotionLedger(project.lake), project.settings.serving.trial.mode)
+    choice = choose_trial(project.tracking, PromotionLedger(project.lake), project.settings)
     if choice.version is None:
         return choice, None
     try:

@@ -73,7 +73,7 @@ MEANING = {
 )
 def trial_review(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
     lake = project.lake
-    choice = choose_trial(project.tracking, PromotionLedger(lake), project.settings.serving.trial.mode)
+    choice = choose_trial(project.tracking, PromotionLedger(lake), project.settings)
     champion = project.tracking.champion() if choice.version else None
     if choice.version is None or champion is None:
         return dg.MaterializeResult(metadata={"verdict": choice.said})

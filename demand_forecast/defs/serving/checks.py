@@ -3,7 +3,7 @@
 import dagster as dg
 
 from demand_forecast.defs.project import Project
-from demand_forecast.tracking.package import PackageError, read_package
+from demand_forecast.tracking.package import PackageError, read_package, read_trial
 
 
 @dg.asset_check(
@@ -20,4 +20,26 @@ def package_verifies(project: Project) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         passed=champion is not None and package.info.model_version == champion.version,
         description=f"{package.path.name}: {package.forecast.height:,} rows by version {package.info.model_version}",
+    )
+
+
+@dg.asset_check(
+    asset="forecast_service",
+    description="The challenger's package, where one is tried out, verifies and forecasts the champion's days; servers "
+    "go on with the champion alone where it does not.",
+)
+def trial_package_verifies(project: Project) -> dg.AssetCheckResult:
+    folder = project.home.serving
+    try:
+        trial = read_trial(folder)
+        if trial is None:
+            return dg.AssetCheckResult(passed=True, description="none tried out")
+        live, tried = read_package(folder), read_package(folder, trial.package)
+    except PackageError as error:
+        return dg.AssetCheckResult(passed=False, severity=dg.AssetCheckSeverity.WARN, description=str(error))
+    return dg.AssetCheckResult(
+        passed=tried.info.forecast_origin == live.info.forecast_origin,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{trial.mode}: {tried.path.name}, forecast of {tried.info.forecast_origin}; the champion's of "
+        f"{live.info.forecast_origin}",
     )
