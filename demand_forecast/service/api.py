@@ -1,26 +1,25 @@
 """The API: what each path takes and answers. `/openapi.json` describes it, `/docs` shows it."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import anyio.to_thread
 import orjson
 import polars as pl
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
-from demand_forecast.domain.tables import SERIES, now
+from demand_forecast.domain.tables import SERIES
 from demand_forecast.service.arms import Arms
+from demand_forecast.service.exchange import read, respond, shadow_line, told
 from demand_forecast.service.live import Live
 from demand_forecast.service.openapi import described, openapi
 from demand_forecast.service.orders import orders
 from demand_forecast.service.pages import add_pages
 from demand_forecast.service.prediction_log import PredictionLog
-from demand_forecast.service.problems import MEANING, Problem
+from demand_forecast.service.problems import Problem
 from demand_forecast.service.published import readable
 from demand_forecast.service.schema import (
     MAX_COMPUTED,
@@ -28,6 +27,7 @@ from demand_forecast.service.schema import (
     ForecastResponse,
     HistoryQuery,
     HistoryResponse,
+    KindsResponse,
     LogState,
     PlanQuery,
     PlanResponse,
@@ -44,9 +44,7 @@ from demand_forecast.service.schema import (
 from demand_forecast.service.served import SEARCHED, Served
 from demand_forecast.service.what_if import cold_start, plan_of, planned, what_if
 
-SHOWN_ERRORS = 5
 WAITING = 16  # requests that may wait for the model; more are sent away
-Asked = TypeVar("Asked", bound=BaseModel)
 
 
 @dataclass
@@ -77,7 +75,7 @@ def create_api(worker: Worker) -> FastAPI:
     add_pages(app)
     app.openapi = lambda: openapi(app, open_to_all=not len(worker.live.keys))  # type: ignore[method-assign]
     for kind in (Problem, RequestValidationError, HTTPException, Exception):
-        app.add_exception_handler(kind, _told)
+        app.add_exception_handler(kind, told)
     return app
 
 
@@ -92,24 +90,16 @@ def _answering(app: FastAPI, worker: Worker) -> None:
         A product that is not in the forecast is answered from its `attributes`, if they are given: what the model
         expects of a new product like it from its first day on, marked by `cold_start`.
         """
-        asked = await _read(request, ForecastRequest)
+        asked = await read(request, ForecastRequest)
         arms = worker.live.arms()
-        published = arms.champion.published
-        horizon, levels = published.periods(asked.horizon), asked.quantiles
-        known = published.rows
-        new = [item for item in asked.series if (item.store_id, item.product_id) not in known]
-        made: Iterator[dict[str, Any]] = iter(())
-        if new:
-            if any(item.attributes is None for item in new):
-                raise published.unknown(item for item in new if item.attributes is None)
-            if len(new) > MAX_COMPUTED:
-                raise Problem(422, f"series: {len(new)} new products; ask for at most {MAX_COMPUTED} at once")
-            made = iter(await model.take(lambda: cold_start(arms.champion, new, horizon, levels)))
+        published, levels = arms.champion.published, asked.quantiles
+        horizon = published.periods(asked.horizon)
+        made = await _made(arms.champion, asked, horizon, model)
         keys = [(item.store_id, item.product_id) for item in asked.series]
-        found = [arms.forecast(key, horizon, levels) if key in known else next(made) for key in keys]
+        found = [arms.forecast(key, horizon, levels) if key in published.rows else next(made) for key in keys]
         if challenger := arms.shadow:
-            worker.log.put(lambda: _shadow(request.state.request_id, challenger, keys, horizon, levels))
-        return _respond(request, arms.champion, {"dates": published.dates[:horizon], "forecasts": found}, worker.log)
+            worker.log.put(lambda: shadow_line(request.state.request_id, challenger, keys, horizon, levels))
+        return respond(request, arms.champion, {"dates": published.dates[:horizon], "forecasts": found}, worker.log)
 
     @app.post(**described("what_if", "What would sell otherwise", "planning", WhatIfResponse, asked=WhatIfRequest))
     async def answer_what_if(request: Request) -> Response:
@@ -117,21 +107,21 @@ def _answering(app: FastAPI, worker: Worker) -> None:
 
         With no `changes` it is the published forecast.
         """
-        asked = await _read(request, WhatIfRequest)
+        asked = await read(request, WhatIfRequest)
         arms = worker.live.arms()
         published = arms.champion.published
         published.places(asked.series)
         found = await model.take(lambda: arms.each(asked.series, lambda served, part: what_if(served, part, asked)))
         dates = published.dates[: published.periods(asked.horizon)]
-        return _respond(request, arms.champion, {"dates": dates, "forecasts": found}, worker.log)
+        return respond(request, arms.champion, {"dates": dates, "forecasts": found}, worker.log)
 
     @app.post(**described("reorder", "What to order", "planning", ReorderResponse, asked=ReorderRequest))
     async def reorder(request: Request) -> Response:
         """What to order now for up to 100 series, with the stock and the policy given; the rest as planned by night."""
-        asked = await _read(request, ReorderRequest)
+        asked = await read(request, ReorderRequest)
         served = worker.live.arms().champion
         found = await model.take(lambda: orders(served, asked.series))
-        return _respond(request, served, {"orders": found})
+        return respond(request, served, {"orders": found})
 
 
 def _looking(app: FastAPI, worker: Worker) -> None:
@@ -143,7 +133,7 @@ def _looking(app: FastAPI, worker: Worker) -> None:
         served = worker.live.arms().champion
         found = _select(served.overview, asked)
         page = readable(found.slice(asked.offset, asked.limit).drop(SEARCHED)).to_dicts()
-        return _respond(request, served, {"total": len(found), "offset": asked.offset, "series": page})
+        return respond(request, served, {"total": len(found), "offset": asked.offset, "series": page})
 
     @app.get(**described("history", "What was sold", "series", HistoryResponse, 404, 422))
     async def history(request: Request, asked: Annotated[HistoryQuery, Query()]) -> Response:
@@ -153,13 +143,21 @@ def _looking(app: FastAPI, worker: Worker) -> None:
         served.published.places([SeriesId(**key)])
         rows = readable(served.rows_of("history", [(asked.store_id, asked.product_id)]).tail(asked.periods))
         content = {name: rows[name].to_list() for name in ("units", "price", "in_stock", "open")}
-        return _respond(request, served, key | {"dates": rows["date"].to_list()} | content)
+        return respond(request, served, key | {"dates": rows["date"].to_list()} | content)
 
     @app.get(**described("plan", "What is planned", "series", PlanResponse, 404, 422))
     async def plan(request: Request, asked: Annotated[PlanQuery, Query()]) -> Response:
         """What is planned for the days of a series' forecast: price, promotions, opening, events."""
         served = worker.live.arms().champion
-        return _respond(request, served, plan_of(served, SeriesId(**asked.model_dump())))
+        return respond(request, served, plan_of(served, SeriesId(**asked.model_dump())))
+
+    @app.get(**described("kinds", "Which kinds of new products there are", "series", KindsResponse))
+    async def kinds(request: Request) -> Response:
+        """What a product that nobody sells yet may be like: the attributes that products on sale have together, the
+        most common first. /v1/forecast takes them, for any of the stores."""
+        served = worker.live.arms().champion
+        found = [{"attributes": kind.attributes, "series": kind.series} for kind in served.kinds]
+        return respond(request, served, {"stores": served.new_in, "kinds": found})
 
     @app.get(**described("model", "What is live", "model", ServedModel))
     async def live_model() -> Response:
@@ -181,6 +179,19 @@ def _looking(app: FastAPI, worker: Worker) -> None:
         return Response(said.model_dump_json(), media_type="application/json")
 
 
+async def _made(served: Served, asked: ForecastRequest, horizon: int, model: "_Turns") -> Iterator[dict[str, Any]]:
+    """The forecasts of those series that are not published, in their order. Raises Problem 404, 422."""
+    known = served.published.rows
+    new = [item for item in asked.series if (item.store_id, item.product_id) not in known]
+    if not new:
+        return iter(())
+    if any(item.attributes is None for item in new):
+        raise served.published.unknown(item for item in new if item.attributes is None)
+    if len(new) > MAX_COMPUTED:
+        raise Problem(422, f"series: {len(new)} new products; ask for at most {MAX_COMPUTED} at once")
+    return iter(await model.take(lambda: cold_start(served, new, horizon, asked.quantiles)))
+
+
 class _Turns:
     """The model's turns: it computes for one request at a time, others wait, too many are sent away."""
 
@@ -197,71 +208,6 @@ class _Turns:
             return await anyio.to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
         finally:
             self._waiting -= 1
-
-
-async def _read(request: Request, model: type[Asked]) -> Asked:
-    """The body as `model`. Raises Problem 400 where it is no JSON, 422 where it says something else."""
-    if "json" not in request.headers.get("content-type", "json"):
-        raise Problem(422, "send the body as JSON: -H 'Content-Type: application/json'")
-    try:
-        return model.model_validate_json(await request.body())
-    except ValidationError as error:
-        raise _invalid(error.errors(include_url=False, include_context=False, include_input=False)) from None
-
-
-def _invalid(found: Any, skipped: int = 0) -> Problem:
-    errors = [
-        {
-            "at": ".".join(str(part) for part in item["loc"][skipped:]) or "body",
-            "what": item["msg"].removeprefix("Value error, "),
-        }
-        for item in found
-    ]
-    if found[0]["type"] == "json_invalid":
-        return Problem(400, f"the body is not JSON: {errors[0]['what'].removeprefix('Invalid JSON: ')}")
-    said = "; ".join(f"{item['at']}: {item['what']}" for item in errors[:SHOWN_ERRORS])
-    return Problem(422, said, {"errors": errors[:SHOWN_ERRORS]})
-
-
-async def _told(request: Request, error: Any) -> Response:
-    """An error as problem details."""
-    if isinstance(error, RequestValidationError):
-        problem = _invalid(error.errors(), skipped=1)
-    elif isinstance(error, HTTPException):
-        known = "see /docs for what there is"
-        said = f"no such page; {known}" if error.status_code == 404 else f"{MEANING.get(error.status_code)}; {known}"
-        problem = Problem(error.status_code, said, headers=dict(error.headers or {}))
-    elif isinstance(error, Problem):
-        problem = error
-    else:
-        problem = Problem(500, MEANING[500])
-    return problem.answer(request.scope["path"], request.state.request_id)
-
-
-def _respond(request: Request, served: Served, content: dict[str, Any], log: PredictionLog | None = None) -> Response:
-    """The answer; where there is a `log`, it is written down as it is given."""
-    state = request.state
-    head = {"request_id": state.request_id, "forecast_origin": served.info.forecast_origin}
-    answer = orjson.dumps(head | content, option=orjson.OPT_SERIALIZE_NUMPY)
-    if log is not None:
-        at, seconds = now().isoformat().encode(), time.perf_counter() - state.began
-        log.put(
-            b'{"at":"%b","endpoint":"%b","seconds":%.6f,"shadow":false,"answer":%b}'
-            % (at, request.scope["path"].encode(), seconds, answer)
-        )
-    return Response(answer, media_type="application/json")
-
-
-def _shadow(
-    request_id: str, challenger: Served, keys: Sequence[tuple[str, str]], horizon: int, levels: Sequence[float]
-) -> bytes:
-    """The line that says what the challenger would have answered."""
-    rows = [row for key in keys if (row := challenger.published.rows.get(key)) is not None]
-    found = [challenger.published.forecast(row, horizon, levels) for row in rows]
-    answer = {"request_id": request_id, "forecast_origin": challenger.info.forecast_origin}
-    answer |= {"dates": challenger.published.dates[:horizon], "forecasts": found}
-    line = {"at": now(), "endpoint": "/v1/forecast", "seconds": None, "shadow": True, "answer": answer}
-    return orjson.dumps(line, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _tried(arms: Arms) -> TriedOut | None:

@@ -139,6 +139,14 @@ ANSWERED: dict[str, dict[str, Any]] = {
         "events": {"holiday": [None, None, None]},
         "expected_open": [1.0, 1.0, 1.0],
     },
+    "kinds": {
+        **HEAD,
+        "stores": ["S1", "S2", "S3"],
+        "kinds": [
+            {"attributes": {"category": "Vegetables", "department": "Produce"}, "series": 40},
+            {"attributes": {"category": "Bread", "department": "Bakery"}, "series": 30},
+        ],
+    },
     "model": {
         "model": "ensemble",
         "model_version": "4",

@@ -311,6 +311,20 @@ class PlanResponse(_Answer, _AnsweredSeries):
     expected_open: Annotated[list[float], Field(description="share of the day: as planned, else as usual")]
 
 
+class KindOfProduct(BaseModel):
+    """What a product is like."""
+
+    attributes: Annotated[dict[str, str | None], Field(description="as products have them together; null: has none")]
+    series: Annotated[int | None, Field(description="how many of the forecast are of this kind; null: not known")]
+
+
+class KindsResponse(_Answer):
+    """The kinds of new products that can be forecast, each in every one of the stores."""
+
+    stores: list[str]
+    kinds: Annotated[list[KindOfProduct], Field(description="the most common first")]
+
+
 class LogState(BaseModel):
     """Whether answers are being written down."""
 

@@ -1,6 +1,7 @@
 """A serving package in use: verified, its forecast in memory, its model beside it for what is not published."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -18,6 +19,15 @@ SEARCHED = "searched"
 TABLES = (FEATURES, "planned", "new_products", "series", "history")
 
 
+class Kind(NamedTuple):
+    """A kind of new product: the `product_id` under which it is packed, and how many `series` are of that kind (None:
+    the package does not tell)."""
+
+    product_id: str
+    attributes: dict[str, str | None]
+    series: int | None
+
+
 class Served:
     """What one package answers from. Raises PackageError where its model does not make the forecast beside it."""
 
@@ -33,11 +43,15 @@ class Served:
         self.tables = {name: found for name in TABLES if (found := package.table(name))}
         overview = self.tables.get("series")
         self.overview = _searchable(overview.all() if overview else None, self.published)
-        self.new_kinds = _kinds(self.tables.get("new_products"))
-        self.product_attributes = sorted(
-            {name for kinds in self.new_kinds.values() for kind in kinds.values() for name in kind}
-        )
+        new_products = self.tables.get("new_products")
+        self.new_in = sorted({store_id for store_id, _ in new_products.spans} if new_products else ())
+        self.kinds = _kinds(new_products, self.overview)
         self._smoke()
+
+    @property
+    def product_attributes(self) -> list[str]:
+        """By which a kind of new product is told from another."""
+        return sorted({name for kind in self.kinds for name in kind.attributes})
 
     @property
     def name(self) -> str:
@@ -57,11 +71,6 @@ class Served:
         mean = self.model.expected(features) * self.published.alignment[list(rows)].reshape(-1)
         return numbers_of(self.model.distribution(features, mean), len(rows))
 
-    def sold_as(self, kind: Mapping[str, str | None]) -> int:
-        """How many series have these attributes."""
-        known = [pl.col(name).eq_missing(value) for name, value in kind.items() if name in self.overview.columns]
-        return self.overview.filter(known).height if known else 0
-
     def _smoke(self) -> None:
         """Forecasts a few series again: a model that is not the one of the forecast, or does not work, is found out."""
         place = f"serving package {self.package.path}"
@@ -80,12 +89,19 @@ class Served:
             )
 
 
-def _kinds(new_products: SeriesTable | None) -> dict[str, dict[str, dict[str, str | None]]]:
-    """By store and packed product_id, the attributes of the new products that it stands for."""
-    kinds: dict[str, dict[str, dict[str, str | None]]] = {}
-    for store_id, product_id in new_products.spans if new_products else ():
-        kinds.setdefault(store_id, {})[product_id] = kind_of(product_id)
-    return kinds
+def _kinds(new_products: SeriesTable | None, overview: pl.DataFrame) -> list[Kind]:
+    """The kinds of new products that were packed, for every store alike; the most common first."""
+    packed = sorted({product_id for _, product_id in new_products.spans} if new_products else ())
+    kinds = {product_id: kind_of(product_id) for product_id in packed}
+    names = sorted({name for kind in kinds.values() for name in kind})
+    known = {*names} <= {*overview.columns}
+    counted = overview.group_by(names).len().rows() if known and names else [(len(overview),)]
+    series = {tuple(key): count for *key, count in counted}
+    found = [
+        Kind(product_id, kind, series.get(tuple(kind[name] for name in names), 0) if known else None)
+        for product_id, kind in kinds.items()
+    ]
+    return sorted(found, key=lambda kind: -(kind.series or 0))
 
 
 def _searchable(overview: pl.DataFrame | None, published: PublishedForecast) -> pl.DataFrame:

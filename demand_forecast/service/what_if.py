@@ -73,19 +73,18 @@ def _as_new(served: Served, item: AskedSeries, horizon: int, levels: Sequence[fl
 
 def _kind(served: Served, item: AskedSeries) -> str:
     """The product_id under which new products like `item` are packed: of those that fit, the kind sold most widely."""
-    kinds = served.new_kinds.get(item.store_id)
-    if kinds is None:
+    if item.store_id not in served.new_in:
         raise served.published.unknown([item])
-    fitting = kinds
+    fitting = served.kinds
     for name, value in (item.attributes or {}).items():
-        known = {kind[name] for kind in kinds.values() if name in kind}
+        known = {kind.attributes[name] for kind in served.kinds if name in kind.attributes}
         if value not in known:
             said = f"known are {', '.join(sorted(map(str, known))[:SHOWN])}" if known else _attributes(served)
             raise Problem(422, f"attributes.{name}: no product has {value}; {said}")
-        fitting = {product: kind for product, kind in fitting.items() if kind[name] == value}
+        fitting = [kind for kind in fitting if kind.attributes[name] == value]
         if not fitting:
             raise Problem(422, f"attributes: no product has {name} {value} with the attributes before it")
-    return max(fitting, key=lambda product: served.sold_as(fitting[product]))
+    return fitting[0].product_id
 
 
 def _attributes(served: Served) -> str:

@@ -122,6 +122,17 @@ def test_a_new_product_is_forecast_from_its_attributes_and_marked(client: httpx.
     assert sum(post(client, "forecast", series=dearer).json()["forecasts"][0]["mean"]) != sum(new["mean"])
 
 
+def test_the_kinds_of_new_products_are_those_that_a_forecast_takes(client: httpx.Client) -> None:
+    said = client.get("/v1/kinds").json()
+    assert said["stores"] == ["North", "South"]
+    assert said["kinds"] == [{"attributes": {"department": f"D{number}"}, "series": None} for number in (0, 1)]
+    new = [{"store_id": store, "product_id": "P-99"} | one for store in said["stores"] for one in said["kinds"]]
+    asked = [{name: value for name, value in one.items() if name != "series"} for one in new]
+    made = post(client, "forecast", series=asked).json()["forecasts"]
+    assert [one["cold_start"] for one in made] == [True] * 4
+    assert len({tuple(one["mean"]) for one in made}) == 4
+
+
 def test_orders_are_those_of_the_nightly_rule(client: httpx.Client, night: Night) -> None:
     key = ["store_id", "product_id", "forecast_origin"]
     table = night.champion.table.filter(product_id="P-02")
@@ -319,7 +330,7 @@ def test_probes_metrics_and_the_api_page_answer(client: httpx.Client) -> None:
     assert "/any/path" not in metrics
     described = client.get("/openapi.json").json()
     assert {*described["paths"]} == {
-        f"/v1/{name}" for name in ("forecast", "what_if", "reorder", "series", "history", "plan", "model")
+        f"/v1/{name}" for name in ("forecast", "what_if", "reorder", "series", "history", "plan", "kinds", "model")
     }
     assert client.get("/docs").headers["cache-control"] == "no-cache"
     files = ("docs/swagger-ui-bundle.js", "docs/swagger-ui.css", "page/planner.js", "page/vendor/uPlot.iife.min.js")
