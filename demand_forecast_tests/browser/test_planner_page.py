@@ -255,19 +255,42 @@ def test_files_hold_the_numbers_of_the_api(new_page: NewPage, client: httpx.Clie
     }
 
 
+def test_a_new_product_is_forecast_as_its_kind_and_at_its_price(new_page: NewPage, client: httpx.Client) -> None:
+    page = new_page("/")
+    page.get_by_role("link", name="New product").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("A product that nobody sells yet")
+    said = page.locator("#new-result")
+    expect(said).to_contain_text("the most common kind that fits: D0")
+    page.get_by_role("combobox", name="Shop", exact=True).select_option("South")
+    page.get_by_role("combobox", name="Department").select_option("D1")
+    page.get_by_role("spinbutton", name="Price").fill("4")
+    page.get_by_role("textbox", name="Product number").fill("P-99")
+    expect(said).to_contain_text("a new product of its kind: D1")
+    new = {"store_id": "South", "product_id": "P-99", "attributes": {"department": "D1"}, "price": 4}
+    answer = client.post("/v1/forecast", json={"series": [new], "quantiles": QUANTILE_LEVELS}).json()
+    mean = answer["forecasts"][0]["mean"]
+    expect(said.locator("b")).to_have_text(f"{sum(mean):.1f}" if sum(mean) < 20 else f"{sum(mean):.0f}")
+    rows = saved(page)
+    assert [(row["product_id"], float(row["mean"])) for row in rows] == [("P-99", value) for value in mean]
+    page.get_by_role("textbox", name="Product number").fill("P-00")
+    expect(said).to_contain_text("P-00 is in the forecast: these are its own numbers")
+    page.get_by_role("spinbutton", name="Price").fill("-1")
+    expect(page.get_by_role("alert").filter(visible=True)).to_contain_text("Price: ")
+
+
 def saved(page: Page) -> list[dict[str, str]]:
     with page.expect_download() as download:
-        page.get_by_role("button", name="Download CSV").click()
+        page.get_by_role("button", name="Download CSV").filter(visible=True).click()
     assert re.fullmatch(
-        r"(attention-2024-03-26|forecast-South-P-00-from-2024-03-27)\.csv", download.value.suggested_filename
+        r"(attention-2024-03-26|forecast-South-P-(00|99)-from-2024-03-27)\.csv", download.value.suggested_filename
     )
     return list(csv.DictReader(download.value.path().read_text(encoding="utf-8-sig").splitlines()))
 
 
-@pytest.mark.parametrize("path", ["/", HERE, "/#store=North&product=nothing"])
+@pytest.mark.parametrize("path", ["/", HERE, "/#new", "/#store=North&product=nothing"])
 def test_on_a_phone_nothing_sticks_out_and_every_control_has_a_name(new_page: NewPage, path: str) -> None:
     page = new_page(path, viewport={"width": 360, "height": 740})
-    expect(page.locator("main :is(tbody tr, #state-back):visible").first).to_be_visible()
+    expect(page.locator("main :is(tbody tr, #state-back, #new-result b):visible").first).to_be_visible()
     for summary in page.locator("summary:visible").all():
         summary.click()
     assert page.evaluate("document.documentElement.scrollWidth") == 360

@@ -3,6 +3,7 @@
 import { get, isAborted } from "./api.js";
 import { byId, capital, describe, element } from "./dom.js";
 import { daysBetween, exact, fullDay, moment, percent, today, whole, word } from "./format.js";
+import { NewProduct } from "./new_product.js";
 import { linkTo, Overview } from "./overview.js";
 import { Search } from "./search.js";
 import { Series } from "./series.js";
@@ -29,6 +30,7 @@ const METRICS = { bias: "Bias", coverage_80: "Coverage of 80 %", calibration_err
 
 const overview = new Overview();
 const series = new Series(() => look());
+const newProduct = new NewProduct();
 new Search((item) => go(linkTo(item)));
 
 let model;
@@ -59,15 +61,22 @@ async function look() {
   }
   about();
   if (model.package === shown) notices(standing());
-  else if (shown && series.inUse && asked()) offer();
+  else if (shown && inUse()) offer();
   else await show({ renewed: Boolean(shown) });
 }
 
-/** What the address asks for: a series, or null for the table of all. */
+/** What the address asks for: the view, and of a series which one. */
 function asked() {
   const parameters = new URLSearchParams(location.hash.slice(1));
   const [store, product] = [parameters.get("store"), parameters.get("product")];
-  return store && product ? { store_id: store, product_id: product } : null;
+  if (store && product) return { view: "series", item: { store_id: store, product_id: product } };
+  return { view: parameters.has("new") ? "new" : "overview" };
+}
+
+/** Whether the reader filled something in that a newer forecast would take away. */
+function inUse() {
+  const { view } = asked();
+  return (view === "series" && series.inUse) || (view === "new" && newProduct.inUse);
 }
 
 function go(hash) {
@@ -77,11 +86,12 @@ function go(hash) {
 
 async function show({ renewed = false } = {}) {
   if (!model) return;
-  const item = asked();
+  const { view: name, item } = asked();
   const began = model.package;
   try {
     byId("main").setAttribute("aria-busy", "true");
-    if (item) await series.load(item, model);
+    if (name === "series") await series.load(item, model);
+    else if (name === "new") await newProduct.load(model);
     else await overview.load();
   } catch (error) {
     if (!isAborted(error)) stop(error);
@@ -92,11 +102,12 @@ async function show({ renewed = false } = {}) {
   const first = !shown;
   shown = began;
   waiting = null;
-  view(item ? "series" : "overview");
-  document.title = item ? `${item.product_id} · ${item.store_id} – Demand forecast` : "Demand forecast";
+  view(name);
+  const title = { series: item && `${item.product_id} · ${item.store_id}`, new: "New product" }[name];
+  document.title = title ? `${title} – Demand forecast` : "Demand forecast";
   if (!first && !renewed) {
     window.scrollTo(0, 0);
-    byId(item ? "series-title" : "overview-title").focus({ preventScroll: true });
+    byId(`${name}-title`).focus({ preventScroll: true });
   }
   notices([
     ...(renewed ? [["Renewed", `This is the forecast from ${origin()}, model version ${model.model_version}.`]] : []),
@@ -105,7 +116,7 @@ async function show({ renewed = false } = {}) {
 }
 
 function view(name) {
-  for (const id of ["state", "overview", "series"]) byId(id).hidden = id !== name;
+  for (const id of ["state", "overview", "series", "new"]) byId(id).hidden = id !== name;
 }
 
 function stop(error) {

@@ -3,12 +3,12 @@
 import { get, post } from "./api.js";
 import { Chart, daysOf } from "./chart.js";
 import { byId, chosen, describe, element, latest, tell } from "./dom.js";
-import { csv, download, exact, fullDay, longDay, percent, price, signedPercent, times, units } from "./format.js";
+import { percent, signedPercent, times, units } from "./format.js";
+import { LEVELS, save, tablesOf } from "./numbers.js";
 import { kindOf } from "./overview.js";
 import { Reorder } from "./reorder.js";
 import { WhatIf } from "./what_if.js";
 
-const LEVELS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 const MOST_WEEKS = 26;
 
 export class Series {
@@ -118,61 +118,11 @@ export class Series {
     const periods = this.step === 1 ? weeks * 7 : weeks;
     const days = daysOf(this.data, this.other, this.data.history.missing ? 0 : periods, this.step);
     this.chart.show(days, this.period, this.step);
-    this.tables(days);
+    byId("tables").replaceChildren(...tablesOf(days, this.period, this.step));
   }
 
-  tables(days) {
-    const date = (day) => (this.step === 1 ? longDay(day.date) : `week of ${fullDay(day.date)}`);
-    const ahead = days.filter((day) => day.ahead);
-    const past = days.filter((day) => !day.ahead).reverse();
-    const priced = days.some((day) => day.price != null);
-    const open = (day) => (day.open == null ? null : day.open ? "open" : "closed");
-    const forecast = [
-      ["Expected", (day) => day.mean, exact],
-      ["What if", (day) => day.whatIf, exact],
-      ...LEVELS.map((level) => [`${percent(level)} below`, (day) => day.quantiles[level], exact]),
-      ["Price", (day) => day.price, price],
-      ["Planned", (day) => day.planned.join(", ")],
-      ["Shop", open],
-    ].filter(([title]) => (title !== "What if" || this.other) && (title !== "Price" || priced));
-    const sold = [
-      ["Sold", (day) => day.sold, units],
-      ["Price", (day) => day.price, price],
-      ["In stock", (day) => day.inStock, percent],
-      ["Shop", open],
-    ].filter(([title]) => title !== "Price" || priced);
-    const tables = [table(`Forecast, units per ${this.period}`, date, ahead, forecast)];
-    if (past.length) tables.push(table(`Sold, units per ${this.period}, the last first`, date, past, sold));
-    byId("tables").replaceChildren(...tables);
-  }
-
-  /** The forecast shown as a file, its numbers as the API gave them. */
   save() {
-    const { item, other } = this;
-    const { forecast } = this.data;
-    const header = [
-      "store_id",
-      "product_id",
-      "date",
-      "forecast_origin",
-      "mean",
-      ...LEVELS.map((level) => `q${level * 100}`),
-      ...(other ? ["what_if_mean"] : []),
-      "model",
-      "model_version",
-    ];
-    const rows = forecast.dates.map((date, row) => [
-      item.store_id,
-      item.product_id,
-      date,
-      forecast.forecast_origin,
-      forecast.mean[row],
-      ...LEVELS.map((level) => forecast.quantiles[level][row]),
-      ...(other ? [other.mean[row]] : []),
-      forecast.model,
-      forecast.model_version,
-    ]);
-    download(`forecast-${item.store_id}-${item.product_id}-from-${forecast.dates[0]}.csv`, csv(header, rows));
+    save(this.item, this.data.forecast, this.other);
   }
 }
 
@@ -183,45 +133,6 @@ function figure(number, said) {
   const place = document.createDocumentFragment();
   place.append(element("b", {}, number), " ", element("span", {}, said));
   return place;
-}
-
-/** A table of days; each column a title, the value of a day, and how a number is shown. */
-function table(title, date, days, columns) {
-  const cell = (value, show) =>
-    show
-      ? element("td", { class: "number" }, value == null ? show(null) : element("data", { value }, show(value)))
-      : element("td", {}, value ?? "");
-  return element(
-    "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": title },
-    element(
-      "table",
-      {},
-      element("caption", {}, title),
-      element(
-        "thead",
-        {},
-        element(
-          "tr",
-          {},
-          element("th", { scope: "col" }, "Date"),
-          ...columns.map(([name, , show]) => element("th", { scope: "col", class: show ? "number" : null }, name)),
-        ),
-      ),
-      element(
-        "tbody",
-        {},
-        ...days.map((day) =>
-          element(
-            "tr",
-            {},
-            element("th", { scope: "row" }, element("time", { datetime: day.date }, date(day))),
-            ...columns.map(([, value, show]) => cell(value(day), show)),
-          ),
-        ),
-      ),
-    ),
-  );
 }
 
 /** The answer, or null where the package was published without what it needs. */
