@@ -107,7 +107,8 @@ export class Series {
   }
 
   compare(answer) {
-    const stale = answer && answer.origin !== this.data.forecast.forecast_origin;
+    const { forecast } = this.data;
+    const stale = answer && ["forecast_origin", "model_version"].some((name) => answer[name] !== forecast[name]);
     this.other = stale ? null : answer;
     this.draw();
     if (stale) this.renew();

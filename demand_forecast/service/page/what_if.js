@@ -193,7 +193,8 @@ export class WhatIf {
       const answer = await post("/v1/what_if", { series, changes: [change], quantiles: [] }, signal);
       tell(byId("what-if-problem"), null);
       this.say(answer, change);
-      this.changed({ ...change, mean: answer.forecasts[0].mean, origin: answer.forecast_origin });
+      const { mean, model_version } = answer.forecasts[0];
+      this.changed({ ...change, mean, model_version, forecast_origin: answer.forecast_origin });
     } catch (error) {
       if (!isAborted(error)) this.fail(error);
     }
