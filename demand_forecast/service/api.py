@@ -67,6 +67,7 @@ def create_api(worker: Worker) -> FastAPI:
     )
     _answering(app, worker)
     _looking(app, worker)
+    _telling(app, worker)
 
     @app.get("/openapi.json", include_in_schema=False)
     async def document() -> Response:
@@ -158,6 +159,10 @@ def _looking(app: FastAPI, worker: Worker) -> None:
         served = worker.live.arms().champion
         found = [{"attributes": kind.attributes, "series": kind.series} for kind in served.kinds]
         return respond(request, served, {"stores": served.new_in, "kinds": found})
+
+
+def _telling(app: FastAPI, worker: Worker) -> None:
+    """What is live."""
 
     @app.get(**described("model", "What is live", "model", ServedModel))
     async def live_model() -> Response:
