@@ -61,7 +61,8 @@ def spread_plan(
     if calendar.step > 1:
         plan = plan.with_columns(pl.col("date").dt.truncate("1w"))
     values = _covariate_values(plan, columns, calendar)
-    panel = _lay(panel, plan, {**values, **_opening(columns, calendar)})
+    within = plan.filter(pl.col("date") >= panel["date"].min())  # of years of plan a night lays a year
+    panel = _lay(panel, within, {**values, **_opening(columns, calendar)})
     if not columns.price:
         return panel.with_columns(pl.col("price").forward_fill().over("series"))
     panel = _planned_price(panel, plan.drop_nulls("price"), last_day)
