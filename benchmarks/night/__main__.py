@@ -30,20 +30,22 @@ def main() -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     settings = load_settings(asked.config)
     lake = (Path(asked.home).resolve() if asked.home else settings.root) / "lake"
-    results = []
-    for label, doubled in (("history", False), ("history doubled", True)):
-        folder = (asked.work / label.replace(" ", "-")).resolve()
+    histories = {"history": False, "history doubled": True}
+    folders = {label: (asked.work / label.replace(" ", "-")).resolve() for label in histories}
+    results, arriving = [], {}
+    for label, folder in folders.items():
         # in a process of its own: a child's `ru_maxrss` starts from what its parent held
         with ProcessPoolExecutor(1, get_context("spawn")) as aside:
-            days = aside.submit(land, lake, folder, asked.nights, doubled=doubled).result()
+            arriving[label] = aside.submit(land, lake, folder, asked.nights, doubled=histories[label]).result()
         write_config(settings, folder)
         results.append({"history": label, "what": "first full run", **measure(folder, "run")})
         print(results[-1], flush=True)
-        for day, rows in days:
+    for nights in zip(*arriving.values(), strict=True):  # in turn: a machine that gets slower does so for both
+        for (label, folder), (day, rows) in zip(folders.items(), nights, strict=True):
             rows.write_csv(folder / "sales" / f"{day}.csv")
             results.append({"history": label, "what": f"night of {day}", **measure(folder, "night")})
             print(results[-1], flush=True)
-    table = pl.DataFrame(results)
+    table = pl.DataFrame(results).sort("history", maintain_order=True)
     table.write_csv(asked.out / f"{settings.name}.csv", float_precision=2)
     text = to_markdown(table)
     (asked.out / f"{settings.name}.md").write_text(text + "\n", encoding="utf-8")
