@@ -324,7 +324,7 @@ def test_a_newer_forecast_is_taken_over_and_a_refused_one_is_told(new_page: NewP
 
 def polled(page: Page, notice: str) -> None:
     """Lets half a minute pass until the page says it: the server looks twice a second."""
-    for _ in range(30):
+    for _ in range(PATIENCE // 200):  # as long as any other wait: `expect` alone would not let the clock run
         page.wait_for_timeout(200)
         page.clock.run_for(31_000)
         if page.get_by_text(notice).is_visible():

@@ -13,6 +13,7 @@ from demand_forecast.defs.forecasts.assets import forecast_by, published_forecas
 from demand_forecast.defs.project import Project
 from demand_forecast.defs.serving import assets as serving
 from demand_forecast.defs.serving.assets import forecast_service
+from demand_forecast.defs.serving.checks import package_verifies, trial_package_verifies
 from demand_forecast.domain.tables import SERIES, now
 from demand_forecast.service.arms import Arms
 from demand_forecast.service.served import Served
@@ -116,6 +117,23 @@ def test_a_challenger_that_was_kept_is_packed_beside_the_champion_and_forecast_o
     assert read_package(folder).info.metrics["wql"] == 0.4
     night(project)
     assert made == [aliases["challenger"]], "the same night again makes nothing again"
+
+
+def test_a_challengers_package_that_does_not_verify_is_told_and_stops_nothing(
+    retailer_of: Callable[..., Project],
+) -> None:
+    project = retailer_of()
+    night(project)
+    folder, trial = project.home.serving, read_trial(project.home.serving)
+    assert trial is not None
+    checked: Callable[[Project], Any] = trial_package_verifies
+    assert checked(project).passed
+    (folder / trial.package / "manifest.json").write_text("{}")
+    told = checked(project)
+    assert (told.passed, told.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert trial.package in str(told.description)
+    live: Any = package_verifies(project)
+    assert live.passed
 
 
 def test_a_refused_challenger_is_at_most_tried_in_the_shadow(retailer_of: Callable[..., Project]) -> None:

@@ -20,6 +20,9 @@ const COLOURS = [
   "sold",
 ];
 
+/** The history of a series of which nothing is known. */
+export const NO_HISTORY = { dates: [], units: [], price: [], in_stock: [], open: [] };
+
 /** The days of a series as rows: what was sold, then what is expected. `step`: days from one row to the next. */
 export function daysOf({ history, forecast, plan }, whatIf, periods, step) {
   const { forecast_origin: origin } = forecast;

@@ -1,7 +1,7 @@
 /** A product that nobody sells yet: what to expect of it, by what products like it do. */
 
 import { get, isAborted, post } from "./api.js";
-import { Chart, daysOf } from "./chart.js";
+import { Chart, daysOf, NO_HISTORY } from "./chart.js";
 import { byId, capital, debounced, element, latest, tell } from "./dom.js";
 import { units, whole, word } from "./format.js";
 import { LEVELS, save, tablesOf } from "./numbers.js";
@@ -9,7 +9,6 @@ import { LEVELS, save, tablesOf } from "./numbers.js";
 const ANY = "";
 const ATTRIBUTE = "attribute:"; // begins the names of their fields
 const NAME = "new product"; // until it has another
-const NO_HISTORY = { dates: [], units: [], price: [], in_stock: [], open: [] };
 
 export class NewProduct {
   constructor() {
@@ -25,7 +24,7 @@ export class NewProduct {
     byId("new-csv").addEventListener("click", () => save(this.item, this.forecast));
   }
 
-  /** Whether something was filled in, which a fresh forecast would take away. */
+  /** Whether something was filled in: what is filled in stays, but a fresh forecast takes the focus away. */
   get inUse() {
     return [...this.form.elements].some((field) => field.name !== "store_id" && field.value !== "");
   }
@@ -147,7 +146,7 @@ export class NewProduct {
     const expected = forecast.mean.reduce((sum, value) => sum + value, 0);
     byId("new-result").replaceChildren(
       element("p", { class: "big" }, element("b", {}, units(expected)), ` units in the first ${periods}`),
-      element("p", { class: "words" }, `${capital(units(expected / forecast.mean.length))} a ${period}. ${this.like}`),
+      element("p", { class: "words" }, `${units(expected / forecast.mean.length)} a ${period}. ${this.like}`),
     );
     byId("new-numbers").hidden = false;
     const days = daysOf({ forecast, history: NO_HISTORY, plan: null }, null, 0, step);

@@ -73,7 +73,7 @@ function asked() {
   return { view: parameters.has("new") ? "new" : "overview" };
 }
 
-/** Whether the reader filled something in that a newer forecast would take away. */
+/** Whether the reader filled something in, in which a newer forecast would disturb. */
 function inUse() {
   const { view } = asked();
   return (view === "series" && series.inUse) || (view === "new" && newProduct.inUse);

@@ -1,7 +1,7 @@
 /** One series: its figures, chart, tables and file, and what may be asked about it. */
 
 import { get, post } from "./api.js";
-import { Chart, daysOf } from "./chart.js";
+import { Chart, daysOf, NO_HISTORY } from "./chart.js";
 import { byId, chosen, describe, element, latest, tell } from "./dom.js";
 import { percent, signedPercent, times, units } from "./format.js";
 import { LEVELS, save, tablesOf } from "./numbers.js";
@@ -39,10 +39,9 @@ export class Series {
       optional(get("/v1/plan", item, signal)),
       get("/v1/series", { ...item, limit: 1 }, signal),
     ]);
-    const none = { dates: [], units: [], price: [], in_stock: [], open: [], missing: true };
     const made = { ...forecast.forecasts[0], dates: forecast.dates, forecast_origin: forecast.forecast_origin };
     Object.assign(this, { item, model, step: weekly ? 7 : 1, overview: page.series[0] ?? item, other: null });
-    this.data = { forecast: made, history: history ?? none, plan };
+    this.data = { forecast: made, history: history ?? { ...NO_HISTORY, missing: true }, plan };
     this.describe();
     this.whatIf.show(item, this.data, model);
     this.reorder.show(item, this.overview);
