@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import uvloop
 
 SCRIPT = Path(__file__).with_name("requests.lua")
 CONNECTIONS = 16  # of the closed loop
@@ -96,7 +97,8 @@ def at_rate(load: Load, rate: float, seconds: float) -> Outcome:
     gc.collect()
     gc.disable()  # what the client clears away is not the server's delay
     try:
-        return asyncio.run(_at_rate(load, rate, seconds))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_at_rate(load, rate, seconds))
     finally:
         gc.enable()
 

@@ -59,11 +59,13 @@ def clean_plan(raw: pl.DataFrame, reading: InputReading) -> pl.DataFrame:
 
 
 def clean_stock(raw: pl.DataFrame, reading: InputReading) -> pl.DataFrame:
-    """`date, store_id, product_id, in_stock` (Float32, 0..1; null: not said or outside) and `on_hand` (Float32, units;
-    below zero is an empty shelf, 0); one row per key, rows without a whole key left out. Raises UnreadableDatesError.
+    """`date, store_id, product_id, in_stock` (Float32, 0..1; null: not said or outside), `on_hand` and `on_order`
+    (Float32, units; below zero is 0: an empty shelf, nothing ordered); one row per key, rows without a whole key left
+    out. Raises UnreadableDatesError.
     """
-    in_stock, on_hand = (_number(raw, name, reading) for name in ("in_stock", "on_hand"))
-    values = {"in_stock": in_stock.set(~in_stock.is_between(0, 1), None), "on_hand": on_hand.clip(lower_bound=0)}
+    in_stock = _number(raw, "in_stock", reading)
+    values = {"in_stock": in_stock.set(~in_stock.is_between(0, 1), None)}
+    values |= {name: _number(raw, name, reading).clip(lower_bound=0) for name in ("on_hand", "on_order")}
     keys = {"date": _date("stock", raw, reading)} | _ids(raw, ["store_id", "product_id"], reading)
     return _one_per_key(raw, keys, values, PLAN_KEYS, reading)
 

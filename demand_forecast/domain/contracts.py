@@ -46,6 +46,7 @@ class CleanStock(dy.Schema):
     product_id = dy.String(primary_key=True, min_length=1)
     in_stock = dy.Float32(nullable=True, min=0, max=1)
     on_hand = dy.Float32(nullable=True, min=0)
+    on_order = dy.Float32(nullable=True, min=0)
 
 
 class DailyDemand(dy.Schema):

@@ -58,8 +58,8 @@ def reorder_plan(
 
     Target stock is the service-level quantile of demand over the protection period of lead time + review period days,
     in whole units where the forecast quantiles are whole. Means and variances of days add up; medians and quantiles do
-    not. On-hand stock is the last that `stock` (clean_stock; `on_order` is read too where it has one) reports up to the
-    origin; none: 0, and `stock_known` is false. `overrides` may carry lead_time, review_period and service_level by
+    not. Stock on hand and on order is the last that `stock` (clean_stock) reports up to the origin; none: 0, and
+    `stock_known` is false. `overrides` may carry lead_time, review_period and service_level by
     product_id and/or store_id (clean_products); a value that is missing or impossible leaves the setting.
 
     `correlation` is that between the errors of a series' days, which share what is wrong about its level: see

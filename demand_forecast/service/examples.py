@@ -179,6 +179,7 @@ DETAILS: dict[int, str] = {
     404: "no product_id B0 in store_id S1; nearest: B01, B02, B03",
     408: "the request was not done within 10 seconds",
     413: "the body is larger than 1,000,000 bytes; ask for fewer series at once",
+    415: "send the body as JSON: -H 'Content-Type: application/json'",
     422: "series.0.product_id: Field required",
     429: "more than 200 requests a second with key planner",
     500: f"an error of the service; its log has it under {REQUEST_ID}",

@@ -20,9 +20,10 @@ Asked = TypeVar("Asked", bound=BaseModel)
 
 
 async def read(request: Request, model: type[Asked]) -> Asked:
-    """The body as `model`. Raises Problem 400 where it is no JSON, 422 where it says something else."""
+    """The body as `model`. Raises Problem 415 where it is sent as something else than JSON, 400 where it is no JSON, 422
+    where it says something else."""
     if "json" not in request.headers.get("content-type", "json"):
-        raise Problem(422, "send the body as JSON: -H 'Content-Type: application/json'")
+        raise Problem(415, "send the body as JSON: -H 'Content-Type: application/json'")
     try:
         return model.model_validate_json(await request.body())
     except ValidationError as error:

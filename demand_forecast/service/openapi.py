@@ -29,7 +29,7 @@ KEY = {
     "description": "A key made by `demand-forecast keys add NAME`. While there is none, this machine itself may ask "
     "without.",
 }
-EVERYWHERE, WITH_BODY = (401, 413, 429, 500, 503), (400, 404, 408, 422)
+EVERYWHERE, WITH_BODY = (401, 413, 429, 500, 503), (400, 404, 408, 415, 422)
 REQUEST_ID = {
     "X-Request-Id": {
         "description": "names the request in the service's log",

@@ -14,6 +14,7 @@ MEANING = {
     405: "the path has no such method",
     408: "the request did not arrive in time",
     413: "the body is too large",
+    415: "the body is sent as something else than JSON",
     422: "the request is not valid; `errors` says where",
     429: "too many requests with this key; `Retry-After` says when to come again",
     500: "a defect of the service; its log has the request id",

@@ -26,7 +26,7 @@ REQUIRED: dict[Table, tuple[str, ...]] = {
 }
 KEYS: dict[Table, tuple[str, ...]] = REQUIRED | {
     "plan": ("date", "store_id", "product_id"),
-    "stock": (*REQUIRED["stock"], "in_stock", "on_hand"),
+    "stock": (*REQUIRED["stock"], "in_stock", "on_hand", "on_order"),
 }
 RESERVED = {*RAW_PROVENANCE, "extra", "fault", "reason"}
 

@@ -19,6 +19,7 @@ from demand_forecast.domain.covariates import MissingCovariateError
 from demand_forecast.settings import Cleaning, Covariates
 
 Row = dict[str, object]
+DAY_KEY = ["date", "store_id", "product_id"]
 PROVENANCE: dict[str, pl.DataType | type[pl.DataType]] = {
     "source": pl.String,
     "file": pl.String,
@@ -88,22 +89,21 @@ def test_the_plan_has_one_row_per_key_of_each_width() -> None:
 
 
 def test_stock_is_a_share_and_units_that_are_there() -> None:
-    columns = ["date", "store_id", "product_id", "in_stock", "on_hand"]
-    said = [("0.5", "3"), ("87", "-2"), (None, "x")]
+    numbers = ["in_stock", "on_hand", "on_order"]
+    said = [("0.5", "3", "24"), ("87", "-2", "-1"), (None, "x", None)]
     rows: list[Row] = [
-        {"date": "2024-05-01", "store_id": "S1", "product_id": f"P{number}", "in_stock": share, "on_hand": units}
-        for number, (share, units) in enumerate(said)
+        {"date": "2024-05-01", "store_id": "S1", "product_id": f"P{place}", **dict(zip(numbers, row, strict=True))}
+        for place, row in enumerate(said)
     ]
-    found = clean_stock(raw(columns, [*rows, rows[0] | {"store_id": None}]), reading())
-    assert found.select("in_stock", "on_hand").rows() == [(0.5, 3), (None, 0), (None, None)]
+    found = clean_stock(raw([*DAY_KEY, *numbers], [*rows, rows[0] | {"store_id": None}]), reading())
+    assert found.select(numbers).rows() == [(0.5, 3, 24), (None, 0, 0), (None, None, None)]
 
 
 def test_an_empty_table_is_an_empty_table_with_its_keys() -> None:
-    keys = ["date", "store_id", "product_id"]
     assert clean_products(raw(["product_id"], []), reading()).schema == {"product_id": pl.String}
     assert clean_stores(raw(["store_id"], []), reading()).schema == {"store_id": pl.String}
-    assert clean_plan(raw(keys, []), reading()).columns == [*keys, "price"]
-    assert clean_stock(raw(keys, []), reading()).columns == [*keys, "in_stock", "on_hand"]
+    assert clean_plan(raw(DAY_KEY, []), reading()).columns == [*DAY_KEY, "price"]
+    assert clean_stock(raw(DAY_KEY, []), reading()).columns == [*DAY_KEY, "in_stock", "on_hand", "on_order"]
 
 
 def test_a_declared_covariate_that_nobody_has_is_an_error() -> None:

@@ -308,7 +308,7 @@ def test_a_body_that_is_not_json_is_told_so(client: httpx.Client) -> None:
     assert (broken.status_code, broken.json()["detail"][:20]) == (400, "the body is not JSON")
     form = client.post("/v1/forecast", content="{}", headers={"Content-Type": "application/x-www-form-urlencoded"})
     assert (form.status_code, form.json()["detail"]) == (
-        422,
+        415,
         "send the body as JSON: -H 'Content-Type: application/json'",
     )
 
