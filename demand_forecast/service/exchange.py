@@ -20,8 +20,8 @@ Asked = TypeVar("Asked", bound=BaseModel)
 
 
 async def read(request: Request, model: type[Asked]) -> Asked:
-    """The body as `model`. Raises Problem 415 where it is sent as something else than JSON, 400 where it is no JSON, 422
-    where it says something else."""
+    """The body as `model`. Raises Problem 415 where another type is named, 400 where it is no JSON, 422 where it says
+    something else."""
     if "json" not in request.headers.get("content-type", "json"):
         raise Problem(415, "send the body as JSON: -H 'Content-Type: application/json'")
     try:
