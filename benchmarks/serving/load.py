@@ -21,7 +21,8 @@ import uvloop
 
 SCRIPT = Path(__file__).with_name("requests.lua")
 CONNECTIONS = 16  # of the closed loop
-OPEN = 64  # connections at most of the constant rate
+OPEN = 64  # connections of the constant rate
+TICK = 0.001  # seconds: how late a request may be sent
 HEAD_END = b"\r\n\r\n"
 
 
@@ -93,7 +94,7 @@ def total(turns: Sequence[Outcome]) -> Outcome:
 
 
 def at_rate(load: Load, rate: float, seconds: float) -> Outcome:
-    """`rate` requests a second for `seconds`. Latency counts from when a request was due; the clock ticks every ms."""
+    """`rate` requests a second for `seconds`. Latency counts from when a request was due."""
     gc.collect()
     gc.disable()  # what the client clears away is not the server's delay
     try:
@@ -105,35 +106,69 @@ def at_rate(load: Load, rate: float, seconds: float) -> Outcome:
 
 async def _at_rate(load: Load, rate: float, seconds: float) -> Outcome:
     loop = asyncio.get_running_loop()
-    messages, count = load.messages(), max(1, round(rate * seconds))
-    opened = [loop.create_connection(_Connection, "127.0.0.1", load.port) for _ in range(min(OPEN, count))]
+    pace = _Pace(loop, load.messages(), rate, max(1, round(rate * seconds)))
+    opened = [loop.create_connection(lambda: _Connection(pace), "127.0.0.1", load.port) for _ in range(OPEN)]
     connections = [protocol for _, protocol in await asyncio.gather(*opened)]
-    latencies, statuses, turns = np.zeros(count), Counter[int](), iter(range(count))
-    began = loop.time()
-
-    async def ask(connection: _Connection) -> None:
-        for turn in turns:  # shared: whoever is free takes the next
-            due = began + turn / rate
-            if (early := due - loop.time()) > 0:
-                await asyncio.sleep(early)
-            statuses[await connection.ask(messages[turn % len(messages)])] += 1
-            latencies[turn] = loop.time() - due
-
-    await asyncio.gather(*map(ask, connections))
-    took = loop.time() - began
+    took = await pace.run(connections)
     for connection in connections:
         connection.close()
-    p50, p99 = np.percentile(latencies * 1000, [50, 99])
-    broken = statuses.pop(0, 0)
-    return Outcome(count, took, float(p50), float(p99), statuses.total() - statuses[200], broken)
+    p50, p99 = np.percentile(pace.latencies * 1000, [50, 99])
+    broken = pace.statuses.pop(0, 0)
+    refused = pace.statuses.total() - pace.statuses[200]
+    return Outcome(len(pace.latencies), took, float(p50), float(p99), refused, broken)
+
+
+class _Pace:
+    """Sends each of `count` requests when it is due, by whichever connection is free, and notes when it was answered.
+
+    One clock for all connections and no task for each: what the client computes, the server cannot.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, messages: Sequence[bytes], rate: float, count: int) -> None:
+        self.latencies, self.statuses = np.zeros(count), Counter[int]()
+        self._loop, self._messages, self._rate = loop, messages, rate
+        self._free: list[_Connection] = []
+        self._turn, self._began, self._done = 0, 0.0, loop.create_future()
+
+    async def run(self, connections: "Sequence[_Connection]") -> float:
+        """Seconds until the last answer."""
+        self._free, self._began = [*connections], self._loop.time()
+        self._tick()
+        await self._done
+        return self._loop.time() - self._began
+
+    def answered(self, connection: "_Connection", turn: int, status: int) -> None:
+        """Status 0: the connection broke."""
+        self.statuses[status] += 1
+        self.latencies[turn] = self._loop.time() - self._due(turn)
+        self._free.append(connection)
+        if self.statuses.total() == len(self.latencies):
+            self._done.set_result(None)
+        else:
+            self._send()
+
+    def _tick(self) -> None:
+        self._send()
+        if self._turn < len(self.latencies):
+            self._loop.call_later(TICK, self._tick)
+
+    def _send(self) -> None:
+        now = self._loop.time()
+        while self._free and self._turn < len(self.latencies) and self._due(self._turn) <= now:
+            turn, self._turn = self._turn, self._turn + 1
+            self._free.pop().ask(turn, self._messages[turn % len(self._messages)])
+
+    def _due(self, turn: int) -> float:
+        return self._began + turn / self._rate
 
 
 @dataclass
 class _Connection(asyncio.Protocol):
     """One connection that is kept, with one request on its way at a time. Understands answers with a Content-Length."""
 
+    pace: _Pace
     _transport: asyncio.Transport | None = None
-    _answer: "asyncio.Future[int] | None" = None
+    _turn: int | None = None
     _arrived: bytearray = field(default_factory=bytearray)
     _length: int = 0
 
@@ -152,19 +187,18 @@ class _Connection(asyncio.Protocol):
         self._transport = None
         self._told(0)
 
-    async def ask(self, message: bytes) -> int:
-        """The status of the answer; 0 where the connection broke."""
+    def ask(self, turn: int, message: bytes) -> None:
+        self._arrived, self._length, self._turn = bytearray(), 0, turn
         if self._transport is None:
-            return 0
-        self._arrived, self._length = bytearray(), 0
-        self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(message)
-        return await self._answer
+            asyncio.get_running_loop().call_soon(self._told, 0)
+        else:
+            self._transport.write(message)
 
     def close(self) -> None:
         if self._transport:
             self._transport.close()
 
     def _told(self, status: int) -> None:
-        if self._answer and not self._answer.done():
-            self._answer.set_result(status)
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            self.pace.answered(self, turn, status)

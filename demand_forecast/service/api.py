@@ -118,10 +118,13 @@ def _answering(app: FastAPI, worker: Worker) -> None:
 
     @app.post(**described("reorder", "What to order", "planning", ReorderResponse, asked=ReorderRequest))
     async def reorder(request: Request) -> Response:
-        """What to order now for up to 100 series, with the stock and the policy given; the rest as planned by night."""
+        """What to order now for up to 100 series, with the stock and the policy given; the rest as planned by night.
+
+        With `changes` the order is for what would sell under them.
+        """
         asked = await read(request, ReorderRequest)
         served = worker.live.arms().champion
-        found = await model.take(lambda: orders(served, asked.series))
+        found = await model.take(lambda: orders(served, asked.series, asked.changes))
         return respond(request, served, {"orders": found})
 
 

@@ -38,6 +38,7 @@ ASKED: dict[str, dict[str, Any]] = {
                 {**SERIES, "on_hand": 735, "on_order": 0, "lead_time": 3, "review_period": 7, "service_level": 0.95}
             ]
         },
+        "For two days at a lower price, promoted": {"series": [SERIES], "changes": [REDUCED]},
     },
 }
 """Of each path that is posted to: what is asked, by what it shows."""

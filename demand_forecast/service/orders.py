@@ -8,8 +8,9 @@ import polars as pl
 from demand_forecast.domain.replenishment import reorder_plan
 from demand_forecast.domain.tables import SERIES
 from demand_forecast.service.published import readable
-from demand_forecast.service.schema import AskedOrder
+from demand_forecast.service.schema import AskedOrder, Change
 from demand_forecast.service.served import Served
+from demand_forecast.service.what_if import numbers_under
 from demand_forecast.settings import Replenishment
 
 POLICY = ("lead_time", "review_period", "service_level")
@@ -18,17 +19,19 @@ PLANNED = {"service_level": "service_level_asked"}  # as the overview calls it: 
 GIVEN = dict.fromkeys((*POLICY, *STOCK), pl.Float64)
 
 
-def orders(served: Served, asked: Sequence[AskedOrder]) -> list[dict[str, Any]]:
+def orders(served: Served, asked: Sequence[AskedOrder], changes: Sequence[Change] = ()) -> list[dict[str, Any]]:
     """The content of an Order for each of `asked`, in their order; what is not given is as in the nightly plan.
 
-    Raises Problem 404 for series that are not in the forecast.
+    With `changes` demand is what the model expects under them. Raises Problem 404 for series that are not in the
+    forecast, 422 for changes that the model cannot read.
     """
     published, origin = served.published, served.info.forecast_origin
     rows = published.places(asked)
     # the place in the request takes the shop's: one series may be asked about under several policies
     places = pl.Series("store_id", [f"{place:06}" for place in range(len(rows))])
     terms = _terms(served, rows, asked).with_columns(places, product_id=pl.lit(""))
-    forecast = published.frame(rows).with_columns(
+    values = numbers_under(served, rows, changes) if changes else published.values[rows]
+    forecast = published.frame(rows, values).with_columns(
         places.gather([place for place in range(len(rows)) for _ in range(published.horizon)]), product_id=pl.lit("")
     )
     plan = reorder_plan(
@@ -42,9 +45,8 @@ def orders(served: Served, asked: Sequence[AskedOrder]) -> list[dict[str, Any]]:
     policies = terms.select(pl.col(POLICY[:2]).cast(pl.Int32), asked_level="service_level")
     found = readable(pl.concat([plan.drop(*SERIES, "forecast_origin"), policies], how="horizontal")).to_dicts()
     keys = ({"store_id": item.store_id, "product_id": item.product_id} for item in asked)
-    return [
-        key | {"why": _why(order, order.pop("asked_level"))} | order for key, order in zip(keys, found, strict=True)
-    ]
+    said = (_why(order, order.pop("asked_level"), otherwise=bool(changes)) for order in found)
+    return [key | {"why": why} | order for key, why, order in zip(keys, said, found, strict=True)]
 
 
 def _terms(served: Served, rows: list[int], asked: Sequence[AskedOrder]) -> pl.DataFrame:
@@ -60,15 +62,16 @@ def _terms(served: Served, rows: list[int], asked: Sequence[AskedOrder]) -> pl.D
     return given.with_columns(pl.col(name).fill_null(getattr(usual, name)) for name in POLICY)
 
 
-def _why(order: dict[str, Any], level: float) -> str:
+def _why(order: dict[str, Any], level: float, *, otherwise: bool) -> str:
     days = order["lead_time"] + order["review_period"]
     coming = f" and {order['on_order']:,.0f} on order" if order["on_order"] else ""
     stock = f"With {order['on_hand']:,.0f} on hand{coming}, "
     if not order["stock_known"]:
         stock = "No stock is known, so none is counted: "
+    planned = " with what is planned otherwise" if otherwise else ""
     said = (
         f"An order now has to last {days} days: {order['lead_time']} until it arrives and {order['review_period']} "
-        f"until the next one. {order['expected_demand']:,.1f} units are expected to sell in that time; "
+        f"until the next one. {order['expected_demand']:,.1f} units are expected to sell in that time{planned}; "
         f"{order['target_stock']:,.0f} are enough in {level:.0%} of cases. {stock}"
     )
     quantity = order["order_quantity"]

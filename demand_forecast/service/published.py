@@ -51,12 +51,12 @@ class PublishedForecast:
         """What a SeriesForecast says beside its numbers."""
         return {"store_id": store_id, "product_id": product_id, **self._named}
 
-    def frame(self, rows: Sequence[int]) -> pl.DataFrame:
-        """The table demand_forecast of the series in `rows`, in their order."""
+    def frame(self, rows: Sequence[int], values: Numbers) -> pl.DataFrame:
+        """The table demand_forecast of the series in `rows`, in their order; `values` as those that are published."""
         keys = pl.DataFrame([self.keys[row] for row in rows], schema=["store_id", "product_id"], orient="row")
         days = pl.DataFrame({"date": self.days, "horizon": pl.Series(range(1, self.horizon + 1), dtype=pl.Int32)})
-        values = self.values[list(rows)].transpose(0, 2, 1).reshape(len(rows) * self.horizon, -1)
-        numbers = pl.DataFrame(values, schema=["mean", *QUANTILE_COLUMNS])
+        by_day = values.transpose(0, 2, 1).reshape(len(rows) * self.horizon, -1)
+        numbers = pl.DataFrame(by_day, schema=["mean", *QUANTILE_COLUMNS])
         placed = keys.join(days, how="cross", maintain_order="left_right")
         return pl.concat([placed, numbers], how="horizontal").with_columns(
             forecast_origin=pl.lit(self.info.forecast_origin)

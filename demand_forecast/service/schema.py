@@ -134,13 +134,17 @@ class Change(_Asked):
     ] = {}
 
 
+Changes = Annotated[
+    list[Change],
+    Field(max_length=MAX_CHANGES, description="each touches at least one day of the forecast; later ones count"),
+]
+
+
 class WhatIfRequest(_ForecastPart):
     """Which series, and what is planned otherwise than the plan says; later changes count where they overlap."""
 
     series: Annotated[list[SeriesId], Field(min_length=1, max_length=MAX_COMPUTED)]
-    changes: Annotated[
-        list[Change], Field(max_length=MAX_CHANGES, description="each touches at least one day of the forecast")
-    ] = []
+    changes: Changes = []
 
 
 class AskedOrder(SeriesId):
@@ -162,7 +166,10 @@ class AskedOrder(SeriesId):
 
 
 class ReorderRequest(_Asked):
+    """Which series, with which stock and policy, and what is planned otherwise than the plan says."""
+
     series: Annotated[list[AskedOrder], Field(min_length=1, max_length=MAX_COMPUTED)]
+    changes: Changes = []
 
 
 class SeriesQuery(_Asked):

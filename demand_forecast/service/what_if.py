@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from demand_forecast.domain.calendar import calendar_of
 from demand_forecast.domain.features import ContractError, FeatureContract, lay_launch_price, read_plan_again
 from demand_forecast.service.problems import Problem
-from demand_forecast.service.published import LEVELS, numbers_of, readable
+from demand_forecast.service.published import LEVELS, Numbers, numbers_of, readable
 from demand_forecast.service.schema import AskedSeries, Change, Planned, SeriesId, WhatIfRequest
 from demand_forecast.service.served import Served
 from demand_forecast.tracking.package import FEATURES
@@ -20,22 +21,12 @@ SHOWN = 20  # values that an answer names
 
 def what_if(served: Served, series: Sequence[SeriesId], asked: WhatIfRequest) -> list[dict[str, Any]]:
     """The content of a WhatIfForecast for each of `series`, under the plan that is `asked`. Raises Problem 404, 422."""
-    published, contract = served.published, served.model.contract
+    published = served.published
     horizon = published.periods(asked.horizon)
     rows = published.places(series)
-    once = sorted(set(rows))
-    keys = [published.keys[row] for row in once]
-    features, planned = served.rows_of(FEATURES, keys), served.rows_of("planned", keys)
-    try:
-        again = read_plan_again(features, planned, _changed(planned, asked.changes, served), contract)
-        values = served.distribution(again, once)
-    except ContractError as error:
-        raise Problem(422, f"changes: {error}") from None
-    place = {row: number for number, row in enumerate(once)}
     found = []
-    for row in rows:
+    for row, block in zip(rows, numbers_under(served, rows, asked.changes), strict=True):
         content = published.forecast(row, horizon, ())
-        block = values[place[row]]
         content |= {
             "published_mean": content["mean"],
             "mean": block[0, :horizon],
@@ -43,6 +34,18 @@ def what_if(served: Served, series: Sequence[SeriesId], asked: WhatIfRequest) ->
         }
         found.append(content)
     return found
+
+
+def numbers_under(served: Served, rows: Sequence[int], changes: Sequence[Change]) -> Numbers:
+    """What is published of the series in `rows`, in their order, as it were under another plan. Raises Problem 422."""
+    once = sorted(set(rows))
+    keys = [served.published.keys[row] for row in once]
+    features, planned = served.rows_of(FEATURES, keys), served.rows_of("planned", keys)
+    try:
+        again = read_plan_again(features, planned, _changed(planned, changes, served), served.model.contract)
+        return served.distribution(again, once)[np.searchsorted(once, rows)]
+    except ContractError as error:
+        raise Problem(422, f"changes: {error}") from None
 
 
 def cold_start(

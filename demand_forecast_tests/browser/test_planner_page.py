@@ -185,6 +185,12 @@ def test_another_plan_changes_the_figures_as_the_api_says(new_page: NewPage, cli
     more, new, old = sum(then[1:6]) - sum(before[1:6]), sum(then[1:6]), sum(before[1:6])
     expect(asked.get_by_role("status")).to_contain_text(f"{more:+.0f} units")
     expect(asked.get_by_role("status")).to_contain_text(f"{new:.0f} units instead of {old:.0f}")
+    order = page.get_by_role("region", name="Order now").get_by_role("status")
+    orders = [
+        client.post("/v1/reorder", json={"series": [SOUTH], "changes": changes}).json()["orders"][0]["why"]
+        for changes in ([change], [])
+    ]
+    expect(order).to_contain_text(orders[0])
     page.get_by_text("The numbers as tables").click()
     table = page.get_by_role("region", name="Forecast, units")
     assert [row[1] for row in numbers(table).values()] == then
@@ -193,6 +199,7 @@ def test_another_plan_changes_the_figures_as_the_api_says(new_page: NewPage, cli
     asked.get_by_role("button", name="Reset").click()
     expect(table.get_by_role("columnheader", name="What if")).to_have_count(0)
     expect(asked.get_by_label("Promo")).to_have_value("")
+    expect(order).to_contain_text(orders[1])
 
 
 def test_an_order_is_what_the_api_says_for_what_is_typed(new_page: NewPage, client: httpx.Client) -> None:

@@ -149,6 +149,21 @@ def test_orders_are_those_of_the_nightly_rule(client: httpx.Client, night: Night
         assert f"{order['order_quantity']:,.0f} are to be ordered" in order["why"]
 
 
+def test_an_order_for_another_plan_is_for_what_would_sell_then(client: httpx.Client, night: Night) -> None:
+    policy = Replenishment(lead_time=0, review_period=3)
+    asked = [ONE | policy.model_dump() | {"on_hand": 0, "on_order": 0}]
+    change = {"first": str(night.retailer.last_day), "last": "2100-01-01", "price": 1.0, "covariates": {"promo": 1}}
+    as_planned, otherwise = (
+        post(client, "reorder", series=asked, changes=changes).json()["orders"][0] for changes in ([], [change])
+    )
+    sold = post(client, "what_if", series=[ONE], changes=[change]).json()["forecasts"][0]
+    assert otherwise["expected_demand"] == pytest.approx(sum(sold["mean"][:3]), rel=1e-6)
+    assert as_planned["expected_demand"] == pytest.approx(sum(sold["published_mean"][:3]), rel=1e-6)
+    assert otherwise["order_quantity"] > as_planned["order_quantity"]
+    assert "in that time with what is planned otherwise;" in otherwise["why"]
+    assert "otherwise" not in as_planned["why"]
+
+
 def test_one_series_under_two_policies_is_two_orders(client: httpx.Client) -> None:
     asked = [ONE | {"service_level": level, "on_hand": 0} for level in (0.5, 0.99)]
     low, high = post(client, "reorder", series=asked).json()["orders"]

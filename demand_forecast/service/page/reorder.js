@@ -16,17 +16,23 @@ export class Reorder {
       "input",
       debounced(() => this.ask(), 250),
     );
-    byId("reorder-reset").addEventListener("click", () => this.show(this.item, this.overview));
+    byId("reorder-reset").addEventListener("click", () => this.show(this.item, this.overview, this.changes));
   }
 
-  /** Begins with a series as it is planned; what is not planned is as the service's answer says. */
-  async show(item, overview) {
-    Object.assign(this, { item, overview });
+  /** Begins with a series as it is planned, but for `changes`; what is not planned is as the service's answer says. */
+  async show(item, overview, changes = []) {
+    Object.assign(this, { item, overview, changes });
     this.form.reset();
     byId("reorder-reset").disabled = true;
     const level = overview.service_level_asked;
     if (level != null) this.form.elements.service_level.value = Number((level * 100).toFixed(1));
     await this.ask();
+  }
+
+  /** Orders for what would sell under other plans than those known. */
+  under(changes) {
+    this.changes = changes;
+    this.ask();
   }
 
   /** Says what was taken for fields that were left empty; what somebody types, or is about to, stays. */
@@ -53,7 +59,7 @@ export class Reorder {
     if (wrong) return this.fail(new Error(`${wrong.labels[0].firstChild.data.trim()}: ${wrong.validationMessage}`));
     try {
       const given = { store_id: this.item.store_id, product_id: this.item.product_id, ...this.given };
-      const { orders } = await post("/v1/reorder", { series: [given] }, signal);
+      const { orders } = await post("/v1/reorder", { series: [given], changes: this.changes }, signal);
       tell(byId("reorder-problem"), null);
       this.fill(orders[0]);
       this.answer(orders[0]);

@@ -108,7 +108,9 @@ export class Series {
   compare(answer) {
     const { forecast } = this.data;
     const stale = answer && ["forecast_origin", "model_version"].some((name) => answer[name] !== forecast[name]);
-    this.other = stale ? null : answer;
+    const other = stale ? null : answer;
+    if (other !== this.other) this.reorder.under(other ? [other.asked] : []);
+    this.other = other;
     this.draw();
     if (stale) this.renew();
   }

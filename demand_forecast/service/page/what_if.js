@@ -194,7 +194,7 @@ export class WhatIf {
       tell(byId("what-if-problem"), null);
       this.say(answer, change);
       const { mean, model_version } = answer.forecasts[0];
-      this.changed({ ...change, mean, model_version, forecast_origin: answer.forecast_origin });
+      this.changed({ ...change, asked: change, mean, model_version, forecast_origin: answer.forecast_origin });
     } catch (error) {
       if (!isAborted(error)) this.fail(error);
     }
@@ -230,7 +230,7 @@ export class WhatIf {
       element("p", { class: "words" }, `${capital(compared(then, now))} ${span}.`),
       element("p", { class: "words" }, all),
       ...(revenue ? [element("p", { class: "words" }, revenue)] : []),
-      element("p", { class: "muted small" }, "The order is for the forecast as planned."),
+      element("p", { class: "muted small" }, "The order counts with it."),
     );
   }
 
