@@ -6,7 +6,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import httpx
 import polars as pl
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import TimeoutError as NotSeen
 
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS
 from demand_forecast.service.keys import add_key, revoke_keys
@@ -331,12 +332,12 @@ def test_a_newer_forecast_is_taken_over_and_a_refused_one_is_told(new_page: NewP
 
 def polled(page: Page, notice: str) -> None:
     """Lets half a minute pass until the page says it: the server looks twice a second."""
-    for _ in range(PATIENCE // 200):  # as long as any other wait: `expect` alone would not let the clock run
-        page.wait_for_timeout(200)
+    for _ in range(PATIENCE // 1000):
         page.clock.run_for(31_000)
-        if page.get_by_text(notice).is_visible():
+        with suppress(NotSeen):
+            page.get_by_text(notice).wait_for(timeout=1000)  # at once: the next look may take it away again
             return
-    expect(page.get_by_text(notice)).to_be_visible()
+    pytest.fail(f"the page does not say: {notice}")
 
 
 def test_a_key_is_asked_for_where_keys_exist(new_page: NewPage, client: httpx.Client, place: Path) -> None:
