@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -127,12 +127,13 @@ class _Pace:
     def __init__(self, loop: asyncio.AbstractEventLoop, messages: Sequence[bytes], rate: float, count: int) -> None:
         self.latencies, self.statuses = np.zeros(count), Counter[int]()
         self._loop, self._messages, self._rate = loop, messages, rate
-        self._free: list[_Connection] = []
+        self._free = deque[_Connection]()  # the one that has rested longest is next: servers close those that idle
         self._turn, self._began, self._done = 0, 0.0, loop.create_future()
 
     async def run(self, connections: "Sequence[_Connection]") -> float:
         """Seconds until the last answer."""
-        self._free, self._began = [*connections], self._loop.time()
+        self._free.extend(connections)
+        self._began = self._loop.time()
         self._tick()
         await self._done
         return self._loop.time() - self._began
@@ -156,7 +157,7 @@ class _Pace:
         now = self._loop.time()
         while self._free and self._turn < len(self.latencies) and self._due(self._turn) <= now:
             turn, self._turn = self._turn, self._turn + 1
-            self._free.pop().ask(turn, self._messages[turn % len(self._messages)])
+            self._free.popleft().ask(turn, self._messages[turn % len(self._messages)])
 
     def _due(self, turn: int) -> float:
         return self._began + turn / self._rate

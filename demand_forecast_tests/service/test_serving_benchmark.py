@@ -6,6 +6,7 @@ import queue
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import polars as pl
 import pytest
 
 from benchmarks.serving.__main__ import QUICK, measure
-from benchmarks.serving.load import Load, at_rate, saturate
+from benchmarks.serving.load import OPEN, Load, at_rate, saturate
 from demand_forecast.tracking.package import read_package
 from demand_forecast_tests.served_night import Night
 
@@ -24,14 +25,17 @@ ANSWER = b"HTTP/1.1 %d Said\r\nContent-Length: 2\r\n\r\n{}"
 
 
 @pytest.fixture
-def stalling() -> Iterator[int]:
-    """The port of a server that answers at once, but for one pause; every tenth time with 503."""
-    asked, ports = itertools.count(1), queue.Queue[int]()
+def stalling() -> Iterator[tuple[int, Counter[int]]]:
+    """A server that answers at once, but for one pause; every tenth time with 503: its port, and how often each
+    connection asked.
+    """
+    asked, ports, used = itertools.count(1), queue.Queue[int](), Counter[int]()
     stopped = threading.Event()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.readline():
             await reader.readuntil(b"{}")
+            used[id(writer)] += 1
             turn = next(asked)
             if turn == 100:
                 time.sleep(STALL)
@@ -45,21 +49,24 @@ def stalling() -> Iterator[int]:
 
     thread = threading.Thread(target=lambda: asyncio.run(listen()))
     thread.start()
-    yield ports.get(timeout=5)
+    yield ports.get(timeout=5), used
     stopped.set()
     thread.join()
 
 
-def test_at_a_constant_rate_a_stall_is_charged_to_all_who_were_due(stalling: int) -> None:
-    outcome = at_rate(Load(stalling, "/", [b"{}"]), rate=500, seconds=1)
+def test_at_a_constant_rate_a_stall_is_charged_to_all_who_were_due(stalling: tuple[int, Counter[int]]) -> None:
+    port, used = stalling
+    outcome = at_rate(Load(port, "/", [b"{}"]), rate=500, seconds=1)
     assert (outcome.requests, outcome.refused, outcome.broken) == (500, 50, 0)
     assert outcome.p99 > 900 * STALL  # ms
+    assert len(used) == OPEN
+    assert min(used.values()) >= 500 // OPEN - 1  # a connection left idle would be closed by the server
     assert outcome.p50 > 100  # counted from when they were sent, it would be that of the 150 which met no stall
 
 
 @needs_wrk
-def test_as_much_as_it_bears_counts_what_was_refused(stalling: int) -> None:
-    outcome = saturate(Load(stalling, "/", [b"{}"]), seconds=1)
+def test_as_much_as_it_bears_counts_what_was_refused(stalling: tuple[int, Counter[int]]) -> None:
+    outcome = saturate(Load(stalling[0], "/", [b"{}"]), seconds=1)
     assert outcome.requests > 100
     assert outcome.refused == pytest.approx(outcome.requests / 10, rel=0.1)
     assert outcome.broken == 0
