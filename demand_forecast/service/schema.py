@@ -136,12 +136,15 @@ class Change(_Asked):
 
 Changes = Annotated[
     list[Change],
-    Field(max_length=MAX_CHANGES, description="each touches at least one day of the forecast; later ones count"),
+    Field(
+        max_length=MAX_CHANGES,
+        description="each touches at least one day of the forecast; where they overlap, the last of them counts",
+    ),
 ]
 
 
 class WhatIfRequest(_ForecastPart):
-    """Which series, and what is planned otherwise than the plan says; later changes count where they overlap."""
+    """Which series, and what is planned otherwise than the plan says."""
 
     series: Annotated[list[SeriesId], Field(min_length=1, max_length=MAX_COMPUTED)]
     changes: Changes = []
