@@ -6,7 +6,7 @@ PYTHON ?= python3
 LOCK := requirements-dev.lock
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet
 PAGE := demand_forecast/service/page
-GENERATOR := demand_forecast_tests/service/client_generator
+GENERATOR := demand_forecast_tests/service/http/client_generator
 INSTALLED := $(VENV)/.installed
 
 help:  ## this list
@@ -36,7 +36,7 @@ faults: install  ## nights killed at random moments: KILLS=50, SEED=2026
 	$(BIN)/python -m demand_forecast_tests.faults.kills --kills $(or $(KILLS),50) --seed $(or $(SEED),2026)
 
 fuzz: install  ## requests made up from the API's description: EXAMPLES=2000 of each path, SEED=1
-	FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) FUZZ_SEED=$(or $(SEED),1) $(BIN)/pytest -s demand_forecast_tests/service/test_openapi.py
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) FUZZ_SEED=$(or $(SEED),1) $(BIN)/pytest -s demand_forecast_tests/service/http/test_openapi.py
 
 tools:
 	@for tool in chromium postgresql wrk; do \

@@ -18,7 +18,7 @@ import pytest
 from demand_forecast.domain.features import ForecastFeatures
 from demand_forecast.domain.models import ForecastModel, create
 from demand_forecast.domain.tables import SERIES
-from demand_forecast.tracking.package import PackageInfo, write_package
+from demand_forecast.publishing.package import PackageInfo, write_package
 from demand_forecast_tests.domain.small_retailer import Retailer, make_retailer
 
 ROOT = Path(__file__).parents[1]

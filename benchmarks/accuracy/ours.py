@@ -10,9 +10,10 @@ from benchmarks.accuracy.task import Task
 from demand_forecast.domain.alignment.align import Groups
 from demand_forecast.domain.alignment.group_forecast import backtest_groups
 from demand_forecast.domain.alignment.groups import alignment_level, membership
-from demand_forecast.domain.backtest import backtest_origins, run_backtest, training_rows
+from demand_forecast.domain.evaluation.backtest import backtest_origins, run_backtest
 from demand_forecast.domain.features import FeatureContract, build_demand_features
 from demand_forecast.domain.models import CANDIDATES, Ensemble, ForecastModel, create
+from demand_forecast.domain.models.training_rows import training_rows
 from demand_forecast.domain.tables import series_key
 from demand_forecast.settings import load_settings
 

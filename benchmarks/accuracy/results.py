@@ -4,9 +4,9 @@ from datetime import date
 
 import polars as pl
 
-from demand_forecast.domain.calendar import Frequency, calendar_of
-from demand_forecast.domain.hierarchy import Level
-from demand_forecast.domain.scoring import score_backtest
+from demand_forecast.domain.demand.calendar import Frequency, calendar_of
+from demand_forecast.domain.demand.hierarchy import Level
+from demand_forecast.domain.evaluation.scoring import score_backtest
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, series_key
 
 FIGURES = {

@@ -10,10 +10,10 @@ import polars as pl
 
 from benchmarks.accuracy.ours import TABLES
 from benchmarks.accuracy.task import TASK_FILE, Task
-from demand_forecast.domain.backtest import backtest_origins
-from demand_forecast.domain.calendar import calendar_of
+from demand_forecast.domain.demand.calendar import calendar_of
+from demand_forecast.domain.demand.hierarchy import Level, hierarchy_levels
+from demand_forecast.domain.evaluation.backtest import backtest_origins
 from demand_forecast.domain.features import build_history
-from demand_forecast.domain.hierarchy import Level, hierarchy_levels
 from demand_forecast.domain.tables import series_key
 from demand_forecast.settings import Settings
 

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 from benchmarks.replenishment.policies import Targets
-from demand_forecast.domain.replenishment import PLAN_KEY
-from demand_forecast.domain.stock_simulation import Unmet, service_figures, simulate_stock
+from benchmarks.replenishment.stock_simulation import Unmet, service_figures, simulate_stock
+from demand_forecast.domain.replenishment.policy import PLAN_KEY
 from demand_forecast.domain.tables import series_key
 
 # What users ask for is 0.80 to 0.995; the ends are there so that every curve reaches the service that is compared.

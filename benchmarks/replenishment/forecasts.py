@@ -6,9 +6,10 @@ from pathlib import Path
 
 import polars as pl
 
-from demand_forecast.domain.backtest import Candidate, run_backtest, training_rows
+from demand_forecast.domain.evaluation.backtest import Candidate, run_backtest
 from demand_forecast.domain.features import build_demand_features
 from demand_forecast.domain.models import create
+from demand_forecast.domain.models.training_rows import training_rows
 from demand_forecast.domain.tables import SERIES
 from demand_forecast.settings import Settings
 

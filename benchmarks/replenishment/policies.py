@@ -6,7 +6,7 @@ from functools import cache
 import polars as pl
 from scipy.stats import norm
 
-from demand_forecast.domain.replenishment import PLAN_KEY, error_correlation, reorder_plan
+from demand_forecast.domain.replenishment.policy import PLAN_KEY, error_correlation, reorder_plan
 from demand_forecast.domain.tables import series_key
 from demand_forecast.settings import Replenishment
 

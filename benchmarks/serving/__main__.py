@@ -16,8 +16,8 @@ import polars as pl
 from benchmarks.serving.load import Outcome, answer, at_rate, saturate
 from benchmarks.serving.servers import BENTOML, FASTAPI, NOOP, OURS, Contender, Server, bodies, running
 from benchmarks.serving.swaps import Swaps, publish, swap
+from demand_forecast.publishing.package import Package, read_package
 from demand_forecast.settings import load_settings
-from demand_forecast.tracking.package import Package, read_package
 
 HERE = Path(__file__).parent
 SIZES = (1, 28, 1000)  # series of one request

@@ -11,7 +11,7 @@ import polars as pl
 
 from benchmarks.serving.load import Load, Outcome, saturate, total
 from benchmarks.serving.servers import Server
-from demand_forecast.tracking.package import Package, write_package
+from demand_forecast.publishing.package import Package, write_package
 
 SOON = 60.0  # seconds until a swap counts as lost
 

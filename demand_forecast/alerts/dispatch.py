@@ -12,9 +12,9 @@ from demand_forecast.alerts.alert import Alert, bundle
 from demand_forecast.alerts.channels import UndeliveredError, send
 from demand_forecast.alerts.log import AlertLog, Line, Trouble
 from demand_forecast.domain.tables import now
-from demand_forecast.home import alone
 from demand_forecast.lake.tables import Lake
 from demand_forecast.settings import Alerts, Channel
+from demand_forecast.workspace.file_lock import file_lock
 
 BUDGET = 20.0  # seconds of sending in one tick, shared by the channels; what is left is due at the next
 LARGEST = 20  # alerts in one message
@@ -47,7 +47,7 @@ def dispatch(
     are told to `said` and never raise. Raises LakeError where the table cannot be read or written.
     """
     seen = list(alerts)
-    with alone(lock):
+    with file_lock(lock):
         log, at = AlertLog(lake), clock()
         news = log.news(seen)
         due = _due(log, settings, {alert.key for alert in seen if alert.state == "raised"}, at)

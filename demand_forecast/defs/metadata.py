@@ -97,7 +97,7 @@ def contract_check(table: str) -> dg.AssetChecksDefinition:
         description="Columns, types, keys and ranges are what the table's readers rely on.",
     )
     def keeps_contract(project: Project) -> dg.AssetCheckResult:
-        from demand_forecast.domain.contracts import violations
+        from demand_forecast.domain.cleaning.schemas import violations
 
         rows, since = project.lake.scan(table), project.lake.notes(table).get("since")
         frame = (rows.filter(pl.col("date") >= date.fromisoformat(since)) if since else rows).collect()

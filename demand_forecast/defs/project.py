@@ -11,12 +11,12 @@ import dagster as dg
 import polars as pl
 
 import demand_forecast.domain
-from demand_forecast.home import Home
 from demand_forecast.lake.tables import Lake, LakeError
 from demand_forecast.settings import Settings, load_settings
 from demand_forecast.sources.collect import KNOWN, add_known, known_sales
 from demand_forecast.sources.landing import Landing
 from demand_forecast.tracking.registry import Tracking
+from demand_forecast.workspace.home import Home
 
 
 @cache

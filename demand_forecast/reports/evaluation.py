@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from demand_forecast.domain.demand_classes import MIN_IN_STOCK
-from demand_forecast.domain.hierarchy import SERIES_LEVEL
-from demand_forecast.domain.scoring import SUMMARY
+from demand_forecast.domain.demand.demand_classes import MIN_IN_STOCK
+from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL
+from demand_forecast.domain.evaluation.scoring import SUMMARY
 from demand_forecast.domain.tables import DAY_KEY, SERIES
 from demand_forecast.reports import style
 from demand_forecast.reports.charts import accuracy, forecasts

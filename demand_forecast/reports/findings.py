@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from demand_forecast.domain.hierarchy import SERIES_LEVEL
-from demand_forecast.domain.scoring import SUMMARY
+from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL
+from demand_forecast.domain.evaluation.scoring import SUMMARY
 from demand_forecast.reports import style
 from demand_forecast.reports.charts.accuracy import classes_in_order, levels_in_order, over_origins, place_name
 from demand_forecast.reports.charts.calibration import HONEST, pit_shares

@@ -9,14 +9,14 @@ import bentoml
 from _bentoml_sdk import Service
 from starlette.exceptions import HTTPException
 
-from demand_forecast.home import Home
-from demand_forecast.service.api import Worker, create_api
-from demand_forecast.service.gateway import Gateway
-from demand_forecast.service.keys import KeyRing, key_file
-from demand_forecast.service.live import Live
-from demand_forecast.service.prediction_log import PredictionLog
-from demand_forecast.service.problems import Problem
+from demand_forecast.service.contract.problems import Problem
+from demand_forecast.service.http.api import Worker, create_api
+from demand_forecast.service.http.gateway import Gateway
+from demand_forecast.service.state.keys import KeyRing, key_file
+from demand_forecast.service.state.live import Live
+from demand_forecast.service.state.prediction_log import PredictionLog
 from demand_forecast.settings import ENV_PREFIX, ConfigError, Serving, load_serving, load_settings
+from demand_forecast.workspace.home import Home
 
 PACKED = Path(__file__).parents[2] / "package"  # beside the sources inside a Bento
 

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import polars as pl
 
-from demand_forecast.domain.dates import EARLIEST_DAY, parse_dates, read_dates
+from demand_forecast.domain.cleaning.dates import EARLIEST_DAY, parse_dates, read_dates
 from demand_forecast.domain.tables import RAW_PROVENANCE, now
 from demand_forecast.settings import Settings
 from demand_forecast.sources import files, m5, sql

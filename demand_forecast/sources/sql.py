@@ -14,7 +14,7 @@ import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
-from demand_forecast.domain.dates import EARLIEST_DAY, parse_dates
+from demand_forecast.domain.cleaning.dates import EARLIEST_DAY, parse_dates
 from demand_forecast.domain.tables import now
 from demand_forecast.settings import Input, Settings, Source
 from demand_forecast.sources.delivery import (

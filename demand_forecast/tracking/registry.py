@@ -16,8 +16,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from demand_forecast.home import alone
 from demand_forecast.tracking.ledger import PromotionLedger, Row
+from demand_forecast.workspace.file_lock import file_lock
+from demand_forecast.workspace.processes import is_running
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -106,7 +107,7 @@ class Tracking:
         Safe when several processes call it at once.
         """
         client = self._client
-        with alone(self._lock):
+        with file_lock(self._lock):
             if client.get_experiment_by_name(self.name) is None:
                 client.create_experiment(self.name, artifact_location=self._artifact_location)
             if self._registered() is None:
@@ -273,7 +274,7 @@ class Tracking:
             [self._experiment()], f"attributes.status = 'RUNNING' and tags.`{PROCESS_HOST}` = '{platform.node()}'"
         )
         for run in running:
-            if not _alive(int(run.data.tags[PROCESS_ID])):
+            if not is_running(int(run.data.tags[PROCESS_ID])):
                 self._client.set_terminated(run.info.run_id, "KILLED")
 
 
@@ -300,16 +301,6 @@ def _chunks(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     return MlFlow.chunks(dict(values), BATCH)
 
 
-def _alive(process_id: int) -> bool:
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 @cache
 def _open(uri: str, lock: Path) -> "MlflowClient":
     """The store at `uri`; its database is made at the first use, which two processes cannot do at once."""
@@ -322,7 +313,7 @@ def _open(uri: str, lock: Path) -> "MlflowClient":
     from mlflow.exceptions import MlflowException
 
     try:
-        with alone(lock):
+        with file_lock(lock):
             client = MlflowClient(uri, uri)
             client.search_registered_models(max_results=1)  # the registry's tables are made at their first use
     except MlflowException as error:

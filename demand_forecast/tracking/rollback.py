@@ -8,8 +8,8 @@ import polars as pl
 
 from demand_forecast.domain.models import load_model
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, now
+from demand_forecast.publishing.package import PackageInfo, read_package, write_package
 from demand_forecast.tracking.ledger import ROLLBACK_FAILED, ROLLED_BACK, PromotionLedger
-from demand_forecast.tracking.package import PackageInfo, read_package, write_package
 from demand_forecast.tracking.registry import ModelVersion, Tracking
 
 

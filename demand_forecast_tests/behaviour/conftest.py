@@ -17,12 +17,19 @@ import polars as pl
 import pytest
 import yaml
 
-from demand_forecast.domain.attributes import InputReading, clean_plan, clean_products, clean_stores, require_static
-from demand_forecast.domain.backtest import backtest_origins, training_rows
-from demand_forecast.domain.cleaning import clean_sales
+from demand_forecast.domain.cleaning.inputs import (
+    InputReading,
+    clean_plan,
+    clean_products,
+    clean_stores,
+    require_static,
+)
+from demand_forecast.domain.cleaning.rules import clean_sales
+from demand_forecast.domain.demand.panel import build_daily_demand
+from demand_forecast.domain.evaluation.backtest import backtest_origins
 from demand_forecast.domain.features import build_demand_features
 from demand_forecast.domain.models import create
-from demand_forecast.domain.panel import build_daily_demand
+from demand_forecast.domain.models.training_rows import training_rows
 from demand_forecast.domain.tables import now
 from demand_forecast.lake.tables import Lake
 from demand_forecast.settings import Settings, load_settings

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from demand_forecast.domain.attributes import InputReading, clean_plan, clean_products, clean_stock, clean_stores
+from demand_forecast.domain.cleaning.inputs import InputReading, clean_plan, clean_products, clean_stock, clean_stores
 from demand_forecast.settings import Settings, load_settings
 from demand_forecast.sources.collect import InputTable, collect_inputs, date_formats, decimals
 

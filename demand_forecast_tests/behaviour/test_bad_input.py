@@ -6,9 +6,9 @@ from datetime import date, timedelta
 import polars as pl
 import pytest
 
-from demand_forecast.domain.backtest import HistoryTooShort
-from demand_forecast.domain.covariates import MissingCovariateError
+from demand_forecast.domain.demand.covariates import MissingCovariateError
 from demand_forecast.domain.features import ContractError
+from demand_forecast.domain.models.training_rows import HistoryTooShort
 from demand_forecast.domain.tables import now
 from demand_forecast_tests.behaviour.conftest import COLUMNS, Shopkeeper, cleaned, csv, files_source, night, sales_rows
 

@@ -11,6 +11,7 @@ import orjson
 import polars as pl
 import pytest
 
+from demand_forecast.domain.demand.panel import build_daily_demand
 from demand_forecast.domain.features import (
     FeatureContract,
     build_demand_features,
@@ -19,13 +20,12 @@ from demand_forecast.domain.features import (
     build_history,
 )
 from demand_forecast.domain.models import ForecastModel, create
-from demand_forecast.domain.panel import build_daily_demand
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS
-from demand_forecast.service.schema import SeriesId, WhatIfRequest
-from demand_forecast.service.served import Served
-from demand_forecast.service.what_if import what_if
+from demand_forecast.publishing.package import PackageInfo, read_package, write_package
+from demand_forecast.service.answers.what_if import what_if
+from demand_forecast.service.contract.schema import SeriesId, WhatIfRequest
+from demand_forecast.service.state.served import Served
 from demand_forecast.settings import Settings, Training
-from demand_forecast.tracking.package import PackageInfo, read_package, write_package
 from demand_forecast_tests.behaviour.sample import TRUTH, sample_attributes
 
 KEYS = ["store_id", "product_id"]

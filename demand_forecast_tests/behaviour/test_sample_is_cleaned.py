@@ -7,9 +7,9 @@ from typing import NamedTuple
 import polars as pl
 import pytest
 
-from demand_forecast.domain.cleaning import clean_sales
-from demand_forecast.domain.contracts import violations
-from demand_forecast.domain.panel import build_daily_demand
+from demand_forecast.domain.cleaning.rules import clean_sales
+from demand_forecast.domain.cleaning.schemas import violations
+from demand_forecast.domain.demand.panel import build_daily_demand
 from demand_forecast.sources.collect import KNOWN, collect_sales, date_formats, decimals
 from demand_forecast_tests.behaviour.sample import LATER, TRUTH, sample_attributes
 

@@ -17,8 +17,8 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from playwright.sync_api import TimeoutError as NotSeen
 
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS
-from demand_forecast.service.keys import add_key, revoke_keys
-from demand_forecast.tracking.bento import build_bento
+from demand_forecast.publishing.bento import build_bento
+from demand_forecast.service.state.keys import add_key, revoke_keys
 from demand_forecast_tests.served_night import CONFIG, Night, Serve
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

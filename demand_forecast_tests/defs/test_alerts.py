@@ -19,8 +19,8 @@ from dagster._daemon.freshness import FreshnessDaemon
 
 from demand_forecast.defs.automation.alerts import alerts
 from demand_forecast.defs.project import Project
-from demand_forecast.home import Home
 from demand_forecast.tracking.ledger import LEDGER_SCHEMA
+from demand_forecast.workspace.home import Home
 from demand_forecast_tests.alerts.receivers import WebReceiver
 from demand_forecast_tests.landing_files import write_config
 

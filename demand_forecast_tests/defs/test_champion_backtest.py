@@ -10,8 +10,9 @@ from polars.testing import assert_frame_equal
 
 from demand_forecast.defs.evaluation.assets import _candidates, _is_echo
 from demand_forecast.defs.project import CHAMPION
-from demand_forecast.domain.backtest import run_backtest, training_rows
+from demand_forecast.domain.evaluation.backtest import run_backtest
 from demand_forecast.domain.models import create
+from demand_forecast.domain.models.training_rows import training_rows
 from demand_forecast_tests.domain.small_retailer import make_retailer
 
 ORIGINS = [28, 14]

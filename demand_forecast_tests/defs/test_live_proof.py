@@ -23,10 +23,10 @@ from demand_forecast.defs.models.assets import fingerprint
 from demand_forecast.defs.monitoring.accuracy import forecast_accuracy
 from demand_forecast.defs.monitoring.decisions import champion_review, newest_row, retrain_decision
 from demand_forecast.defs.project import Project
-from demand_forecast.domain.hierarchy import SERIES_LEVEL, TOTAL, Level
-from demand_forecast.domain.live_accuracy import score_published
+from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL, TOTAL, Level
 from demand_forecast.domain.models import create
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, now
+from demand_forecast.domain.watching.live_accuracy import score_published
 from demand_forecast.tracking.ledger import PromotionLedger
 from demand_forecast_tests.defs.registered import promote, register
 from demand_forecast_tests.domain.small_retailer import make_retailer
@@ -277,7 +277,16 @@ def test_the_command_says_why_the_champion_stays(project: Project, versions: dic
     project.lake.replace("forecast_features", features[0].filter(~pl.col("training")))
     files = project.home.mlflow / "artifacts" / project.tracking.version(versions["previous"]).run_id
     files.rename(files.with_name("gone"))
-    command = [sys.executable, "-m", "demand_forecast.cli", "rollback", "--config", project.config, "--reason", "odd"]
+    command = [
+        sys.executable,
+        "-m",
+        "demand_forecast.cli",
+        "rollback",
+        "--config",
+        project.config,
+        "--reason",
+        "odd",
+    ]
     environment = os.environ | {"PYTHONPATH": str(Path(demand_forecast.__file__).parents[1])}
     place = Path(project.config).parent
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=place, env=environment)

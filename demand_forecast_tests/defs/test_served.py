@@ -8,7 +8,7 @@ import pytest
 
 from demand_forecast.defs.monitoring.served import served_predictions
 from demand_forecast.defs.project import Project
-from demand_forecast.tracking.answers import SERVED
+from demand_forecast.publishing.answers import SERVED
 from demand_forecast_tests.answered import ORIGIN, line, write_segment
 
 

@@ -15,10 +15,10 @@ from demand_forecast.defs.serving import assets as serving
 from demand_forecast.defs.serving.assets import forecast_service
 from demand_forecast.defs.serving.checks import package_verifies, trial_package_verifies
 from demand_forecast.domain.tables import SERIES, now
-from demand_forecast.service.arms import Arms
-from demand_forecast.service.served import Served
+from demand_forecast.publishing.package import read_package, read_trial
+from demand_forecast.service.state.arms import Arms
+from demand_forecast.service.state.served import Served
 from demand_forecast.tracking.ledger import PromotionLedger
-from demand_forecast.tracking.package import read_package, read_trial
 from demand_forecast.tracking.trial import TrialChoice, choose_trial
 from demand_forecast_tests.defs.registered import compare, promote, register
 from demand_forecast_tests.domain.small_retailer import make_retailer

@@ -6,12 +6,12 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from demand_forecast.domain.attention import WEEKS, WEEKS_BEFORE, recent_days, series_overview
-from demand_forecast.domain.calendar import Frequency, calendar_of
-from demand_forecast.domain.live_accuracy import newest_published
-from demand_forecast.domain.quantiles import count_quantiles
-from demand_forecast.domain.replenishment import reorder_plan
+from demand_forecast.domain.demand.calendar import Frequency, calendar_of
+from demand_forecast.domain.models.distribution import count_quantiles
+from demand_forecast.domain.replenishment.policy import reorder_plan
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, SERIES
+from demand_forecast.domain.watching.attention import WEEKS, WEEKS_BEFORE, recent_days, series_overview
+from demand_forecast.domain.watching.live_accuracy import newest_published
 from demand_forecast.settings import Replenishment
 
 ORIGIN = date(2026, 10, 4)

@@ -19,11 +19,11 @@ import dagster as dg
 import polars as pl
 from polars.testing import assert_frame_equal
 
-from demand_forecast.domain.contracts import CONTRACTS, violations
-from demand_forecast.home import Home
+from demand_forecast.domain.cleaning.schemas import CONTRACTS, violations
 from demand_forecast.lake.tables import Lake
+from demand_forecast.publishing.package import CURRENT, read_package
 from demand_forecast.tracking.ledger import PromotionLedger
-from demand_forecast.tracking.package import CURRENT, read_package
+from demand_forecast.workspace.home import Home
 from demand_forecast_tests.behaviour.conftest import COLUMNS, MONDAY, Shopkeeper, csv, files_source, sales_rows
 
 SHOPS = {shop: ["apple", "bread", "cheese", "dates"] for shop in ("North", "South", "West")}

@@ -16,8 +16,8 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from demand_forecast.home import Home
 from demand_forecast.lake.tables import Lake
+from demand_forecast.workspace.home import Home
 
 ROOT = Path(__file__).parents[2]
 STARTED = re.compile(r"Started process for run \(pid: (\d+)\)")

@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from demand_forecast.domain.hierarchy import SERIES_LEVEL, TOTAL, Level
-from demand_forecast.domain.scoring import score_backtest, summary_table
+from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL, TOTAL, Level
+from demand_forecast.domain.evaluation.scoring import score_backtest, summary_table
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS
 
 LAST_DAY = date(2024, 6, 30)

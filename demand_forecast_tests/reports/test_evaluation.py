@@ -7,8 +7,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from demand_forecast.domain.backtest import ALIGNMENT
-from demand_forecast.domain.scoring import SUMMARY
+from demand_forecast.domain.evaluation.backtest import ALIGNMENT
+from demand_forecast.domain.evaluation.scoring import SUMMARY
 from demand_forecast.reports.evaluation import (
     accuracy_pictures,
     best_model,

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from demand_forecast.domain.dates import parse_dates
+from demand_forecast.domain.cleaning.dates import parse_dates
 from demand_forecast.domain.tables import RAW_PROVENANCE, now
 from demand_forecast.settings import Settings
 from demand_forecast.sources import collect

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demand_forecast.domain.dates import parse_dates
+from demand_forecast.domain.cleaning.dates import parse_dates
 from demand_forecast.settings import Constant, Input, Settings
 from demand_forecast.sources.delivery import SourceError, UnfinishedError, mapped, mapping, natural
 from demand_forecast.sources.files import deliveries, parse, parse_csv, report_of, wait_until_settled

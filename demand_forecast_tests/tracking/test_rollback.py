@@ -6,8 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from demand_forecast.domain.backtest import training_rows
 from demand_forecast.domain.models import create
+from demand_forecast.domain.models.training_rows import training_rows
 from demand_forecast.domain.tables import now
 from demand_forecast.lake.tables import Lake
 from demand_forecast.tracking.ledger import PromotionLedger

@@ -7,7 +7,7 @@ import polars as pl
 
 from demand_forecast.defs.automation.status import SCHEDULES
 from demand_forecast.defs.project import SETTINGS, Project, all_closed_days
-from demand_forecast.domain.expected_days import LOOKED_BACK, OWED, missing_days
+from demand_forecast.domain.demand.expected_days import LOOKED_BACK, OWED, missing_days
 
 AUTOMATION = SETTINGS.automation
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from demand_forecast.defs.metadata import Metadata, lake_metadata, markdown_table, picture, recent_days
 from demand_forecast.defs.project import Project, recipe
-from demand_forecast.domain.attributes import (
+from demand_forecast.domain.cleaning.inputs import (
     InputReading,
     clean_plan,
     clean_products,
@@ -16,9 +16,9 @@ from demand_forecast.domain.attributes import (
     clean_stores,
     require_static,
 )
-from demand_forecast.domain.cleaning import clean_sales as clean
-from demand_forecast.domain.cleaning import rejections_by_reason
-from demand_forecast.domain.text import identifier
+from demand_forecast.domain.cleaning.rules import clean_sales as clean
+from demand_forecast.domain.cleaning.rules import rejections_by_reason
+from demand_forecast.domain.cleaning.text import identifier
 from demand_forecast.lake.tables import Lake
 from demand_forecast.settings import Cleaning
 from demand_forecast.sources.collect import InputTable, date_formats, decimals

@@ -13,20 +13,21 @@ from demand_forecast.defs.metadata import Metadata, markdown_table, picture, rep
 from demand_forecast.defs.models.assets import read_features, registered_candidates
 from demand_forecast.defs.models.group_model import read_group_backtest
 from demand_forecast.defs.project import BASELINE, CHAMPION, SETTINGS, Project, recipe
-from demand_forecast.domain.backtest import Candidate, newest_origin, run_backtest
-from demand_forecast.domain.calendar import calendar_of
-from demand_forecast.domain.demand_classes import demand_classes
+from demand_forecast.domain.demand.calendar import calendar_of
+from demand_forecast.domain.demand.demand_classes import demand_classes
+from demand_forecast.domain.demand.hierarchy import hierarchy_levels
+from demand_forecast.domain.evaluation.backtest import Candidate, run_backtest
+from demand_forecast.domain.evaluation.promotion import Candidate as Contender
+from demand_forecast.domain.evaluation.promotion import Decision, decide
+from demand_forecast.domain.evaluation.scoring import score_backtest, summary_table
 from demand_forecast.domain.features import FeatureContract
-from demand_forecast.domain.hierarchy import hierarchy_levels
 from demand_forecast.domain.models import ForecastModel, create, describe, load_model
-from demand_forecast.domain.promotion import Candidate as Contender
-from demand_forecast.domain.promotion import Decision, decide
-from demand_forecast.domain.replenishment import error_correlation
-from demand_forecast.domain.scoring import score_backtest, summary_table
+from demand_forecast.domain.models.training_rows import newest_origin
+from demand_forecast.domain.replenishment.policy import error_correlation
 from demand_forecast.domain.tables import now
-from demand_forecast.home import replace_text
 from demand_forecast.tracking.ledger import DECISIONS, ROLLED_BACK, PromotionLedger
 from demand_forecast.tracking.rollback import roll_back
+from demand_forecast.workspace.atomic_write import replace_text
 
 KINDS = {"polars", "deltalake"}
 

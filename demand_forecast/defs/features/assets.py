@@ -9,9 +9,10 @@ import polars as pl
 from demand_forecast.defs.features.contract import feature_notes, read_contract
 from demand_forecast.defs.metadata import lake_metadata, picture, recent_days, table_metadata
 from demand_forecast.defs.project import Project, recipe
-from demand_forecast.domain.backtest import backtest_origins, newest_origin
+from demand_forecast.domain.demand.panel import build_daily_demand, continues
+from demand_forecast.domain.evaluation.backtest import backtest_origins
 from demand_forecast.domain.features import build_demand_features, build_forecast_features, looked_back
-from demand_forecast.domain.panel import build_daily_demand, continues
+from demand_forecast.domain.models.training_rows import newest_origin
 from demand_forecast.domain.tables import SERIES
 from demand_forecast.lake.tables import Lake
 

@@ -15,13 +15,13 @@ from demand_forecast.defs.project import BASELINE, Project
 from demand_forecast.domain.alignment.align import Groups
 from demand_forecast.domain.alignment.group_forecast import forecast_groups
 from demand_forecast.domain.alignment.groups import membership
-from demand_forecast.domain.backtest import newest_origin
-from demand_forecast.domain.calendar import calendar_of
-from demand_forecast.domain.live_accuracy import Role
+from demand_forecast.domain.demand.calendar import calendar_of
 from demand_forecast.domain.models import load_model
-from demand_forecast.domain.replenishment import CORRELATION
-from demand_forecast.domain.replenishment import reorder_plan as plan_orders
+from demand_forecast.domain.models.training_rows import newest_origin
+from demand_forecast.domain.replenishment.policy import CORRELATION
+from demand_forecast.domain.replenishment.policy import reorder_plan as plan_orders
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, series_key
+from demand_forecast.domain.watching.live_accuracy import Role
 from demand_forecast.lake.tables import Lake
 from demand_forecast.tracking.ledger import PromotionLedger
 from demand_forecast.tracking.registry import ModelVersion

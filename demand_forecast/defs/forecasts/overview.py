@@ -6,11 +6,11 @@ import polars as pl
 from demand_forecast.defs.forecasts.assets import KINDS, learned_correlation
 from demand_forecast.defs.metadata import markdown_table, table_metadata
 from demand_forecast.defs.project import Project
-from demand_forecast.domain.attention import OVERVIEW_MEANING, REASONS, first_day, recent_days
-from demand_forecast.domain.attention import series_overview as overview_of
-from demand_forecast.domain.backtest import newest_origin
-from demand_forecast.domain.live_accuracy import newest_published
+from demand_forecast.domain.models.training_rows import newest_origin
 from demand_forecast.domain.tables import DAY_KEY, SERIES
+from demand_forecast.domain.watching.attention import OVERVIEW_MEANING, REASONS, first_day, recent_days
+from demand_forecast.domain.watching.attention import series_overview as overview_of
+from demand_forecast.domain.watching.live_accuracy import newest_published
 
 SHOWN = 20
 LONGEST = 120  # two reasons in words

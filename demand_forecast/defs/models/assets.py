@@ -14,9 +14,9 @@ import polars as pl
 from demand_forecast.defs.features.contract import data_versions, read_contract
 from demand_forecast.defs.metadata import Metadata, picture
 from demand_forecast.defs.project import SETTINGS, Project, code_version
-from demand_forecast.domain.backtest import newest_origin, training_rows
 from demand_forecast.domain.features import FeatureContract
 from demand_forecast.domain.models import ForecastModel, create, describe, load_model
+from demand_forecast.domain.models.training_rows import newest_origin, training_rows
 from demand_forecast.tracking.registry import ModelVersion
 
 

@@ -16,8 +16,8 @@ from demand_forecast.defs.project import Project, code_version
 from demand_forecast.domain.alignment.align import Groups
 from demand_forecast.domain.alignment.group_forecast import backtest_groups
 from demand_forecast.domain.alignment.groups import alignment_level, membership
+from demand_forecast.domain.demand.hierarchy import Level
 from demand_forecast.domain.features import looked_back
-from demand_forecast.domain.hierarchy import Level
 from demand_forecast.domain.models import ForecastModel
 from demand_forecast.domain.models.lightgbm_tweedie import LightGBMTweedie
 from demand_forecast.domain.tables import SERIES

@@ -9,9 +9,9 @@ import polars as pl
 
 from demand_forecast.defs.metadata import Metadata, markdown_table, picture, table_metadata
 from demand_forecast.defs.project import Project
-from demand_forecast.domain.calendar import calendar_of
-from demand_forecast.domain.hierarchy import SERIES_LEVEL, hierarchy_levels
-from demand_forecast.domain.live_accuracy import (
+from demand_forecast.domain.demand.calendar import calendar_of
+from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL, hierarchy_levels
+from demand_forecast.domain.watching.live_accuracy import (
     CHAMPION,
     PREVIOUS,
     SCORE_MEANING,

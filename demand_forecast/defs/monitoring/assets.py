@@ -9,8 +9,8 @@ import polars as pl
 from demand_forecast.defs.features.assets import last_day
 from demand_forecast.defs.metadata import Metadata, markdown_table, picture, report
 from demand_forecast.defs.project import Project
-from demand_forecast.domain.retraining import DRIFT_HISTORY
-from demand_forecast.home import replace_text
+from demand_forecast.domain.watching.retraining import DRIFT_HISTORY
+from demand_forecast.workspace.atomic_write import replace_text
 
 RECENT_DAYS = 28
 COMPARED = ("units", "price", "in_stock")

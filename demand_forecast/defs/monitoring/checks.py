@@ -5,7 +5,7 @@ import polars as pl
 
 from demand_forecast.defs.monitoring.decisions import CHAMPION_REVIEW, newest_row
 from demand_forecast.defs.project import Project
-from demand_forecast.domain.live_comparison import KEEP
+from demand_forecast.domain.watching.champion_review import KEEP
 
 
 @dg.asset_check(asset="drift_report", description="Fewer than half of the compared columns have drifted.")

@@ -11,10 +11,10 @@ from demand_forecast.defs.features.assets import last_day
 from demand_forecast.defs.metadata import Metadata, markdown_table, picture, table_metadata
 from demand_forecast.defs.monitoring.accuracy import read_scores
 from demand_forecast.defs.project import CHAMPION, Project
-from demand_forecast.domain.calendar import calendar_of
-from demand_forecast.domain.live_accuracy import accuracy_over, in_windows, series_scores
-from demand_forecast.domain.live_comparison import review_champion, weeks_table
-from demand_forecast.domain.retraining import DRIFT_HISTORY, decide_retraining, promised_wql, windows_table
+from demand_forecast.domain.demand.calendar import calendar_of
+from demand_forecast.domain.watching.champion_review import review_champion, weeks_table
+from demand_forecast.domain.watching.live_accuracy import accuracy_over, in_windows, series_scores
+from demand_forecast.domain.watching.retraining import DRIFT_HISTORY, decide_retraining, promised_wql, windows_table
 from demand_forecast.tracking.ledger import PromotionLedger
 from demand_forecast.tracking.registry import ModelVersion
 

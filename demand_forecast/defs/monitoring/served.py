@@ -8,10 +8,10 @@ import polars as pl
 from demand_forecast.defs.forecasts.assets import FORGOTTEN_AFTER, KEPT_HORIZONS
 from demand_forecast.defs.metadata import lake_metadata, markdown_table
 from demand_forecast.defs.project import Project
-from demand_forecast.domain.calendar import calendar_of
-from demand_forecast.home import alone
+from demand_forecast.domain.demand.calendar import calendar_of
 from demand_forecast.lake.tables import Lake
-from demand_forecast.tracking.answers import AnswerReader, finished_segments, segment_name
+from demand_forecast.publishing.answers import AnswerReader, finished_segments, segment_name
+from demand_forecast.workspace.file_lock import file_lock
 
 TABLE = "served_predictions"
 
@@ -25,7 +25,7 @@ TABLE = "served_predictions"
 )
 def served_predictions(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
     lake, reader = project.lake, AnswerReader()
-    with alone(project.home.taking_answers):
+    with file_lock(project.home.taking_answers):
         files = finished_segments(project.home.predictions)
         known = _known_segments(lake)
         rows = lake.append(TABLE, reader.frames(file for file in files if segment_name(file) not in known))

@@ -11,9 +11,9 @@ from demand_forecast.defs.metadata import markdown_table, table_metadata
 from demand_forecast.defs.monitoring.accuracy import ORIGINS, PUBLISHED
 from demand_forecast.defs.monitoring.served import TABLE as ANSWERS
 from demand_forecast.defs.project import Project
-from demand_forecast.domain.live_accuracy import CHALLENGER, CHAMPION
 from demand_forecast.domain.tables import SERIES
-from demand_forecast.domain.trial import (
+from demand_forecast.domain.watching.live_accuracy import CHALLENGER, CHAMPION
+from demand_forecast.domain.watching.trial import (
     LOSSES,
     SCOPES,
     Difference,

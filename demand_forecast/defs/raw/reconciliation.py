@@ -8,10 +8,10 @@ import polars as pl
 from demand_forecast.defs.metadata import markdown_table, table_metadata
 from demand_forecast.defs.project import Project, all_closed_days, known_deliveries
 from demand_forecast.domain.tables import now
-from demand_forecast.home import alone
 from demand_forecast.sources.collect import KNOWN, collect_inputs, collected, known_sales, look_at_sales
 from demand_forecast.sources.delivery import Days
 from demand_forecast.sources.reconcile import GONE, INPUT_TABLES, held_rows, input_findings, sales_findings
+from demand_forecast.workspace.file_lock import file_lock
 
 RECONCILIATION = "reconciliation"
 MEANING = {
@@ -26,7 +26,7 @@ MEANING = {
 def reconcile_sales(project: Project, closed: Days) -> pl.DataFrame:
     """Reads every source in full, collects what raw_sales lacks of the `closed` days and gives the findings."""
     lake, settings = project.lake, project.settings
-    with alone(project.home.collecting):
+    with file_lock(project.home.collecting):
         known, held = pl.DataFrame(schema=KNOWN), held_rows(pl.LazyFrame(schema=KNOWN))
         if lake.exists("raw_sales"):
             known, held = known_sales(lake.scan("raw_sales")), held_rows(lake.scan("raw_sales"))

@@ -11,12 +11,12 @@ import polars as pl
 
 from demand_forecast.defs.forecasts.assets import forecast_on_trial, learned_correlation
 from demand_forecast.defs.project import CHAMPION, Project
-from demand_forecast.domain.backtest import newest_origin
-from demand_forecast.domain.calendar import calendar_of
-from demand_forecast.domain.scoring import summary_table
-from demand_forecast.tracking.bento import build_bento
+from demand_forecast.domain.demand.calendar import calendar_of
+from demand_forecast.domain.evaluation.scoring import summary_table
+from demand_forecast.domain.models.training_rows import newest_origin
+from demand_forecast.publishing.bento import build_bento
+from demand_forecast.publishing.package import PackageError, PackageInfo, Trial, point_trial, write_package
 from demand_forecast.tracking.ledger import PromotionLedger
-from demand_forecast.tracking.package import PackageError, PackageInfo, Trial, point_trial, write_package
 from demand_forecast.tracking.registry import ModelVersion, RegistryError
 from demand_forecast.tracking.trial import TrialChoice
 

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from demand_forecast.defs.project import Project
-from demand_forecast.tracking.package import PackageError, read_package, read_trial
+from demand_forecast.publishing.package import PackageError, read_package, read_trial
 
 
 @dg.asset_check(

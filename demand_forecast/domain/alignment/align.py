@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from demand_forecast.domain.alignment.groups import GROUP
-from demand_forecast.domain.quantiles import Floats
+from demand_forecast.domain.models.distribution import Floats
 from demand_forecast.domain.tables import SERIES
 
 WEIGHTS = (0.0, 0.25, 0.5, 0.75)  # beyond, a few origins decide by luck: groups are not forecast without error

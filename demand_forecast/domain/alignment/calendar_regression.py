@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from demand_forecast.domain.calendar import Calendar
+from demand_forecast.domain.demand.calendar import Calendar
 from demand_forecast.domain.features import PanelInputs
 
 Array = np.ndarray[Any, np.dtype[np.float64]]

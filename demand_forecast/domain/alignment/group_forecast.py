@@ -10,8 +10,8 @@ import polars as pl
 
 from demand_forecast.domain.alignment.calendar_regression import regress
 from demand_forecast.domain.alignment.groups import GROUP, group_tables, membership
-from demand_forecast.domain.backtest import training_rows
-from demand_forecast.domain.calendar import Frequency
+from demand_forecast.domain.demand.calendar import Frequency
+from demand_forecast.domain.demand.hierarchy import Level
 from demand_forecast.domain.features import (
     FeatureContract,
     History,
@@ -19,9 +19,9 @@ from demand_forecast.domain.features import (
     build_features,
     build_history,
 )
-from demand_forecast.domain.hierarchy import Level
 from demand_forecast.domain.models.base import ForecastModel
 from demand_forecast.domain.models.lightgbm_tweedie import POWER, LightGBMTweedie
+from demand_forecast.domain.models.training_rows import training_rows
 from demand_forecast.domain.tables import SERIES
 from demand_forecast.settings import Covariates, Training
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from demand_forecast.domain.hierarchy import TOTAL, Level, attach_static, hierarchy_levels
+from demand_forecast.domain.demand.hierarchy import TOTAL, Level, attach_static, hierarchy_levels
 from demand_forecast.domain.tables import SERIES
 from demand_forecast.settings import Covariates
 

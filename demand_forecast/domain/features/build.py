@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from demand_forecast.domain.calendar import Calendar
+from demand_forecast.domain.demand.calendar import Calendar
 from demand_forecast.domain.features.contract import ContractError, FeatureContract
 from demand_forecast.domain.features.declaration import Feature, PanelInputs, with_levels
 from demand_forecast.domain.features.history import History

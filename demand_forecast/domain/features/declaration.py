@@ -7,7 +7,7 @@ from typing import Literal
 
 import polars as pl
 
-from demand_forecast.domain.calendar import Calendar, Frequency, calendar_of
+from demand_forecast.domain.demand.calendar import Calendar, Frequency, calendar_of
 from demand_forecast.domain.features.launches import drawn, with_trust
 from demand_forecast.domain.features.trailing import trailing_column, with_trailing
 

@@ -6,13 +6,13 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from demand_forecast.domain.calendar import Calendar, Frequency, calendar_of
-from demand_forecast.domain.covariates import require_covariates
+from demand_forecast.domain.demand.calendar import Calendar, Frequency, calendar_of
+from demand_forecast.domain.demand.covariates import require_covariates
+from demand_forecast.domain.demand.plan import PlanColumns, open_planned, plan_columns, spread_plan
 from demand_forecast.domain.features.contract import ContractError
 from demand_forecast.domain.features.declaration import PanelInputs
 from demand_forecast.domain.features.launches import product_groups, similar_level, waiting_days, with_launches
 from demand_forecast.domain.features.new_products import with_new_products
-from demand_forecast.domain.features.plan import PlanColumns, open_planned, plan_columns, spread_plan
 from demand_forecast.domain.tables import series_key
 from demand_forecast.settings import Covariates
 

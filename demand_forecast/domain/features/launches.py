@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from demand_forecast.domain.calendar import Calendar
+from demand_forecast.domain.demand.calendar import Calendar
 from demand_forecast.domain.tables import series_key
 
 LAUNCH_DAYS = 56  # a product is new for its first eight weeks

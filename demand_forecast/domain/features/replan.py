@@ -2,10 +2,10 @@
 
 import polars as pl
 
+from demand_forecast.domain.demand.plan import open_planned
 from demand_forecast.domain.features.build import finished, known_ahead, read_features, roots
 from demand_forecast.domain.features.contract import ContractError, FeatureContract
 from demand_forecast.domain.features.history import History
-from demand_forecast.domain.features.plan import open_planned
 from demand_forecast.domain.tables import DAY_KEY, series_key
 
 

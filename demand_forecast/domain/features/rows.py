@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from demand_forecast.domain.calendar import Frequency, calendar_of
+from demand_forecast.domain.demand.calendar import Frequency, calendar_of
 from demand_forecast.domain.features.build import build_numbered
 from demand_forecast.domain.features.contract import ContractError, FeatureContract, make_contract
 from demand_forecast.domain.features.declaration import base_level, with_levels

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from demand_forecast.domain.features import FeatureContract
-from demand_forecast.domain.quantiles import Dispersion, Floats, fit_dispersion
+from demand_forecast.domain.models.distribution import Dispersion, Floats, fit_dispersion
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, series_key
 
 MODEL_FILE = "model.json"

@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 
 from demand_forecast.domain.models.base import ForecastModel, ModelError, column
+from demand_forecast.domain.models.distribution import Dispersion, Floats
 from demand_forecast.domain.models.gradient_boosting import GradientBoosting
 from demand_forecast.domain.models.lightgbm_tweedie import LightGBMTweedie
-from demand_forecast.domain.quantiles import Dispersion, Floats
 
 MEMBERS: dict[str, type[GradientBoosting] | type[LightGBMTweedie]] = {
     member.name: member for member in (LightGBMTweedie, GradientBoosting)

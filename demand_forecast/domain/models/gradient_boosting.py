@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from demand_forecast.domain.models.base import LevelModel, ModelError
-from demand_forecast.domain.quantiles import Floats
+from demand_forecast.domain.models.distribution import Floats
 
 LEARNER_FILE = "model.skops"
 SUBSAMPLE = 200_000  # up to here scikit-learn 1.9 weighs every row for every bin: 255 bins took 14 s of a fit of 17 s

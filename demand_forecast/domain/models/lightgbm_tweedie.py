@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from demand_forecast.domain.models.base import LevelModel, ModelError
-from demand_forecast.domain.quantiles import Floats
+from demand_forecast.domain.models.distribution import Floats
 
 LEARNER_FILE = "model.txt"
 ROUNDS = 150

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from demand_forecast.domain.calendar import calendar_of
+from demand_forecast.domain.demand.calendar import calendar_of
 from demand_forecast.domain.models.base import ForecastModel, column
-from demand_forecast.domain.quantiles import Floats, normal_probabilities, normal_quantiles
+from demand_forecast.domain.models.distribution import Floats, normal_probabilities, normal_quantiles
 
 
 class SeasonalNaive(ForecastModel):

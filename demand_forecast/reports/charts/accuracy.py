@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from demand_forecast.domain.demand_classes import DEMAND_CLASSES
-from demand_forecast.domain.metrics import wape
-from demand_forecast.domain.scoring import CLASS_LEVEL, SUMMARY
+from demand_forecast.domain.demand.demand_classes import DEMAND_CLASSES
+from demand_forecast.domain.evaluation.metrics import wape
+from demand_forecast.domain.evaluation.scoring import CLASS_LEVEL, SUMMARY
 from demand_forecast.reports import style
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from demand_forecast.domain.hierarchy import SERIES_LEVEL
-from demand_forecast.domain.metrics import PIT_SHARES
+from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL
+from demand_forecast.domain.evaluation.metrics import PIT_SHARES
 from demand_forecast.reports import style
 from demand_forecast.reports.charts.accuracy import classes_in_order, over_origins, place_name
 

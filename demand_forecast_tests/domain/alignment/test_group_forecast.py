@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 from demand_forecast.domain.alignment.calendar_regression import regress
 from demand_forecast.domain.alignment.group_forecast import backtest_groups, forecast_groups
 from demand_forecast.domain.alignment.groups import alignment_level
-from demand_forecast.domain.calendar import DAILY
+from demand_forecast.domain.demand.calendar import DAILY
 from demand_forecast.domain.features import PanelInputs
 from demand_forecast.domain.models import ForecastModel, load_model
 from demand_forecast.domain.tables import SERIES

@@ -1,0 +1,3 @@
+from demand_forecast.cli.commands import main
+
+main()

@@ -1,0 +1,216 @@
+"""`demand-forecast`: a thin door to the same definitions for terminals and scripts."""
+
+import os
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from demand_forecast.settings import ENV_PREFIX, ConfigError, Settings, config_path, load_settings
+from demand_forecast.workspace.home import Home
+
+CONFIG_OPTION = click.option(
+    "--config", type=click.Path(dir_okay=False), help=f"Configuration file [${ENV_PREFIX}CONFIG, else config.yaml]."
+)
+
+
+@click.group()
+@click.version_option(package_name="demand-forecast")
+def main() -> None:
+    """Nightly demand forecasting for retailers."""
+
+
+def _open(config: str | None) -> Settings:
+    """The settings, with this process pointed at their home."""
+    os.environ[ENV_PREFIX + "CONFIG"] = str(config_path(config))
+    try:
+        settings = load_settings(config)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None
+    Home(settings.root).prepare()
+    return settings
+
+
+@main.command()
+@CONFIG_OPTION
+def init(config: str | None) -> None:
+    """Make the home folder, and in this folder the .env file from which `dagster dev` learns where it is."""
+    settings = _open(config)
+    env_file = Path(".env")
+    Home(settings.root).write_env_file(env_file, {ENV_PREFIX + "CONFIG": str(settings.path)})
+    click.echo(f"home: {settings.root}\nenvironment for dagster dev: {env_file.resolve()}")
+
+
+@main.command()
+@CONFIG_OPTION
+def home(config: str | None) -> None:
+    """Print the home folder."""
+    click.echo(Home(_open(config).root).root)
+
+
+@main.command()
+@CONFIG_OPTION
+def run(config: str | None) -> None:
+    """Run the whole graph: from what has arrived to a forecast, a promoted model and a Bento.
+
+    Exit status 0 only if all of it worked.
+    """
+    _run(config, "whole_graph")
+
+
+@main.command()
+@CONFIG_OPTION
+def night(config: str | None) -> None:
+    """Run the nightly path: what has arrived, to a forecast by the champion and orders. No training.
+
+    For nights without the Dagster daemon, which does the same by its sensors. Exit status 0 only if all of it worked.
+    """
+    _run(config, "nightly")
+
+
+def _run(config: str | None, job: str) -> None:
+    from demand_forecast.cli.run import run_job
+
+    settings = _open(config)
+    if not run_job(settings, job, Console(stderr=True), Console()):
+        sys.exit(1)
+
+
+@main.command()
+@CONFIG_OPTION
+def status(config: str | None) -> None:
+    """What is live, and why."""
+    from demand_forecast.cli.summary import print_status
+
+    print_status(_open(config), Console())
+
+
+@main.command()
+@click.argument("version")
+@CONFIG_OPTION
+def reproduce(version: str, config: str | None) -> None:
+    """Train a registered VERSION again, from the versions of the tables that it was made of.
+
+    Exit status 0 only if the features are equal and both models forecast the same.
+    """
+    from demand_forecast.cli.reproduce import reproduce_version
+    from demand_forecast.lake.tables import LakeError
+    from demand_forecast.tracking.registry import RegistryError
+
+    settings, out = _open(config), Console()
+    try:
+        same = reproduce_version(settings, version, out)
+    except (LakeError, RegistryError) as error:
+        raise click.ClickException(str(error)) from None
+    if not same:
+        sys.exit(1)
+
+
+@main.command()
+@CONFIG_OPTION
+@click.option("--reason", default="by hand", show_default=True, help="Why, for the promotion ledger.")
+def rollback(config: str | None, reason: str) -> None:
+    """Take the champion back: the version before it serves again, once it has shown that it can.
+
+    Exit status 0 only if all of it worked.
+    """
+    from demand_forecast.cli.run import roll_back
+
+    if not roll_back(_open(config), reason, Console(stderr=True), Console()):
+        sys.exit(1)
+
+
+@main.group()
+def keys() -> None:
+    """The keys with which programs and planners use the service; running servers take changes over at once."""
+
+
+@keys.command("add")
+@click.argument("name")
+@click.option("--days", type=click.IntRange(min=1), help="After which it expires; left out: never.")
+@CONFIG_OPTION
+def add_key(name: str, days: int | None, config: str | None) -> None:
+    """Make a key for NAME and print it, this once: only its hash is kept."""
+    from demand_forecast.service.state.keys import add_key as add
+
+    click.echo(_keys(config, lambda file: add(file, name, days)))
+
+
+@keys.command("rotate")
+@click.argument("name")
+@click.option("--days", type=click.IntRange(min=1), help="After which the new key expires; left out: never.")
+@click.option(
+    "--grace", type=click.IntRange(min=0), default=0, show_default=True, help="Hours the old keys still work."
+)
+@CONFIG_OPTION
+def rotate_key(name: str, days: int | None, grace: int, config: str | None) -> None:
+    """Make a new key for NAME, print it, and let the older ones of that name end."""
+    from demand_forecast.service.state.keys import rotate_keys
+
+    click.echo(_keys(config, lambda file: rotate_keys(file, name, days, timedelta(hours=grace))))
+
+
+@keys.command("revoke")
+@click.argument("name")
+@CONFIG_OPTION
+def revoke_key(name: str, config: str | None) -> None:
+    """Take back every key of NAME."""
+    from demand_forecast.service.state.keys import revoke_keys
+
+    if not (revoked := _keys(config, lambda file: revoke_keys(file, name))):
+        raise click.ClickException(f"there is no key called {name}")
+    click.echo(f"{revoked} revoked")
+
+
+@keys.command("list")
+@CONFIG_OPTION
+def list_keys(config: str | None) -> None:
+    """The names of the keys that there are, and when they expire."""
+    from demand_forecast.service.state.keys import read_keys
+
+    for key in _keys(config, read_keys):
+        until = f"expires {key.expires:%Y-%m-%d %H:%M} UTC" if key.expires else "does not expire"
+        click.echo(f"{key.name}  made {key.created:%Y-%m-%d %H:%M} UTC, {until}")
+
+
+def _keys(config: str | None, what: Callable[[Path], Any]) -> Any:
+    from demand_forecast.service.state.keys import KeyFileError, key_file
+
+    settings = _open(config)
+    try:
+        return what(key_file(settings.serving, settings.root))
+    except KeyFileError as error:
+        raise click.ClickException(str(error)) from None
+
+
+@main.command()
+@CONFIG_OPTION
+def profile(config: str | None) -> None:
+    """Where the time of the last run went, stage by stage."""
+    settings = _open(config)
+    import dagster as dg
+
+    from demand_forecast.cli.run_profile import last_profile
+    from demand_forecast.cli.summary import print_profile
+
+    with dg.DagsterInstance.get() as instance:
+        found = last_profile(instance)
+    if found is None:
+        raise click.ClickException(f"No run has ended in {settings.root}: run `demand-forecast run` first.")
+    print_profile(found, Console())
+
+
+@main.command()
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("data"), show_default=True)
+@click.option("--truth", type=click.Path(file_okay=False, path_type=Path), help="Where to write what really happened.")
+@click.option("--seed", default=2026, show_default=True)
+def sample(out: Path, truth: Path | None, seed: int) -> None:
+    """Write the sample retailer: landing files, master data, plan and ledger. The same seed, the same bytes."""
+    from demand_forecast.sources.sample import write_sample
+
+    write_sample(out, seed=seed, truth=truth)
+    click.echo(f"sample retailer written to {out}")

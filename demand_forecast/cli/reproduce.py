@@ -1,0 +1,72 @@
+"""A registered model made again from what it was made of, and whether it forecasts the same."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+import polars as pl
+from rich.console import Console
+
+from demand_forecast.defs.features.assets import ATTRIBUTE_TABLES
+from demand_forecast.defs.features.contract import read_contract, read_how
+from demand_forecast.defs.project import Project, code_version
+from demand_forecast.domain.features import FeatureContract, build_demand_features
+from demand_forecast.domain.models import ForecastModel, describe, load_model
+from demand_forecast.domain.models.training_rows import newest_origin, training_rows
+from demand_forecast.lake.tables import Lake
+from demand_forecast.settings import Settings
+from demand_forecast.tracking.registry import ModelVersion
+
+
+def reproduce_version(settings: Settings, version: str, out: Console) -> bool:
+    """Builds the features of a registered version again from the recorded versions of its tables, trains the same
+    recipe on them and compares both models' forecasts of the next days; True if all of it is equal.
+
+    Nothing is written. Raises LakeError where a recorded table version is gone, RegistryError for no such version.
+    """
+    project = Project(config=str(settings.path))
+    registered = project.tracking.version(version)
+    versions = registered.data_versions
+    _say(out, f"version {version}", f"{registered.model}, trained for {registered.tags['forecast_origin']}")
+    same_code = registered.tags["code_version"] == code_version()
+    was = "" if same_code else f" (then {registered.tags['code_version']}: check out that code if models differ)"
+    _say(out, "code", f"{code_version()}, {'the same' if same_code else 'another'}{was}")
+    recorded, contract = _recorded(project.lake, versions["demand_features"])
+    rebuilt = _rebuilt(project.lake, versions, contract)
+    made_of = ", ".join(f"{table} {number}" for table, number in versions.items())
+    equal_features = rebuilt.equals(recorded)
+    _say(out, "features", f"{len(rebuilt):,} rows from {made_of}: {'equal' if equal_features else 'NOT equal'}")
+    started = perf_counter()
+    again, before = _both(project, registered, rebuilt, contract)
+    _say(out, "training", f"{perf_counter() - started:.1f} s")
+    rows = rebuilt.filter(~pl.col("training") & (pl.col("forecast_origin") == newest_origin(rebuilt)))
+    first, second = before.forecast(rows), again.forecast(rows)
+    apart = float((first["mean"] - second["mean"]).abs().max() or 0.0)  # type: ignore[arg-type]
+    equal = first.equals(second)
+    told = "equal to the last bit" if equal else f"NOT equal, means differ by up to {apart:g}"
+    _say(out, "forecasts", f"{len(rows):,} rows of mean and nine quantiles: {told}")
+    return equal_features and equal
+
+
+def _say(out: Console, what: str, found: str) -> None:
+    out.print(f"{what:<11} {found}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _recorded(lake: Lake, version: int) -> tuple[pl.DataFrame, FeatureContract]:
+    return lake.read("demand_features", version), read_contract(lake, version)
+
+
+def _rebuilt(lake: Lake, versions: dict[str, int], contract: FeatureContract) -> pl.DataFrame:
+    demand, *attributes = (lake.read(table, versions[table]) for table in ("daily_demand", *ATTRIBUTE_TABLES))
+    how = read_how(lake.notes("demand_features", versions["demand_features"]))
+    return build_demand_features(demand, *attributes, **how, previous=contract)[0]
+
+
+def _both(
+    project: Project, registered: ModelVersion, features: pl.DataFrame, contract: FeatureContract
+) -> tuple[ForecastModel, ForecastModel]:
+    """The model trained now, and the one that was registered."""
+    with TemporaryDirectory() as folder:
+        before = load_model(project.tracking.download(registered.version, Path(folder)))
+    again = describe(before.name)(**before.parameters)
+    return again.fit(training_rows(features, newest_origin(features)), contract), before

@@ -1,0 +1,150 @@
+"""Products, stores, plan and stock as typed tables, one row per key."""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from demand_forecast.domain.cleaning.dates import parse_dates
+from demand_forecast.domain.cleaning.text import by_source, identifier, number, strip_to_null
+from demand_forecast.domain.demand.covariates import require_covariates
+from demand_forecast.settings import Cleaning, Covariates
+
+PROVENANCE = ("source", "file", "line", "content_hash", "arrived_at", "extra")
+PLAN_KEYS = ["date", "store_id", "product_id"]
+TRUTH = {"true": "1", "false": "0"}
+
+
+class UnreadableDatesError(ValueError):
+    """No date of an input can be read; the message names the input and the key to set."""
+
+
+@dataclass(frozen=True)
+class InputReading:
+    """How the text of an input is read; decimal marks and dates by source, the sources in the order of the settings."""
+
+    covariates: Covariates
+    cleaning: Cleaning
+    decimals: Mapping[str, str] = field(default_factory=dict)
+    date_formats: Mapping[str, str | None] = field(default_factory=dict)
+
+
+def clean_products(raw: pl.DataFrame, reading: InputReading) -> pl.DataFrame:
+    """`product_id` (unique, in the case of `cleaning.id_case`) and those static covariates that products have.
+
+    A column is Float32 when all that it says are numbers (or true and false), else text. Where several rows speak of a
+    product, for each column the last that says something counts, by source, file and line. Rows without id are out.
+    """
+    return _by_id(raw, "product_id", reading)
+
+
+def clean_stores(raw: pl.DataFrame, reading: InputReading) -> pl.DataFrame:
+    """`store_id` and those static covariates that stores have, as `clean_products`."""
+    return _by_id(raw, "store_id", reading)
+
+
+def clean_plan(raw: pl.DataFrame, reading: InputReading) -> pl.DataFrame:
+    """`date, store_id` (null: every store), `product_id` (null: every product), `price` (Float32) and the known-future
+    covariates (Float32, or text as in `clean_products`); one row per key, rows without a readable date left out.
+
+    Raises MissingCovariateError for a known-future covariate that no plan has, UnreadableDatesError.
+    """
+    names = [name for name in reading.covariates.known_future if name != "price"]
+    require_covariates(names, "known_future", {"plan": mapped_columns(raw)}, unmapped_columns(raw))
+    values = {"price": _number(raw, "price", reading)} | {name: _number_or_text(raw, name, reading) for name in names}
+    keys = {"date": _date("plan", raw, reading)} | _ids(raw, ["store_id", "product_id"], reading)
+    return _one_per_key(raw, keys, values, ["date"], reading)
+
+
+def clean_stock(raw: pl.DataFrame, reading: InputReading) -> pl.DataFrame:
+    """`date, store_id, product_id, in_stock` (Float32, 0..1; null: not said or outside), `on_hand` and `on_order`
+    (Float32, units; below zero is 0: an empty shelf, nothing ordered); one row per key, rows without a whole key left
+    out. Raises UnreadableDatesError.
+    """
+    in_stock = _number(raw, "in_stock", reading)
+    values = {"in_stock": in_stock.set(~in_stock.is_between(0, 1), None)}
+    values |= {name: _number(raw, name, reading).clip(lower_bound=0) for name in ("on_hand", "on_order")}
+    keys = {"date": _date("stock", raw, reading)} | _ids(raw, ["store_id", "product_id"], reading)
+    return _one_per_key(raw, keys, values, PLAN_KEYS, reading)
+
+
+def require_static(covariates: Covariates, products: pl.DataFrame, stores: pl.DataFrame) -> None:
+    """Raises MissingCovariateError for a static covariate that neither raw_products nor raw_stores has."""
+    searched = {"products": mapped_columns(products), "stores": mapped_columns(stores)}
+    unmapped = unmapped_columns(products) + unmapped_columns(stores)
+    require_covariates(covariates.static, "static", searched, unmapped)
+
+
+def mapped_columns(raw: pl.DataFrame) -> list[str]:
+    return [name for name in raw.columns if name not in PROVENANCE]
+
+
+def unmapped_columns(raw: pl.DataFrame) -> list[str]:
+    """The columns that the first row has in `extra`."""
+    extras = raw["extra"].filter(raw["extra"].str.starts_with("{")).head(1)
+    with suppress(json.JSONDecodeError):  # it may be a line that could not be split
+        return list(json.loads(extras[0])) if len(extras) else []
+    return []
+
+
+def _by_id(raw: pl.DataFrame, key: str, reading: InputReading) -> pl.DataFrame:
+    values = {name: _number_or_text(raw, name, reading) for name in reading.covariates.static if name in raw.columns}
+    return _one_per_key(raw, _ids(raw, [key], reading), values, [key], reading)
+
+
+def _ids(raw: pl.DataFrame, names: Sequence[str], reading: InputReading) -> dict[str, pl.Series]:
+    ids = [identifier(_text(raw, name), reading.cleaning.id_case).alias(name) for name in names]
+    return {series.name: series for series in raw.with_columns(ids).select(names)}
+
+
+def _date(table: str, raw: pl.DataFrame, reading: InputReading) -> pl.Series:
+    texts = raw.select("source", "date").unique()
+    parsed = by_source(lambda form: parse_dates(pl.col("date"), form), reading.date_formats, None)
+    days = texts.with_columns(day=parsed)
+    dates = raw.select("source", "date").join(days, on=["source", "date"], how="left", maintain_order="left")["day"]
+    if len(dates) and not dates.count():
+        example = raw["date"].drop_nulls().head(1).to_list()
+        raise UnreadableDatesError(
+            f"raw_{table}: none of {len(dates)} dates can be read as one day (for example {example}); "
+            f"set {table}.date_format, for instance '%d/%m/%Y'"
+        )
+    return dates
+
+
+def _number(raw: pl.DataFrame, name: str, reading: InputReading) -> pl.Series:
+    value = by_source(lambda decimal: number(_text(raw, name), decimal), reading.decimals, ".")
+    return raw.with_columns(pl.when(value.is_finite()).then(value).alias(name))[name]
+
+
+def _number_or_text(raw: pl.DataFrame, name: str, reading: InputReading) -> pl.Series:
+    text = raw.select("source", strip_to_null(pl.col(name)).alias(name))
+    truth = pl.col(name).str.to_lowercase().replace_strict(TRUTH, default=pl.col(name))
+    value = by_source(lambda decimal: number(truth, decimal), reading.decimals, ".")
+    if text.select(value).to_series().count() == text[name].count():
+        return _number(text.with_columns(truth.alias(name)), name, reading)
+    return text[name]
+
+
+def _text(raw: pl.DataFrame, name: str) -> pl.Expr:
+    return pl.col(name) if name in raw.columns else pl.lit(None, pl.String)
+
+
+def _one_per_key(
+    raw: pl.DataFrame,
+    keys: Mapping[str, pl.Series],
+    values: Mapping[str, pl.Series],
+    required: Sequence[str],
+    reading: InputReading,
+) -> pl.DataFrame:
+    place = {name: order for order, name in enumerate(reading.decimals)}
+    order = pl.col("source").replace_strict(place, default=len(place), return_dtype=pl.Int64)
+    rows = raw.select("source", "file", "line", place=order)
+    rows = rows.with_columns(**keys, **{f"value_{name}": series for name, series in values.items()})
+    rows = rows.drop_nulls(required)
+    repeated = pl.struct(*keys).is_duplicated()  # few or none are: a group of its own for each would take 5 s of M5's 6
+    last = [pl.col(f"value_{name}").drop_nulls().last().alias(name) for name in values]
+    several = rows.filter(repeated).sort("place", "source", "file", "line").group_by(*keys).agg(last)
+    once = rows.filter(~repeated).select(*keys, **{name: f"value_{name}" for name in values})
+    return pl.concat([once, several]).sort(*keys)

@@ -1,0 +1,162 @@
+"""Raw sales lines as typed columns and marks, narrow enough for ten million of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from demand_forecast.domain.cleaning.dates import parse_dates
+from demand_forecast.domain.cleaning.text import by_source, identifier, number, strip_to_null
+from demand_forecast.domain.demand.covariates import require_covariates
+from demand_forecast.domain.tables import RAW_PROVENANCE
+from demand_forecast.settings import Cleaning, Match
+
+VERSION_OF = ["source", "report", "day"]
+VERSION = ["arrived_at", "file"]
+CLOCK = r"(\d{1,2}):(\d{2})(?::(\d{2}))?\D*?([AaPp][Mm])?\s*$"
+
+
+@dataclass(frozen=True)
+class SalesReading:
+    """How sales text is read; dates and decimal marks by the name of the source."""
+
+    cleaning: Cleaning
+    past_only: Sequence[str]
+    date_formats: Mapping[str, str | None]
+    decimals: Mapping[str, str]
+
+    def number(self, column: str) -> pl.Expr:
+        return by_source(lambda decimal: number(pl.col(column), decimal), self.decimals, ".")
+
+
+def numbered(raw: pl.DataFrame | pl.LazyFrame) -> pl.LazyFrame:
+    """`raw` with `row` (UInt32), by which a typed line finds its raw line again."""
+    return raw.lazy().with_row_index("row")
+
+
+def mapped_columns(columns: Sequence[str]) -> list[str]:
+    return [name for name in columns if name not in {*RAW_PROVENANCE, "row", "extra", "fault"}]
+
+
+def read_sales_lines(raw: pl.LazyFrame, reading: SalesReading) -> pl.DataFrame:
+    """One row per row of `raw` (`numbered` raw_sales), in its order.
+
+    `row, source, file, line, day, date, store_id, product_id, units, price, covariate_<past_only>` typed, null where
+    unreadable, and the marks that the rules ask for: `malformed, superseded, unreadable_price, non_product,
+    cancellation` (Boolean), `content` (hash of all that the line says within its report), `extract`, and for
+    cancellations `clock` (seconds of the day) and `same_<column>`.
+
+    Raises MissingCovariateError, and ValueError where `cleaning` names a column that raw_sales does not have.
+    """
+    columns = raw.collect_schema().names()
+    found = mapped_columns(columns)
+    require_covariates(reading.past_only, "past_only", {"sales": _that_say_something(raw, found, reading.past_only)})
+    marked = _with_superseded(_with_dates(raw, reading))
+    typed = marked.select(
+        "row",
+        "source",
+        "file",
+        "line",
+        "day",
+        "date_read",
+        "superseded",
+        *_keys_and_numbers(reading, found),
+        *_marks(reading.cleaning, found),
+    )
+    return typed.rename({"date_read": "date"}).collect(engine="streaming")
+
+
+def _that_say_something(raw: pl.LazyFrame, found: Sequence[str], past_only: Sequence[str]) -> list[str]:
+    """`found` without the covariates that no line has, not even empty: raw_sales has a column for each declared one."""
+    declared = [name for name in past_only if name in found]
+    whole = raw.filter(pl.col("fault").is_null())
+    counts = whole.select(pl.len().alias("row"), *(pl.col(name).count() for name in declared))
+    lines, *said = counts.collect(engine="streaming").row(0)
+    silent = {name for name, count in zip(declared, said, strict=True) if lines and not count}
+    return [name for name in found if name not in silent]
+
+
+def _keys_and_numbers(reading: SalesReading, found: Sequence[str]) -> list[pl.Expr]:
+    id_case = reading.cleaning.id_case
+    price = reading.number("price") if "price" in found else pl.lit(None, pl.Float32)
+    unreadable = strip_to_null(pl.col("price")).is_not_null() & ~price.is_finite().fill_null(False)
+    covariates = {f"covariate_{name}": reading.number(name) for name in reading.past_only}
+    return [
+        identifier(pl.col("store_id"), id_case).alias("store_id"),
+        identifier(pl.col("product_id"), id_case).alias("product_id"),
+        reading.number("units").alias("units"),
+        price.alias("price"),
+        (unreadable if "price" in found else pl.lit(False)).alias("unreadable_price"),
+        *(pl.when(value.is_finite()).then(value).alias(name) for name, value in covariates.items()),
+    ]
+
+
+def _marks(cleaning: Cleaning, found: Sequence[str]) -> list[pl.Expr]:
+    identity = duplicate_identity(cleaning, found)
+    marks = [
+        pl.col("fault").is_not_null().alias("malformed"),
+        pl.struct(identity).hash().alias("content"),
+        _matches(cleaning.non_product, "non_product", cleaning, found).alias("non_product"),
+        _matches(cleaning.cancellation, "cancellation", cleaning, found).alias("cancellation"),
+    ]
+    if cleaning.extract:
+        marks.append(strip_to_null(_column(cleaning.extract, "extract", found)).alias("extract"))
+    if cleaning.cancellation:
+        same = [name for name in cleaning.cancellation.same if name not in ("store_id", "product_id")]
+        marks += [strip_to_null(_column(name, "cancellation.same", found)).alias(f"same_{name}") for name in same]
+        marks.append(_clock(pl.col("date")).alias("clock"))
+    return marks
+
+
+def duplicate_identity(cleaning: Cleaning, found: Sequence[str]) -> list[str]:
+    """The columns in which two lines of a report are equal when one of them is a copy.
+
+    Where equal lines are kept (a till may sell the same twice), only the same line of the same file is one.
+    """
+    place = ["file", "line"] if cleaning.duplicates == "keep" else []
+    return ["source", "report", *place, *found, "extra"]
+
+
+def _matches(match: Match | None, key: str, cleaning: Cleaning, found: Sequence[str]) -> pl.Expr:
+    if match is None:
+        return pl.lit(False)
+    text = _column(match.column, f"{key}.column", found)
+    value = identifier(text, cleaning.id_case) if match.column in ("store_id", "product_id") else strip_to_null(text)
+    return value.str.contains(match.pattern).fill_null(False)
+
+
+def _column(name: str, key: str, found: Sequence[str]) -> pl.Expr:
+    if name not in found:
+        raise ValueError(
+            f"cleaning.{key}: raw_sales has no column {name!r}; map it under sales.columns. "
+            f"Columns here: {', '.join(found)}"
+        )
+    return pl.col(name)
+
+
+def _clock(text: pl.Expr) -> pl.Expr:
+    """Seconds since midnight, 0 for a date without a time."""
+    hour, minute, second = (text.str.extract(CLOCK, part).cast(pl.Int32, strict=False) for part in (1, 2, 3))
+    half = text.str.extract(CLOCK, 4).str.to_lowercase()
+    hour = pl.when(half.is_null()).then(hour).otherwise(hour % 12 + 12 * (half == "pm"))
+    return (hour * 3600 + minute * 60 + second.fill_null(0)).fill_null(0)
+
+
+def _with_dates(raw: pl.LazyFrame, reading: SalesReading) -> pl.LazyFrame:
+    """`raw` with `date_read`: each text is parsed once, for there are far fewer dates than lines."""
+    texts = raw.select("source", "date").unique().collect(engine="streaming")
+    parsed = by_source(lambda form: parse_dates(pl.col("date"), form), reading.date_formats, None)
+    dates = texts.with_columns(date_read=parsed).lazy()
+    return raw.join(dates, on=["source", "date"], how="left", maintain_order="left")
+
+
+def _with_superseded(raw: pl.LazyFrame) -> pl.LazyFrame:
+    """`raw` with `superseded`: a newer version (by arrival, then file name) of the line's report and day is there."""
+    versions = raw.select(*VERSION_OF, *VERSION).unique().collect(engine="streaming")
+    newest = versions.sort(VERSION).unique(VERSION_OF, keep="last", maintain_order=True)
+    older = versions.join(newest, on=[*VERSION_OF, *VERSION], how="anti", nulls_equal=True)
+    if older.is_empty():
+        return raw.with_columns(superseded=pl.lit(False))
+    marked = older.with_columns(superseded=pl.lit(True)).lazy()
+    joined = raw.join(marked, on=[*VERSION_OF, *VERSION], how="left", nulls_equal=True, maintain_order="left")
+    return joined.with_columns(pl.col("superseded").fill_null(False))

@@ -1,0 +1,192 @@
+"""Demand by series and day: complete, with what is known of price, stock and opening."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from demand_forecast.domain.demand.calendar import Frequency
+from demand_forecast.domain.demand.grid import WEEK, Grid, monday
+from demand_forecast.domain.tables import SERIES
+
+PLAN_LEVELS = ((), ("store_id",), ("product_id",), SERIES)  # the later one is the more particular and counts
+RECENT = timedelta(days=56)
+NEXT_TO_NOTHING = 1e-6  # weight of a line without units in the mean price of its day
+UNIX = date(1970, 1, 1)
+
+
+def build_daily_demand(
+    sales: pl.DataFrame,
+    stock: pl.DataFrame | None,
+    plan: pl.DataFrame | None = None,
+    *,
+    frequency: Frequency,
+    missing_day: Literal["no_sale", "closed"],
+    past_only: Sequence[str] = (),
+    before: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """daily_demand: `store_id, product_id, date, units, price, in_stock, open, <past_only>`, complete and sorted.
+
+    Every day from a series' first sale (its first row, if it never sold) to the last closed day. `units`: the day's
+    lines summed. `price`: what the plan asks (it holds until the next), else the units-weighted mean of the day's
+    lines, else the last price known, before the first price that one. `in_stock`: 1 where `stock` does not say.
+    `open`: false where the plan's `open` is 0 and, with `missing_day` closed, where the store has no line at all that
+    day; a store that sold was open. `past_only`: mean of the day's lines.
+
+    Weekly: whole weeks of the sales history, Monday to Sunday, from the week of the first sale; `date` is the Monday;
+    units are summed, price, in_stock and past-only columns averaged, open is any day open.
+
+    Arguments are clean_sales, clean_stock and clean_plan. Numbers are Float32, `open` is Boolean. With `before`, the
+    rows of daily_demand of one day, the days after it alone are built, of `sales` after it: they are those of the whole
+    where `continues` says so. Daily only: a week's price is not that of its last day.
+    """
+    grid = _grid(sales, frequency, before)
+    units, columns = _sales_columns(grid, sales, past_only)
+    price = _price(grid, columns.pop("price"), plan, before)
+    is_open = _open(grid, sales, plan, missing_day) | (units > 0)
+    daily = {"units": units, "price": price, "in_stock": _in_stock(grid, stock), "open": is_open, **columns}
+    if frequency == "daily":
+        return grid.table(daily, step=1)
+    return grid.table({name: _week(name, values.reshape(-1, WEEK)) for name, values in daily.items()}, step=WEEK)
+
+
+def _whole(first: int, last: int, frequency: Frequency) -> tuple[int, int]:
+    """First and last day of the whole periods between two days."""
+    return (first, last) if frequency == "daily" else (monday(first + WEEK - 1), monday(last + 1) - 1)
+
+
+def continues(before: pl.DataFrame, after: pl.DataFrame, history: pl.LazyFrame) -> bool:
+    """Whether the days up to that of `before` stay as they are when `after` is put behind them.
+
+    They do not where `after` has the first price of a series, which counts for the time before it too, or the first
+    sale of one that only had rows, or no day at all. `before`, `after`: as for `build_daily_demand`, and what it made;
+    `history`: daily_demand up to `before`.
+    """
+    unpriced = before.filter(pl.col("price").is_null()).select(SERIES)
+    priced = after.filter(pl.col("price").is_not_null())
+    if after.is_empty() or len(unpriced.join(priced, on=SERIES, how="semi")):
+        return False
+    selling = after.filter(pl.col("units") > 0).select(SERIES).unique().join(before, on=SERIES, how="semi")
+    sold = history.filter(pl.col("units") > 0)
+    for since in (before["date"].max() - RECENT, date.min) if len(selling) else ():  # type: ignore[operator]
+        lately = (
+            sold.filter(pl.col("date") >= since).join(selling.lazy(), on=SERIES, how="semi").select(SERIES).unique()
+        )
+        selling = selling.join(lately.collect(), on=SERIES, how="anti")
+        if selling.is_empty():
+            break
+    return selling.is_empty()
+
+
+def _grid(sales: pl.DataFrame, frequency: Frequency, before: pl.DataFrame | None) -> Grid:
+    sold = pl.when(pl.col("units") > 0).then("date")
+    starts = sales.group_by(SERIES).agg(sold=sold.min(), first=pl.col("date").min())
+    start = pl.coalesce("sold", "first").to_physical().cast(pl.Int64)
+    if sales.is_empty():
+        return Grid.of(starts.select(*SERIES, start=start), -1)
+    first, last = (day.toordinal() - UNIX.toordinal() for day in (sales["date"].min(), sales["date"].max()))  # type: ignore[union-attr]
+    first, last = _whole(first, last, frequency)
+    if frequency == "weekly":
+        start = pl.max_horizontal(start - (start + 3) % WEEK, pl.lit(first))
+    starts = starts.select(*SERIES, start=start)
+    if before is not None:
+        known = before.select(*SERIES, start=pl.col("date").to_physical().cast(pl.Int64) + 1)
+        starts = pl.concat([known, starts.join(known, on=SERIES, how="anti")])
+    return Grid.of(starts, last)
+
+
+def _sales_columns(
+    grid: Grid, sales: pl.DataFrame, past_only: Sequence[str]
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The day's units, and the day's means of `price` (weighted by units) and the past-only columns."""
+    lines = grid.positions(sales.select(*SERIES, "date", "units", "price", *past_only), SERIES)
+    place, units = lines["position"].to_numpy(), lines["units"].to_numpy()
+    total = np.bincount(place, weights=units, minlength=len(grid)).astype(np.float32)
+    weights = {"price": np.maximum(units, NEXT_TO_NOTHING)} | {name: np.ones_like(units) for name in past_only}
+    return total, {name: _mean(lines[name], place, weight, len(grid)) for name, weight in weights.items()}
+
+
+def _mean(values: pl.Series, place: np.ndarray, weight: np.ndarray, length: int) -> np.ndarray:
+    """Weighted mean of the values at each place; NaN where there is none."""
+    if not values.count():
+        return np.full(length, np.nan, np.float32)
+    known = values.is_not_null().to_numpy()
+    place, weight, said = place[known], weight[known], values.drop_nulls().to_numpy()
+    total = np.bincount(place, weights=weight * said.astype(np.float64), minlength=length)
+    weights = np.bincount(place, weights=weight, minlength=length)
+    return np.divide(total, weights, out=np.full(length, np.nan), where=weights > 0).astype(np.float32)
+
+
+def _price(grid: Grid, sold_at: np.ndarray, plan: pl.DataFrame | None, before: pl.DataFrame | None) -> np.ndarray:
+    asked = _plan_values(grid, plan, "price", hold=True)
+    known = np.where(np.isnan(asked), sold_at, asked)
+    if before is not None and len(grid):
+        held = grid.positions(before.drop_nulls("price").select(*SERIES, "date", "price"), SERIES, carry=True)
+        place = held["position"].to_numpy()  # each series' first day
+        known[place] = np.where(np.isnan(known[place]), held["price"].to_numpy(), known[place])
+    return grid.backward(grid.forward(known))
+
+
+def _plan_values(grid: Grid, plan: pl.DataFrame | None, column: str, *, hold: bool) -> np.ndarray:
+    """What the plan says of `column` at each position, the most particular key first; NaN where it says nothing.
+
+    With `hold` a value counts until the next of its key, else for its date only.
+    """
+    values = np.full(len(grid), np.nan, np.float32)
+    if plan is None or column not in plan.columns:
+        return values
+    for keys in PLAN_LEVELS:
+        rows = plan.filter(pl.col(column).is_not_null(), *_names_only(keys)).select("date", *keys, column)
+        if rows.is_empty():
+            continue
+        found = grid.positions(rows, keys, carry=hold).sort("position", "day")
+        level = np.full(len(grid), np.nan, np.float32)
+        level[found["position"].to_numpy()] = found[column].to_numpy()  # of equal positions the last, the latest day
+        level = grid.forward(level) if hold else level
+        values = np.where(np.isnan(level), values, level)
+    return values
+
+
+def _names_only(keys: Sequence[str]) -> list[pl.Expr]:
+    return [pl.col(name).is_not_null() if name in keys else pl.col(name).is_null() for name in SERIES]
+
+
+def _in_stock(grid: Grid, stock: pl.DataFrame | None) -> np.ndarray:
+    shares = np.ones(len(grid), np.float32)
+    if stock is not None and not stock.is_empty():
+        said = stock.filter(pl.col("in_stock").is_not_null()).select(*SERIES, "date", "in_stock")
+        found = grid.positions(said, SERIES)
+        shares[found["position"].to_numpy()] = found["in_stock"].to_numpy()
+    return shares
+
+
+def _open(grid: Grid, sales: pl.DataFrame, plan: pl.DataFrame | None, missing_day: str) -> np.ndarray:
+    is_open = _plan_values(grid, plan, "open", hold=False) != 0
+    if missing_day == "closed" and len(grid):
+        is_open &= _store_reported(grid, sales)
+    return is_open
+
+
+def _store_reported(grid: Grid, sales: pl.DataFrame) -> np.ndarray:
+    """Whether the position's store has any line on its day."""
+    store = grid.series["store_id"].rank("dense").cast(pl.Int64) - 1
+    stores = grid.series.select("store_id", store=store).unique()
+    lines = sales.select("store_id", "date").unique().join(stores, on="store_id")
+    first = int(grid.day.min())
+    days = lines.filter(pl.col("date").to_physical().is_between(first, grid.last))
+    reported = np.zeros((len(stores), grid.last - first + 1), bool)
+    reported[days["store"].to_numpy(), days["date"].to_physical().to_numpy() - first] = True
+    return reported[store.to_numpy()[grid.number], grid.day - first]
+
+
+def _week(name: str, days: np.ndarray) -> np.ndarray:
+    """A column of daily_demand by week, from its days (weeks x 7)."""
+    if name == "units":
+        return days.sum(axis=1)
+    if name == "open":
+        return np.asarray(days.any(axis=1))
+    known = ~np.isnan(days)
+    total, count = np.where(known, days, 0).sum(axis=1), known.sum(axis=1)
+    return np.divide(total, count, out=np.full(len(days), np.nan, np.float32), where=count > 0)

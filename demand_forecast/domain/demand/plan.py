@@ -1,0 +1,150 @@
+"""The plan laid over the panel: covariates hold for their date, a price holds until the next one."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from demand_forecast.domain.demand.calendar import Calendar
+from demand_forecast.domain.demand.covariates import require_covariates
+from demand_forecast.settings import Covariates
+
+KEYS = (("store", "product"), ("product",), ("store",), ())  # the most particular row counts
+
+
+@dataclass(frozen=True)
+class PlanColumns:
+    """What the plan says, by how it is read."""
+
+    price: bool = False
+    open: bool = False
+    category: tuple[str, ...] = ()
+    number: tuple[str, ...] = ()
+    binary: tuple[str, ...] = ()
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        return self.category + self.number + self.binary
+
+
+def plan_columns(plan: pl.DataFrame, covariates: Covariates) -> PlanColumns:
+    """The columns of `plan` that are declared. Raises MissingCovariateError where a declared one is missing."""
+    declared = [name for name in covariates.known_future if name not in ("price", "open")]
+    require_covariates(declared, "known_future", {"clean_plan": plan.columns})
+    text = [name for name in declared if plan.schema[name] == pl.String]
+    numbers = [name for name in declared if name not in text]
+    binary = [name for name in numbers if set(plan[name].drop_nulls().unique()) in ({0}, {1}, {0, 1})]
+    return PlanColumns(
+        price="price" in plan.columns and plan["price"].count() > 0,
+        open="open" in plan.columns and plan["open"].count() > 0,
+        category=tuple(text),
+        number=tuple(name for name in numbers if name not in binary),
+        binary=tuple(binary),
+    )
+
+
+def spread_plan(
+    panel: pl.DataFrame,
+    plan: pl.DataFrame,
+    columns: PlanColumns,
+    series: pl.DataFrame,
+    calendar: Calendar,
+    last_day: date,
+) -> pl.DataFrame:
+    """`panel` with the plan's covariates, `open_planned`, and prices carried beyond `last_day`; in the same order.
+
+    `panel` has `series`, `store`, `product` (numbers), `date`, `price` (known to `last_day`); `series` says which
+    `store_id` and `product_id` the numbers are.
+    """
+    plan = _numbered(plan, series).sort("date", maintain_order=True)
+    if calendar.step > 1:
+        plan = plan.with_columns(pl.col("date").dt.truncate("1w"))
+    values = _covariate_values(plan, columns, calendar)
+    within = plan.filter(pl.col("date") >= panel["date"].min())  # of years of plan a night lays a year
+    panel = _lay(panel, within, {**values, **_opening(columns, calendar)})
+    if not columns.price:
+        return panel.with_columns(pl.col("price").forward_fill().over("series"))
+    panel = _planned_price(panel, plan.drop_nulls("price"), last_day)
+    return panel.with_columns(pl.col("price").forward_fill().backward_fill().over("series"))
+
+
+def _planned_price(panel: pl.DataFrame, plan: pl.DataFrame, last_day: date) -> pl.DataFrame:
+    """The price after `last_day`: of each key the last one said, of the keys the most particular."""
+    future = panel.filter(pl.col("date") > last_day).select("series", "store", "product", "date").sort("date")
+    names = []
+    for keys in KEYS:
+        names.append("@".join(("price", *keys)))
+        said = _of_key(plan, keys).select(*keys, "date", pl.col("price").cast(pl.Float32).alias(names[-1]))
+        future = future.join_asof(said, on="date", by=list(keys) or None, check_sortedness=False)
+    future = future.select("series", "date", planned=pl.coalesce(names))
+    panel = panel.join(future, on=["series", "date"], how="left", maintain_order="left")
+    return panel.with_columns(price=pl.coalesce("planned", "price")).drop("planned")
+
+
+def _numbered(plan: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
+    """`plan` with `store` and `product` numbers (null: every one), without shops and products that never sold."""
+    for number in ("store", "product"):
+        name = f"{number}_id"
+        if name not in plan.columns:
+            plan = plan.with_columns(pl.lit(None, pl.String).alias(name))
+        plan = plan.join(series.select(name, number).unique(), on=name, how="left")
+        plan = plan.filter(pl.col(name).is_null() | pl.col(number).is_not_null())
+    return plan
+
+
+def _covariate_values(plan: pl.DataFrame, columns: PlanColumns, calendar: Calendar) -> dict[str, pl.Expr]:
+    """How each covariate's value of a period comes from the rows of its days."""
+    values = {}
+    for name in columns.category:
+        known = plan[name].drop_nulls().unique().sort()
+        values[name] = pl.col(name).drop_nulls().first().cast(pl.Enum(known))
+    for name in columns.number:
+        values[name] = pl.col(name).mean().cast(pl.Float32)
+    for name in columns.binary:
+        share = pl.col(name).sum() / calendar.step
+        values[name] = pl.when(pl.col(name).count() > 0).then(share).cast(pl.Float32)
+    return values
+
+
+def _opening(columns: PlanColumns, calendar: Calendar) -> dict[str, pl.Expr]:
+    """Share of the period's days that the plan does not close; null where it says nothing."""
+    if not columns.open:
+        return {"open_planned": pl.lit(None, pl.Float32)}
+    closed = (1 - pl.col("open")).sum() / calendar.step
+    return {"open_planned": pl.when(pl.col("open").count() > 0).then(1 - closed).cast(pl.Float32)}
+
+
+def open_planned() -> pl.Expr:
+    """`open_planned` of a period: whatever the plan says of the shop, a product that is not on sale yet is closed."""
+    return pl.when(pl.col("age") < 0).then(0).otherwise("open_planned").alias("open_planned")
+
+
+def _lay(panel: pl.DataFrame, plan: pl.DataFrame, values: dict[str, pl.Expr]) -> pl.DataFrame:
+    found: dict[str, list[str]] = {name: [] for name in values}
+    for number, keys in enumerate(KEYS):
+        part = _of_key(plan, keys).group_by(*keys, "date").agg(**values)
+        part = part.filter(~pl.all_horizontal(pl.col(*values).is_null()))
+        said = [name for name in values if part[name].count()]
+        if said:
+            renamed = {name: f"{name}@{number}" for name in said}
+            part = part.select(*keys, "date", *said).rename(renamed)
+            panel = panel.join(part, on=[*keys, "date"], how="left", maintain_order="left")
+            for name in said:
+                found[name].append(renamed[name])
+    return panel.with_columns(_first_of(found, values, plan)).drop(
+        *(name for names in found.values() for name in names)
+    )
+
+
+def _first_of(found: dict[str, list[str]], values: dict[str, pl.Expr], plan: pl.DataFrame) -> Iterator[pl.Expr]:
+    schema = plan.clear().select(**values).schema
+    for name, columns in found.items():
+        yield (pl.coalesce(columns) if columns else pl.lit(None, schema[name])).alias(name)
+
+
+def _of_key(plan: pl.DataFrame, keys: tuple[str, ...]) -> pl.DataFrame:
+    """The plan's rows that name exactly `keys`."""
+    return plan.filter(
+        pl.col(name).is_not_null() if name in keys else pl.col(name).is_null() for name in ("store", "product")
+    )

@@ -1,0 +1,156 @@
+"""Every candidate on the same rolling origins: what each would have forecast, beside what happened."""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from demand_forecast.domain.alignment.align import Groups, learn_weights
+from demand_forecast.domain.demand.calendar import Frequency, calendar_of
+from demand_forecast.domain.features import FeatureContract
+from demand_forecast.domain.models.base import ForecastModel
+from demand_forecast.domain.models.distribution import Floats
+from demand_forecast.domain.models.training_rows import HistoryTooShort, training_rows
+from demand_forecast.domain.tables import SERIES
+
+Candidate = Callable[[date], ForecastModel]
+ALIGNMENT = {
+    "model": pl.String,
+    "forecast_origin": pl.Date,
+    "weight": pl.Float64,
+    "error_before": pl.Float64,
+    "error_after": pl.Float64,
+}
+MIN_CYCLES = 2  # weeks of history, beside one horizon, that the oldest origin needs
+
+
+def backtest_origins(
+    first_day: date,
+    last_day: date,
+    *,
+    horizon: int,
+    count: int,
+    step: int | None = None,
+    frequency: Frequency = "daily",
+) -> list[date]:
+    """The last `count` forecast origins whose whole horizon is known, `step` periods apart (the horizon by default).
+
+    With count=3 and step=horizon, `-` history and `o` the periods forecast::
+
+        first_day                                last_day
+        |----------------------|oooooo|                       oldest origin, first in the list
+        |-----------------------------|oooooo|
+        |------------------------------------|oooooo|         newest origin, last in the list
+
+    Fewer are returned where the history holds fewer: the oldest keeps one horizon and two weeks before it.
+    Raises HistoryTooShort where it holds none.
+    """
+    calendar = calendar_of(frequency)
+    periods = (last_day - first_day).days // calendar.step + 1
+    apart = step or horizon
+    needed = 2 * horizon + MIN_CYCLES * calendar.cycle
+    possible = (periods - needed) // apart + 1 if periods >= needed else 0
+    if not possible:
+        raise HistoryTooShort(
+            f"horizon: {horizon} {frequency} periods need a history of {needed} to prove a forecast; there are "
+            f"{periods} ({first_day} to {last_day}); shorten horizon:, or bring older sales"
+        )
+    return [calendar.ahead(last_day, -horizon - apart * back) for back in reversed(range(min(count, possible)))]
+
+
+class Trial(NamedTuple):
+    """What a candidate expected at one origin, before anything is learned from all origins."""
+
+    name: str
+    model: ForecastModel
+    rows: pl.DataFrame
+    mean: Floats
+
+
+def run_backtest(
+    features: pl.DataFrame,
+    contract: FeatureContract,
+    candidates: Mapping[str, Candidate],
+    origins: list[date],
+    groups: Groups | None = None,
+    *,
+    on_fit: Callable[[str, date, float], None] | None = None,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The tables `backtest` and `alignment`: what each candidate forecast at each of `origins`, with the `units` that
+    were sold, `pit_low` and `pit_high` (the forecast's probabilities of less and of at most those units); and how far
+    each was moved towards the forecasts of `groups`, as `learn_weights` says.
+
+    `features`: the table `demand_features`. A candidate gives the model for an origin, which is then trained on what
+    was known there; a fitted model is used as it is: unfair where it has seen days after the origin. All candidates
+    forecast the same rows. `on_fit` hears of every candidate, origin and the seconds of its fit.
+    Raises HistoryTooShort where an origin has nothing to train on or no known outcome.
+    """
+    trials = [trial for origin in origins for trial in _at_origin(features, contract, candidates, origin, on_fit)]
+    learned = _alignment(trials, groups)
+    weights = {(row["model"], row["forecast_origin"]): row["weight"] for row in learned.iter_rows(named=True)}
+    parts = []
+    for trial in trials:
+        weight = weights.get((trial.name, _origin(trial)), 0.0)
+        mean = groups.align(trial.rows, trial.mean, weight) if groups else trial.mean
+        told = trial.model.distribution(trial.rows, mean).with_columns(trial.rows["units"], model=pl.lit(trial.name))
+        parts.append(pl.concat([told, trial.model.probabilities(trial.rows, mean)], how="horizontal"))
+    return pl.concat(parts), learned
+
+
+def _alignment(trials: list[Trial], groups: Groups | None) -> pl.DataFrame:
+    """The table `alignment` of the models that may be aligned; a null origin is the next forecast's."""
+    rows: list[tuple[str, date | None, float, float, float]] = []
+    for name in dict.fromkeys(trial.name for trial in trials if trial.model.aligned and groups):
+        errors = {_origin(trial): groups.errors(trial.rows, trial.mean) for trial in trials if trial.name == name}  # type: ignore[union-attr]
+        weights = learn_weights(errors)
+        for origin, error in errors.items():
+            rows.append((name, origin, weights[origin], error[0.0], error[weights[origin]]))
+        before, after = (float(np.mean([row[place] for row in rows if row[0] == name])) for place in (3, 4))
+        rows.append((name, None, weights[None], before, after))
+    return pl.DataFrame(rows, schema=ALIGNMENT, orient="row")
+
+
+def _origin(trial: Trial) -> date:
+    return trial.rows["forecast_origin"][0]  # type: ignore[no-any-return]
+
+
+def _at_origin(
+    features: pl.DataFrame,
+    contract: FeatureContract,
+    candidates: Mapping[str, Candidate],
+    origin: date,
+    on_fit: Callable[[str, date, float], None] | None,
+) -> Iterator[Trial]:
+    known = training_rows(features, origin)
+    rows = features.filter(~pl.col("training") & (pl.col("forecast_origin") == origin))
+    # a series that starts after the origin is known from its first sale only: scoring it would look like a low bias
+    asked = rows.filter(pl.col("units").is_not_null().all().over(SERIES))
+    for found, what in ((known, "to train on"), (asked, "with a known outcome")):
+        if found.is_empty():
+            raise HistoryTooShort(
+                f"backtest origin {origin}: no rows {what} in demand_features (horizon {contract.horizon}); lower "
+                "backtest: origins or horizon:, bring older sales, or materialize demand_features again"
+            )
+    fitted: dict[str, ForecastModel] = {}
+    for name, candidate in candidates.items():
+        started = perf_counter()
+        model = _trained(candidate(origin), fitted, known, contract)
+        if on_fit:
+            on_fit(name, origin, perf_counter() - started)
+        yield Trial(name, model, asked, model.expected(asked))
+
+
+def _trained(
+    model: ForecastModel, fitted: dict[str, ForecastModel], known: pl.DataFrame, contract: FeatureContract
+) -> ForecastModel:
+    """`model` as it is where it is fitted, else fitted on `known`, or the one of `fitted` that was made alike."""
+    if model.is_fitted:
+        return model
+    alike = fitted.get(model.name)
+    if alike is None or alike.parameters != model.parameters:
+        alike = model.adopt(fitted).fit(known, contract)
+        fitted.setdefault(model.name, alike)
+    return alike

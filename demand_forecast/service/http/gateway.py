@@ -1,0 +1,226 @@
+"""The way in: every request passes here, before the API and BentoML's own routes.
+
+BentoML's middlewares stay behind it, for its own routes alone: its timeout holds every request in memory until it has
+run out, its metrics make a label of every path that anyone asks for, and together they cost more than an answer.
+"""
+
+import asyncio
+import itertools
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.requests import ClientDisconnect, Request
+from starlette.routing import Route
+
+from demand_forecast.service.contract.problems import Problem
+from demand_forecast.service.state.keys import KeyRing
+from demand_forecast.settings import Serving
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+GET, HEAD, POST = "GET", "HEAD", "POST"
+BENTOML = {"/livez", "/readyz", "/healthz", "/metrics"}
+GONE = 499  # counted where the client went before its request was whole; nobody is answered
+ANYBODY = 4096  # keys whose rate is kept in mind
+HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+]
+
+logger = logging.getLogger("bentoml.demand_forecast")
+
+
+class Gateway:
+    """An ASGI app: `api` behind keys, limits and security headers; `bentoml` for its probes and metrics.
+
+    What is posted reads and checks its body itself, so it is answered without FastAPI's machinery, which would cost
+    twice as much as the answer.
+    """
+
+    def __init__(self, api: FastAPI, bentoml: App, keys: KeyRing, settings: Serving) -> None:
+        from prometheus_client import Counter, Histogram  # once BentoML has said where several workers count
+
+        self.api, self.bentoml, self.keys, self.settings = api, bentoml, keys, settings
+        routes = [route for route in api.routes if isinstance(route, Route)]
+        self._endpoints = {route.path for route in routes}
+        self._direct = {route.path: route.endpoint for route in routes if POST in (route.methods or ())}
+        self._ids = itertools.count()
+        self._process = secrets.token_hex(6)
+        self._rates = Rates(settings.rate_limit, settings.rate_burst)
+        labels = ("endpoint", "status")
+        self._count = Counter("demand_forecast_requests", "Requests answered.", labels)
+        self._seconds = Histogram(
+            "demand_forecast_request_seconds",
+            "Time from the request's head to the answer's end.",
+            ("endpoint",),
+            buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+        )
+        self._counts: dict[tuple[str, int], Any] = {}
+        self._times: dict[str, Any] = {}
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"] in BENTOML):
+            await self.bentoml(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        request_id = f"{self._process}{next(self._ids):08x}"
+        headers = dict(scope["headers"])
+        exchange = _Exchange(receive, send, request_id, self.settings.max_body_bytes)
+        scope["state"] = {"request_id": request_id, "began": began}
+        try:
+            exchange.expect(headers)
+            if scope["path"].startswith("/v1/"):
+                self._admit(scope, headers)
+            async with asyncio.timeout(self.settings.timeout_seconds):
+                direct = self._direct.get(scope["path"]) if scope["method"] == POST else None
+                if direct is None:
+                    # the server leaves the body out of what a HEAD is answered
+                    asked = {**scope, "method": GET} if scope["method"] == HEAD else scope
+                    await self.api(asked, exchange.receive, exchange.send)
+                else:
+                    answer = await direct(Request(scope, exchange.receive))  # type: ignore[arg-type]
+                    await answer(scope, exchange.receive, exchange.send)
+        except ClientDisconnect:
+            exchange.status = exchange.status or GONE
+        except Exception as error:
+            await self._problem(error, scope, exchange)
+        endpoint = scope["path"] if scope["path"] in self._endpoints else "other"
+        self._measure(endpoint, exchange.status, time.perf_counter() - began)
+
+    def _admit(self, scope: MutableMapping[str, Any], headers: dict[bytes, bytes]) -> None:
+        """Raises Problem 401 without a key where one is needed, 429 where it is used too often."""
+        scheme, _, text = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+        name = self.keys.name_of(text.strip()) if scheme.lower() == "bearer" and text else None
+        if name is None:
+            if text or not self._is_open(scope, headers):
+                said = "the key is not known or has expired" if text else "a key is needed"
+                detail = f"{said}: send Authorization: Bearer <key>; keys are made by `demand-forecast keys add NAME`"
+                raise Problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
+            return
+        if wait := self._rates.wait(name):
+            raise Problem(
+                429,
+                f"more than {self.settings.rate_limit:g} requests a second with key {name}",
+                headers={"Retry-After": str(int(wait) + 1)},
+            )
+
+    def _is_open(self, scope: MutableMapping[str, Any], headers: dict[bytes, bytes]) -> bool:
+        """Whether no key is needed: no key was made, and nobody can be asking but this machine itself."""
+        if len(self.keys) or self.keys.trouble or b"x-forwarded-for" in headers or b"forwarded" in headers:
+            return False
+        ends = [address[0] if address else "" for address in (scope.get("client"), scope.get("server"))]
+        # under another name it would be a page of elsewhere, whose name now leads to this machine
+        return all(map(_is_loopback, [*ends, _host(headers.get(b"host", b"").decode("latin-1"))]))
+
+    async def _problem(self, error: Exception, scope: MutableMapping[str, Any], exchange: "_Exchange") -> None:
+        if isinstance(error, Problem):
+            problem = error
+        elif isinstance(error, TimeoutError):
+            within = f"within {self.settings.timeout_seconds:g} seconds"
+            problem = Problem(503, f"not done {within}", headers={"Retry-After": "5"})
+            if not exchange.arrived:
+                problem = Problem(408, f"the request did not arrive {within}")
+        else:
+            logger.exception("request %s failed", exchange.request_id)
+            problem = Problem(500, f"an error of the service; its log has it under {exchange.request_id}")
+        if exchange.status:
+            return  # an answer was given, or has begun: then the connection ends without its end
+        if not exchange.arrived:
+            problem.headers["Connection"] = "close"  # what is left of the request is not read
+        await problem.answer(scope["path"], exchange.request_id)(scope, exchange.receive, exchange.send)  # type: ignore[arg-type]
+
+    def _measure(self, endpoint: str, status: int, seconds: float) -> None:
+        key = (endpoint, status)
+        count = self._counts.get(key)
+        if count is None:
+            count = self._counts[key] = self._count.labels(endpoint, str(status))
+            self._times[endpoint] = self._seconds.labels(endpoint)
+        count.inc()
+        self._times[endpoint].observe(seconds)
+
+
+class _Exchange:
+    """One request and its answer on their way: the body bounded, the headers completed."""
+
+    def __init__(self, receive: Receive, send: Send, request_id: str, max_body: int) -> None:
+        self._receive, self._send, self.request_id, self._left = receive, send, request_id, max_body
+        self._max = max_body
+        self.status = 0
+        self.arrived = False
+
+    def expect(self, headers: dict[bytes, bytes]) -> None:
+        """Raises Problem 413 where the head announces too large a body."""
+        length = headers.get(b"content-length", b"0")
+        self.arrived = length == b"0" and b"transfer-encoding" not in headers
+        if length.isdigit() and int(length) > self._max:
+            raise self._too_large()
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._left -= len(message.get("body", b""))
+            if self._left < 0:
+                raise self._too_large()
+            self.arrived = not message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message["headers"], (b"x-request-id", self.request_id.encode()), *HEADERS]
+        await self._send(message)
+
+    def _too_large(self) -> Problem:
+        return Problem(413, f"the body is larger than {self._max:,} bytes; ask for fewer series at once")
+
+
+class Rates:
+    """A token bucket for each name: `rate` requests a second on average, `burst` at once. Each worker counts alone."""
+
+    def __init__(self, rate: float, burst: int) -> None:
+        self.rate, self.burst = rate, burst
+        self._full_at: dict[str, float] = {}
+
+    def wait(self, name: str) -> float:
+        """Takes one request; gives the seconds until the next is due where there are too many, else 0."""
+        now = time.monotonic()
+        full_at = max(self._full_at.get(name, 0.0), now) + 1 / self.rate
+        if (over := full_at - now - self.burst / self.rate) > 0:
+            return over
+        if len(self._full_at) > ANYBODY:
+            self._full_at = {known: at for known, at in self._full_at.items() if at > now}
+        self._full_at[name] = full_at
+        return 0.0
+
+
+@lru_cache(ANYBODY)
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _host(header: str) -> str:
+    """The name in a Host header, without its port."""
+    return header[1:].partition("]")[0] if header.startswith("[") else header.partition(":")[0]

@@ -1,0 +1,108 @@
+"""Origins, folds, and that every candidate meets the same rows."""
+
+from datetime import date, timedelta
+
+import polars as pl
+import pytest
+
+from demand_forecast.domain.evaluation.backtest import backtest_origins, run_backtest
+from demand_forecast.domain.models import create
+from demand_forecast.domain.models.training_rows import HistoryTooShort, training_rows
+from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS
+from demand_forecast_tests.domain.small_retailer import make_retailer
+
+LAST = date(2024, 6, 30)
+
+
+def test_origins_leave_their_whole_horizon_known() -> None:
+    found = backtest_origins(date(2020, 1, 1), LAST, horizon=28, count=3)
+    assert found == [LAST - timedelta(days=days) for days in (84, 56, 28)]
+    closer = backtest_origins(date(2020, 1, 1), LAST, horizon=28, count=3, step=7)
+    assert closer == [LAST - timedelta(days=days) for days in (42, 35, 28)]
+    weekly = backtest_origins(date(2020, 1, 6), date(2024, 6, 24), horizon=4, count=2, frequency="weekly")
+    assert weekly == [date(2024, 6, 24) - timedelta(weeks=weeks) for weeks in (8, 4)]
+
+
+def test_a_short_history_has_fewer_origins_then_none() -> None:
+    def origins(days: int) -> list[date]:
+        return backtest_origins(LAST - timedelta(days=days - 1), LAST, horizon=28, count=3)
+
+    assert len(origins(70)) == 1
+    assert len(origins(97)) == 1
+    assert len(origins(98)) == 2
+    with pytest.raises(HistoryTooShort, match=r"28 daily periods need a history of 70 .* there are 69"):
+        origins(69)
+
+
+def test_every_candidate_forecasts_the_same_rows() -> None:
+    retailer = make_retailer(days=200, products=3)
+    origins = [retailer.last_day - timedelta(days=days) for days in (28, 14)]
+    features, contract = retailer.features(origins)
+    fitted = create("seasonal_naive").fit(training_rows(features, origins[0]), contract)
+    heard: list[tuple[str, date]] = []
+    result, alignment = run_backtest(
+        features,
+        contract,
+        {"lightgbm": lambda _: create("lightgbm", threads=1), "champion": lambda _: fitted},
+        origins,
+        on_fit=lambda name, origin, _: heard.append((name, origin)),
+    )
+    assert alignment.is_empty()
+    keys = ["store_id", "product_id", "date", "forecast_origin", "horizon"]
+    assert set(result.columns) == {*keys, "mean", *QUANTILE_COLUMNS, "model", "units", "pit_low", "pit_high"}
+    first, second = (result.filter(pl.col("model") == name).select(*keys, "units") for name in ("lightgbm", "champion"))
+    assert first.equals(second)
+    assert len(first) == 2 * 6 * 14
+    assert heard == [(name, origin) for origin in origins for name in ("lightgbm", "champion")]
+    joined = first.join(retailer.demand, on=["store_id", "product_id", "date"], maintain_order="left")
+    assert joined["units"].equals(joined["units_right"])
+
+
+def test_nothing_after_the_origin_is_learned_from() -> None:
+    retailer = make_retailer(days=200, products=2)
+    origin = retailer.last_day - timedelta(days=14)
+    features, contract = retailer.features([origin])
+    spoiled = features.with_columns(
+        units=pl.when(pl.col("training") & (pl.col("date") > origin)).then(1000.0).otherwise("units").cast(pl.Float32)
+    )
+    one, two = (
+        run_backtest(frame, contract, {"m": lambda _: create("lightgbm", threads=1)}, [origin])[0]
+        for frame in (features, spoiled)
+    )
+    assert not features.equals(spoiled)
+    assert one.equals(two)
+    assert training_rows(features, origin).select((pl.col("date") <= origin).all()).item()
+
+
+def test_an_origin_without_outcome_is_named() -> None:
+    retailer = make_retailer(days=100, products=1)
+    features, contract = retailer.features([retailer.last_day])
+    with pytest.raises(HistoryTooShort, match="no rows with a known outcome"):
+        run_backtest(features, contract, {"m": lambda _: create("seasonal_naive")}, [retailer.last_day])
+
+
+def test_the_ensemble_adopts_what_was_fitted_and_is_the_mean_of_it() -> None:
+    retailer = make_retailer(days=200, products=2)
+    origin = retailer.last_day - timedelta(days=14)
+    features, contract = retailer.features([origin])
+    names = ("lightgbm", "gradient_boosting", "ensemble")
+    candidates = {name: lambda _, name=name: create(name, threads=1) for name in names}
+    together, _ = run_backtest(features, contract, candidates, [origin])
+    alone, _ = run_backtest(features, contract, {"ensemble": candidates["ensemble"]}, [origin])
+    means = [together.filter(pl.col("model") == name)["mean"].to_numpy() for name in names]
+    assert means[2] == pytest.approx((means[0] + means[1]) / 2, rel=1e-6)
+    assert together.filter(pl.col("model") == "ensemble").equals(alone)
+
+
+def test_probabilities_tell_where_units_fell() -> None:
+    retailer = make_retailer(days=300, products=4)
+    origin = retailer.last_day - timedelta(days=14)
+    features, contract = retailer.features([origin])
+    made, _ = run_backtest(features, contract, {"m": lambda _: create("lightgbm", threads=1)}, [origin])
+    low, high, units = (made[name].to_numpy() for name in ("pit_low", "pit_high", "units"))
+    assert (low <= high).all()
+    for level, column in zip(QUANTILE_LEVELS, QUANTILE_COLUMNS, strict=True):
+        above, below = units > made[column].to_numpy(), units < made[column].to_numpy()
+        open_days = made["mean"].to_numpy() > 0
+        assert (low[above & open_days] >= level - 1e-5).all()
+        assert (high[below & open_days] <= level + 1e-5).all()

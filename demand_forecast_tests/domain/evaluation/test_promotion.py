@@ -1,0 +1,181 @@
+import math
+from datetime import date
+
+import numpy as np
+import polars as pl
+import pytest
+
+from demand_forecast.domain.demand.hierarchy import hierarchy_levels
+from demand_forecast.domain.evaluation.promotion import Candidate, decide
+from demand_forecast.domain.evaluation.scoring import score_backtest, summary_table
+from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS
+from demand_forecast.settings import Promotion
+
+ORIGINS = (date(2024, 1, 31), date(2024, 2, 28))
+RULES = Promotion()
+
+
+def candidate(wrmsse: float | None, model: str = "lightgbm", version: str = "7", **changes: object) -> Candidate:
+    metrics = {"wrmsse": wrmsse, "wape": 0.7, "bias": 0.031, "calibration_error": 0.02}
+    origins = changes.pop("origins", ORIGINS)
+    return Candidate(version, model, {**metrics, **changes}, origins)  # type: ignore[arg-type, dict-item]
+
+
+NAIVE = candidate(0.80, "seasonal_naive", "1", bias=0.0, calibration_error=0.09)
+CHAMPION = candidate(0.60, "gradient_boosting", "3")
+
+
+def test_a_better_challenger_takes_over_with_its_reasons() -> None:
+    decision = decide([candidate(0.54)], CHAMPION, NAIVE, RULES)
+    assert (decision.outcome, decision.from_version, decision.to_version) == ("promoted", "3", "7")
+    assert (decision.champion_value, decision.challenger_value) == (0.60, 0.54)
+    assert decision.improvement == pytest.approx(0.1)
+    assert decision.reasons == [
+        "lightgbm 7: bias +3.1% is within ±10.0%",
+        "lightgbm 7: calibration error 0.020 is within 0.050",
+        "lightgbm 7: wrmsse 0.5400 against 0.6000 of gradient_boosting 3 is an improvement of +10.00%; "
+        "a change needs +1.00%",
+    ]
+
+
+@pytest.mark.parametrize(("wrmsse", "outcome"), [(0.593, "promoted"), (0.595, "kept"), (0.60, "kept"), (0.9, "kept")])
+def test_the_margin_decides(wrmsse: float, outcome: str) -> None:
+    decision = decide([candidate(wrmsse)], CHAMPION, NAIVE, RULES)
+    assert decision.outcome == outcome
+    assert decision.to_version == ("7" if outcome == "promoted" else "3")
+
+
+def test_an_equal_challenger_does_not_win_without_a_margin() -> None:
+    assert decide([candidate(0.60)], CHAMPION, NAIVE, Promotion(margin=0)).outcome == "kept"
+
+
+def test_the_best_admissible_challenger_is_compared() -> None:
+    field = [candidate(0.30, version="6", bias=-0.38), candidate(0.55, version="7"), candidate(0.50, version="8")]
+    decision = decide(field, CHAMPION, NAIVE, RULES)
+    assert decision.to_version == "8"
+    assert "lightgbm 6: bias -38.0% is outside ±10.0%" in decision.reasons
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"bias": 0.11}, "lightgbm 7: bias +11.0% is outside ±10.0%"),
+        ({"calibration_error": 0.2}, "lightgbm 7: calibration error 0.200 is above 0.050"),
+        ({"bias": math.nan}, "lightgbm 7 has no finite bias; look for missing forecasts in backtest"),
+        (
+            {"calibration_error": None},
+            "lightgbm 7 has no finite calibration_error; look for missing forecasts in backtest",
+        ),
+        ({"wrmsse": math.inf}, "lightgbm 7 has no finite wrmsse; look for missing forecasts in backtest"),
+    ],
+)
+@pytest.mark.parametrize("champion", [CHAMPION, None], ids=["champion", "first"])
+def test_a_challenger_that_fails_a_gate_is_refused(champion: Candidate | None, changes: dict, reason: str) -> None:
+    decision = decide([candidate(**{"wrmsse": 0.1, **changes})], champion, NAIVE, RULES)
+    assert (decision.outcome, decision.challenger) == ("refused", "7")
+    assert decision.to_version == decision.from_version == (champion.version if champion else None)
+    assert reason in decision.reasons
+
+
+@pytest.mark.parametrize("origins", [(), ORIGINS[:1], (ORIGINS[0], date(2024, 3, 1))])
+def test_other_origins_than_the_champions_are_refused(origins: tuple[date, ...]) -> None:
+    decision = decide([candidate(0.1, origins=origins)], CHAMPION, NAIVE, RULES)
+    assert decision.outcome == "refused"
+    assert "only the same origins can be compared" in decision.reasons[0]
+
+
+def test_origins_may_come_in_any_order() -> None:
+    assert decide([candidate(0.1, origins=ORIGINS[::-1])], CHAMPION, NAIVE, RULES).outcome == "promoted"
+
+
+def test_a_champion_that_cannot_be_scored_is_not_replaced_unseen() -> None:
+    decision = decide([candidate(0.1)], candidate(None, "gradient_boosting", "3"), NAIVE, RULES)
+    assert (decision.outcome, decision.champion_value, decision.to_version) == ("refused", None, "3")
+    assert decision.reasons[0].startswith("gradient_boosting 3 has no finite wrmsse")
+
+
+@pytest.mark.parametrize(("wrmsse", "outcome", "version"), [(0.7, "promoted", "7"), (0.795, "refused", None)])
+def test_the_first_champion_must_beat_seasonal_naive(wrmsse: float, outcome: str, version: str | None) -> None:
+    decision = decide([candidate(wrmsse), NAIVE], None, NAIVE, RULES)
+    assert (decision.outcome, decision.from_version, decision.to_version) == (outcome, None, version)
+    assert decision.challenger == "7"
+    assert decision.champion_value == 0.80
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.01])
+def test_seasonal_naive_never_becomes_the_first_champion(margin: float) -> None:
+    decision = decide([NAIVE], None, NAIVE, Promotion(margin=margin))
+    assert (decision.outcome, decision.to_version) == ("refused", None)
+    assert decision.reasons == ["there is no challenger"]
+
+
+def test_without_a_challenger_the_champion_stays() -> None:
+    assert decide([], CHAMPION, NAIVE, RULES).outcome == "kept"
+
+
+def test_a_perfect_champion_stays() -> None:
+    assert decide([candidate(0.0)], candidate(0.0, "gradient_boosting", "3"), NAIVE, RULES).outcome == "kept"
+
+
+def _slow_sellers() -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Demand of 40 slow sellers over 56 days, and the last 28 with the forecast of their true median and mean."""
+    from scipy.stats import nbinom
+
+    rng = np.random.default_rng(11)
+    law = nbinom(0.35, 0.35 / (0.35 + 0.9))
+    quantiles = {column: float(law.ppf(level)) for column, level in zip(QUANTILE_COLUMNS, QUANTILE_LEVELS, strict=True)}
+    key = {"store_id": ["s"], "product_id": [f"p{i}" for i in range(40)]}
+    days = pl.DataFrame({"date": pl.date_range(date(2024, 1, 1), date(2024, 2, 25), eager=True)})
+    demand = (
+        pl.DataFrame({"product_id": key["product_id"]})
+        .join(days, how="cross")
+        .with_columns(pl.lit("s").alias("store_id"), price=pl.lit(1.0), in_stock=pl.lit(1.0), open=pl.lit(True))
+    )
+    demand = demand.with_columns(pl.Series("units", law.rvs(demand.height, random_state=rng).astype(float)))
+    target = demand.filter(pl.col("date") > date(2024, 1, 28)).with_columns(
+        forecast_origin=pl.lit(date(2024, 1, 28)),
+        pit_low=pl.col("units").map_batches(lambda units: pl.Series(law.cdf(units.to_numpy() - 1))),
+        pit_high=pl.col("units").map_batches(lambda units: pl.Series(law.cdf(units.to_numpy()))),
+        **{column: pl.lit(value) for column, value in quantiles.items()},
+    )
+    means = {
+        "honest": pl.lit(float(law.mean())),
+        "median": pl.lit(float(law.median()) + 0.3),
+        "seasonal_naive": pl.col("past"),
+    }
+    past = demand.select("product_id", pl.col("date").dt.offset_by("28d"), past=pl.col("units"))
+    rows = target.join(past, on=["product_id", "date"])
+    return demand, pl.concat(rows.with_columns(mean=mean, model=pl.lit(model)) for model, mean in means.items())
+
+
+@pytest.mark.parametrize("with_champion", [False, True])
+def test_a_median_sold_as_a_mean_is_refused(with_champion: bool) -> None:
+    """On slow sellers the median wins WAPE from the true mean and sells the planner far too little."""
+    demand, backtest = _slow_sellers()
+    levels = hierarchy_levels(pl.DataFrame(), pl.DataFrame(), [])
+    table = summary_table(
+        score_backtest(backtest, demand, levels, pl.DataFrame(), pl.DataFrame(), season=7)
+    ).rows_by_key("model", named=True, unique=True)
+    honest, median, naive = (
+        Candidate("1", model, table[model], ORIGINS) for model in ("honest", "median", "seasonal_naive")
+    )
+    assert median.value("wape") < 0.95 * honest.value("wape")
+    assert median.value("bias") < -0.38
+
+    decision = decide(
+        [median], honest if with_champion else None, naive, Promotion(metric="wape", max_calibration_error=1)
+    )
+    assert decision.outcome == "refused"
+    assert decision.reasons[0].startswith("median 1: bias -")
+    assert decide([honest, median], None, naive, Promotion(metric="wape")).outcome == "promoted"
+
+
+def test_of_challengers_that_a_few_origins_cannot_tell_apart_the_best_quantiles_win() -> None:
+    def contender(version: str, wrmsse: float, wql: float) -> Candidate:
+        figures = {"wrmsse": wrmsse, "wql": wql, "bias": 0.0, "calibration_error": 0.01}
+        return Candidate(version, "any", figures, ORIGINS)
+
+    naive = Candidate("", "seasonal_naive", {"wrmsse": 1.0, "wql": 1.0}, ORIGINS)
+    close = [contender("1", 0.5000, 0.52), contender("2", 0.5049, 0.51), contender("3", 0.5100, 0.40)]
+    assert decide(close, None, naive, Promotion()).to_version == "2"
+    assert decide(close, None, naive, Promotion(margin=0)).to_version == "1"
