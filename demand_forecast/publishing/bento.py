@@ -23,7 +23,8 @@ NAME = (
 )
 SOURCES = Path(demand_forecast.__file__).parent
 PAGE = tuple(f"service/page/{files}" for files in ("*.html", "*.js", "*.css", "*.svg", "vendor/*"))
-PACKED = ("__init__.py", "home.py", "settings.py", "domain/**/*.py", "service/**/*.py", "tracking/**/*.py", *PAGE)
+ROOMS = ("settings", "workspace", "domain", "publishing", "service")
+PACKED = ("__init__.py", *(f"{room}/**/*.py" for room in ROOMS), *PAGE)
 SERVICE = "demand_forecast.service.service:DemandForecast"
 NEEDS = (
     *(

@@ -36,11 +36,11 @@ print(json.dumps({
 """
 COLLECTED = """
 import json, sys
-from demand_forecast.home import Home
+from demand_forecast.workspace.home import Home
 from demand_forecast.settings import load_settings
 settings = load_settings()
 Home(settings.root).prepare()
-from demand_forecast.run import _execute
+from demand_forecast.cli.run import _execute
 assert _execute(settings, "collect").success
 import dagster as dg
 print(json.dumps(sorted(dg.DagsterInstance.get().get_materialized_partitions(dg.AssetKey("raw_sales")))))

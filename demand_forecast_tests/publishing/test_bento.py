@@ -11,7 +11,7 @@ from demand_forecast_tests.served_night import Night, Serve
 
 BUILD = """
 import sys, pathlib
-from demand_forecast.tracking.bento import build_bento
+from demand_forecast.publishing.bento import build_bento
 build_bento(*map(pathlib.Path, sys.argv[1:]))
 """
 START = """
@@ -32,8 +32,8 @@ from demand_forecast.service.service import DemandForecast
 import _bentoml_impl.server.serving, _bentoml_impl.worker.service, bentoml_cli.cli, uvicorn
 DemandForecast.inject_config()
 print(type(DemandForecast.to_asgi()).__name__)
-from demand_forecast.service.served import Served
-from demand_forecast.tracking.package import read_package
+from demand_forecast.service.state.served import Served
+from demand_forecast.publishing.package import read_package
 print(Served(read_package(Path(sys.argv[1]))).info.model)
 """
 

@@ -15,7 +15,7 @@ ASKED = {"series": [{"store_id": "North", "product_id": "P-00"}], "horizon": 2}
 SMALL_DISK = """
 import resource, signal, sys, time
 from pathlib import Path
-from demand_forecast.service.prediction_log import PredictionLog
+from demand_forecast.service.state.prediction_log import PredictionLog
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))  # no file grows larger: as on a full disk
 log = PredictionLog(Path(sys.argv[1]))
