@@ -8,6 +8,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
 PAGE := demand_forecast/service/page
 GENERATOR := demand_forecast_tests/service/http/client_generator
 INSTALLED := $(VENV)/.installed
+PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -25,12 +26,15 @@ $(INSTALLED): $(LOCK) pyproject.toml
 run: install  ## the main job on the sample retailer (or on CONFIG=…): from raw sales to a served forecast
 	$(BIN)/demand-forecast run $(if $(CONFIG),--config $(CONFIG))
 
-test: install tools  ## the tests, lint, types and architecture rules
+test: install tools  ## lint, types, architecture rules and the tests, in five minutes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
+
+slow: install tools  ## the tests that take longer: whole nights in processes, a month, what installs something
+	$(PYTEST) -m slow $(ARGS)
 
 faults: install  ## nights killed at random moments: KILLS=50, SEED=2026
 	$(BIN)/python -m demand_forecast_tests.faults.kills --kills $(or $(KILLS),50) --seed $(or $(SEED),2026)
@@ -79,4 +83,4 @@ clean:  ## remove what the product wrote: models, tables, reports
 month: install  ## thirty nights against the Dagster daemon, with what goes wrong in them (about half an hour)
 	$(BIN)/python -m demand_forecast_tests.month --out docs/month.md
 
-.PHONY: help vendor install run test month faults tools ui serve lock peers autogluon clean
+.PHONY: help vendor install run test slow month faults tools ui serve lock peers autogluon clean

@@ -14,6 +14,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from demand_forecast_tests.served_night import night, serve
+
+__all__ = ["night", "serve"]
+
 NUMBERS = itertools.count()
 
 os.environ.setdefault("DEMAND_FORECAST_AUTOMATION__SETTLE_SECONDS", "0")
