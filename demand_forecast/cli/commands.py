@@ -26,9 +26,12 @@ def main() -> None:
 
 def _open(config: str | None) -> Settings:
     """The settings, with this process pointed at their home."""
+    from demand_forecast.defs.automation.alert_sources.source import check_alert_kinds
+
     os.environ[ENV_PREFIX + "CONFIG"] = str(config_path(config))
     try:
         settings = load_settings(config)
+        check_alert_kinds(settings)
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
     Home(settings.root).prepare()
