@@ -108,7 +108,9 @@ def look_at_landing(context: dg.SensorEvaluationContext, project: Project) -> dg
         return dg.SensorResult(skip_reason=str(error), cursor=cursor.write())
     memory.save()
     _, requests = cursor.settle(
-        context.instance, lambda request, outcome: outcome == "failed" or not news.waiting.isdisjoint(request.news)
+        context.instance,
+        project.settings.automation.retry_minutes,
+        lambda request, outcome: outcome == "failed" or not news.waiting.isdisjoint(request.news),
     )
     if news.fresh:
         days = min(item.days[0] for item in news.fresh), max(item.days[1] for item in news.fresh)
@@ -126,7 +128,9 @@ def look_at_ledgers(context: dg.SensorEvaluationContext, project: Project) -> dg
     if waits := _first_run(context, project):
         return waits
     cursor, closed = Cursor.read(context.cursor), all_closed_days()
-    done, requests = cursor.settle(context.instance, lambda _, outcome: outcome != "done")
+    done, requests = cursor.settle(
+        context.instance, project.settings.automation.retry_minutes, lambda _, outcome: outcome != "done"
+    )
     unreachable, news = [], []
     for name, source, given in ledger_inputs(project.settings):
         state = LedgerState.read(cursor.knows.get(name))

@@ -9,7 +9,6 @@ from typing import Any, Literal, Self
 
 import dagster as dg
 
-from demand_forecast.defs.project import SETTINGS
 from demand_forecast.sources.delivery import Days
 
 RUN_KEY = "dagster/run_key"
@@ -71,11 +70,14 @@ class Cursor:
         return {news for request in self.open for news in request.news}
 
     def settle(
-        self, instance: dg.DagsterInstance, still_news: Callable[[Request, Outcome], bool]
+        self,
+        instance: dg.DagsterInstance,
+        retry_minutes: float,
+        still_news: Callable[[Request, Outcome], bool],
     ) -> tuple[list[Request], list[Request]]:
         """Closes what is done; gives the requests that succeeded, and those to be made again, which stay open.
 
-        A failed run, and one after which its news is still news, is due again after `automation.retry_minutes`, twice
+        A failed run, and one after which its news is still news, is due again after `retry_minutes`, twice
         as long after every attempt.
         """
         done, due, kept = [], [], []
@@ -86,7 +88,7 @@ class Cursor:
             if outcome == "running":
                 kept.append(request)
             elif still_news(request, outcome):
-                wait = min(LONGEST_WAIT, SETTINGS.automation.retry_minutes * 60 * 2 ** (request.attempt - 1))
+                wait = min(LONGEST_WAIT, retry_minutes * 60 * 2 ** (request.attempt - 1))
                 repeated = request.again() if time.time() - since >= wait else request
                 due += [repeated] if repeated is not request else []
                 kept.append(repeated)
