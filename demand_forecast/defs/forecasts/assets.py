@@ -18,9 +18,9 @@ from demand_forecast.domain.alignment.groups import membership
 from demand_forecast.domain.demand.calendar import calendar_of
 from demand_forecast.domain.models import load_model
 from demand_forecast.domain.models.training_rows import newest_origin
-from demand_forecast.domain.replenishment.policy import CORRELATION
+from demand_forecast.domain.replenishment.policy import CORRELATION, PLAN
 from demand_forecast.domain.replenishment.policy import reorder_plan as plan_orders
-from demand_forecast.domain.tables import QUANTILE_COLUMNS, series_key
+from demand_forecast.domain.tables import QUANTILE_COLUMNS, meaning_of, series_key
 from demand_forecast.domain.watching.live_accuracy import Role
 from demand_forecast.lake.tables import Lake
 from demand_forecast.tracking.ledger import PromotionLedger
@@ -220,7 +220,7 @@ def reorder_plan(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
     context.log.info(
         f"{plan['order_quantity'].sum():,.0f} units to order in {(plan['order_quantity'] > 0).sum():,} series"
     )
-    metadata = table_metadata(plan, lake.replace("reorder_plan", plan))
+    metadata = table_metadata(plan, lake.replace("reorder_plan", plan), meaning_of(PLAN))
     shown = {"error_correlation": round(alike, 3), "orders": picture(reorder_summary(plan))}
     return dg.MaterializeResult(metadata=metadata | shown)
 

@@ -7,8 +7,8 @@ from demand_forecast.defs.forecasts.assets import KINDS, learned_correlation
 from demand_forecast.defs.metadata import markdown_table, table_metadata
 from demand_forecast.defs.project import Project
 from demand_forecast.domain.models.training_rows import newest_origin
-from demand_forecast.domain.tables import DAY_KEY, SERIES
-from demand_forecast.domain.watching.attention import OVERVIEW_MEANING, REASONS, first_day, recent_days
+from demand_forecast.domain.tables import DAY_KEY, SERIES, meaning_of
+from demand_forecast.domain.watching.attention import OVERVIEW, REASONS, first_day, recent_days
 from demand_forecast.domain.watching.attention import series_overview as overview_of
 from demand_forecast.domain.watching.live_accuracy import newest_published
 
@@ -50,4 +50,4 @@ def series_overview(context: dg.AssetExecutionContext, project: Project) -> dg.M
     context.log.info(f"{len(urgent):,} of {len(overview):,} series need attention: {counts}")
     table = urgent.head(SHOWN).select(*SERIES, pl.col("attention").list.join("; "), "urgency")
     shown = {"need_attention": len(urgent), "most_urgent": dg.MetadataValue.md(markdown_table(table, LONGEST))}
-    return dg.MaterializeResult(metadata=table_metadata(overview, version, OVERVIEW_MEANING) | shown | counts)
+    return dg.MaterializeResult(metadata=table_metadata(overview, version, meaning_of(OVERVIEW)) | shown | counts)

@@ -9,36 +9,72 @@ import polars as pl
 
 from demand_forecast.domain.demand.calendar import Frequency, calendar_of
 from demand_forecast.domain.replenishment.protection import DailyDemand, fit_correlation
-from demand_forecast.domain.tables import QUANTILE_COLUMNS, SERIES
+from demand_forecast.domain.tables import MEANING, QUANTILE_COLUMNS, SERIES, Column, schema_of
 from demand_forecast.settings import Replenishment
 
 PLAN_KEY = [*SERIES, "forecast_origin"]
-PLAN_COLUMNS = {
-    "store_id": pl.String,
-    "product_id": pl.String,
-    "forecast_origin": pl.Date,
-    "on_hand": pl.Float32,
-    "on_order": pl.Float32,
-    "protection_days": pl.Int32,
-    "expected_demand": pl.Float32,
-    "target_stock": pl.Float32,
-    "order_quantity": pl.Float32,
-    "expected_stock": pl.Float32,
-    "service_level": pl.Float32,
-    "stock_known": pl.Boolean,
-    "protection_cut": pl.Boolean,
-}
+PLAN = (
+    Column("store_id", pl.String(), MEANING["store_id"]),
+    Column("product_id", pl.String(), MEANING["product_id"]),
+    Column("forecast_origin", pl.Date(), MEANING["forecast_origin"]),
+    Column("on_hand", pl.Float32(), "units in the store that were counted", "On hand", "units", 735.0),
+    Column("on_order", pl.Float32(), "units ordered and not yet here that were counted", "On order", "units", 0.0),
+    Column("protection_days", pl.Int32(), "days covered: lead time + review period, at most the forecast", example=10),
+    Column(
+        "expected_demand",
+        pl.Float32(),
+        "expected units over the protection period",
+        "Expected to sell until the next order arrives",
+        "units",
+        959.2474,
+    ),
+    Column(
+        "target_stock",
+        pl.Float32(),
+        "order-up-to level: the service-level quantile of demand over the protection period",
+        "Stock to aim for",
+        "units",
+        1064.0,
+    ),
+    Column("order_quantity", pl.Float32(), "units to order now", "To order", "units", 329.0),
+    Column(
+        "expected_stock",
+        pl.Float32(),
+        "expected units left at the end of the protection period, after the order",
+        "Expected to be left at the end",
+        "units",
+        104.7526,
+    ),
+    Column(
+        "service_level",
+        pl.Float32(),
+        "probability that the stock after the order covers demand over the protection period",
+        "Chance that it lasts",
+        "share",
+        0.9514657,
+    ),
+    Column("stock_known", pl.Boolean(), "whether a stock report says what is on hand; else 0 counts", example=True),
+    Column(
+        "protection_cut", pl.Boolean(), "whether lead time + review period is longer than the forecast", example=False
+    ),
+)
+"""The columns of `reorder_plan`."""
 CORRELATION = 0.1  # between errors of a series' days where no backtest tells; measured: 0.03 on the sample, 0.10 on M5
 ROUNDING = 1e-4  # of stock counted in float32: 12.00001 missing units are 12
-RISK_COLUMNS = {
-    "store_id": pl.String,
-    "product_id": pl.String,
-    "forecast_origin": pl.Date,
-    "lead_time": pl.Float32,
-    "review_period": pl.Float32,
-    "service_level_asked": pl.Float32,
-    "stock_out_risk": pl.Float32,
-}
+STOCK_OUT = (
+    Column("lead_time", pl.Float32(), "days between order and delivery", example=3),
+    Column("review_period", pl.Float32(), "days between orders", example=7),
+    Column("service_level_asked", pl.Float32(), "service level that the order aims at", example=0.95),
+    Column(
+        "stock_out_risk",
+        pl.Float32(),
+        "probability that demand until an order placed now arrives is above on_hand + on_order",
+        "Stock-out risk",
+        "share",
+        0.780966,
+    ),
+)
+"""The policy that the plan applied, and what `stock_out_risk` adds to the key of a plan's row."""
 POLICY = {
     "lead_time": pl.col("lead_time") >= 0,
     "review_period": pl.col("review_period") >= 1,
@@ -100,7 +136,9 @@ def stock_out_risk(
     found = policies.rename({"service_level": "service_level_asked"}).with_columns(
         pl.when(stock["stock_known"]).then(pl.Series(risk)).alias("stock_out_risk")
     )
-    return found.select(pl.col(name).cast(dtype) for name, dtype in RISK_COLUMNS.items())
+    return found.select(
+        pl.col(name).cast(dtype) for name, dtype in (schema_of(PLAN[:3]) | schema_of(STOCK_OUT)).items()
+    )
 
 
 def error_correlation(backtest: pl.DataFrame, model: str, settings: Replenishment, frequency: Frequency) -> float:
@@ -196,4 +234,4 @@ def _orders(policies: pl.DataFrame, days: pl.DataFrame, correlation: float) -> p
         pl.Series("expected_stock", np.maximum(position + order - demand.mean, 0.0)),
         pl.Series("service_level", demand.at_most(position + order)),
     )
-    return plan.select(pl.col(name).cast(dtype) for name, dtype in PLAN_COLUMNS.items())
+    return plan.select(pl.col(name).cast(dtype) for name, dtype in schema_of(PLAN).items())

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from demand_forecast.domain.tables import QUANTILE_LEVELS
-from demand_forecast.domain.watching.attention import OVERVIEW, OVERVIEW_MEANING
+from demand_forecast.domain.watching.attention import OVERVIEW
 from demand_forecast.publishing.package import PackageInfo
 
 MAX_SERIES = 1000
@@ -278,10 +278,10 @@ class ReorderResponse(_Answer):
 
 def _overview_fields() -> dict[str, Any]:
     """Of the night's overview: what each column holds, or null where it is not known."""
-    kinds = {name: dtype.to_python() for name, dtype in OVERVIEW.items()}
+    kinds = {column: column.dtype.to_python() for column in OVERVIEW}
     return {
-        name: ((list[str] if kind is list else kind) | None, Field(None, description=OVERVIEW_MEANING.get(name)))
-        for name, kind in kinds.items()
+        column.name: ((list[str] if kind is list else kind) | None, Field(None, description=column.meaning))
+        for column, kind in kinds.items()
     }
 
 
