@@ -115,5 +115,5 @@ def as_text(column: pl.Series) -> pl.Series:
 
 def _moments(column: pl.Series, time_zone: str | None) -> pl.Series:
     zone = "%:z" if time_zone else ""
-    said = column.dt.strftime("%Y-%m-%d %H:%M:%S%.f" + zone)
-    return said if zone else said.str.strip_suffix(" 00:00:00")
+    texts = column.dt.strftime("%Y-%m-%d %H:%M:%S%.f" + zone)
+    return texts if zone else texts.str.strip_suffix(" 00:00:00")

@@ -60,7 +60,7 @@ def new_days(project: Project, batch: bool = False) -> Days | None:
 def days_to_run(project: Project, batch: bool = False) -> Days:
     """The new days; when nothing is new, or a source cannot be read, the last day that the lake holds, else yesterday.
 
-    The run says what cannot be read: it collects first.
+    What cannot be read is for the run to say, which collects first.
     """
     try:
         found = new_days(project, batch)
@@ -74,7 +74,7 @@ def days_to_run(project: Project, batch: bool = False) -> Days:
 
 
 def runs(project: Project, requests: Iterable[Request]) -> list[dg.RunRequest]:
-    """The runs that are requested: of what arrives, where there is a champion, for `flow` makes what follows; else of
+    """The runs of these requests: of `collect` where there is a champion (the sensor `flow` makes what follows), else of
     the whole graph.
     """
     job = COLLECT if project.tracking.champion() else WHOLE_GRAPH
@@ -161,7 +161,7 @@ def request_repaired(context: dg.SensorEvaluationContext, project: Project) -> d
     repaired = None if found is None else found.filter("repaired")
     at = "" if repaired is None or repaired.is_empty() else str(repaired["at"].max())
     if repaired is None or at <= (context.cursor or ""):
-        return dg.SkipReason("Nothing was repaired since the last look.")
+        return dg.SkipReason("Nothing was repaired since the last tick.")
     first, last = repaired["day"].min(), repaired["day"].max()
     days = (first, last) if isinstance(first, date) and isinstance(last, date) else None
     request = Request.of(_key(at), days or days_to_run(project, batch=True), [])
@@ -180,7 +180,7 @@ def landing_sensor(sources: Iterable[SourceKind]) -> dg.SensorDefinition | None:
     """The sensor that scans landing files, where a source has such."""
     if not any(isinstance(source, LandingKind) for source in sources):
         return None
-    description = "Looks at the landing files, a batch at a time; requests a run over the days that have news."
+    description = "Scans the landing files, a batch at a time; requests a run over the days that have something new."
     return looking(name="landing", description=description)(scan_landing)
 
 

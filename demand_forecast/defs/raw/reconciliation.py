@@ -66,7 +66,7 @@ def reconcile_inputs(project: Project) -> pl.DataFrame:
     freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=49), warn_window=timedelta(hours=25)),
     description="Everything that lies in the sources, whatever is known of it, compared with what the lake holds, by "
     "source, report and day. What is missing or different is collected. What is held and no longer in its source is "
-    "reported and kept: landing folders are emptied by their owners. Holds the last look; earlier versions stay.",
+    "reported and kept: landing folders are emptied by their owners. Holds the newest findings; earlier versions stay.",
 )
 def reconciliation(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
     findings = pl.concat([reconcile_sales(project, all_closed_days()), reconcile_inputs(project)])

@@ -23,7 +23,7 @@ def collect_inputs(
 ) -> pl.DataFrame:
     """The whole of `table` as the sources have it now: `source, file, line, content_hash, arrived_at`, the mapped
     columns and those declared covariates that some file has (text), `extra`. No rows where nobody configured it. Of a
-    file that is not whole, and of one that says what it said before, the rows are those that are `held`.
+    file that is not whole the rows that are `held` are kept; equal content keeps its `arrived_at`.
 
     Raises SourceError where a source cannot be read.
     """
@@ -48,7 +48,7 @@ def inputs_mark(settings: Settings, table: InputTable, landing: Landing) -> str 
 
 
 def _with_held(fresh: pl.DataFrame, held: pl.DataFrame, left: Collection[str]) -> pl.DataFrame:
-    """Rows of the files that were left as they are `held`; equal content keeps the time at which it arrived."""
+    """`fresh` with the held rows of files that were left; equal content keeps the time at which it arrived."""
     keys = ["source", "file", "content_hash"]
     arrived = held.group_by(keys).agg(known=pl.col("arrived_at").max())
     known = fresh.join(arrived, on=keys, how="left", maintain_order="left")

@@ -25,7 +25,7 @@ def collect_sales(
     """The rows that are new, in the layout of raw_sales: whole days of a file, some 100,000 rows to a frame.
 
     `known` is `known_sales` of the lake (of an empty one `pl.DataFrame(schema=KNOWN)`). With `days` only rows of those
-    days. A day of a file is new when its content is neither what the file nor what its report last said about that day.
+    days. A day of a file is new when its content differs from what its file and its report last had for that day.
     A file that was collected whole is not parsed again. Where several new files are versions of one report, the later
     name has the later `arrived_at`, by a microsecond each. A file that is not whole is left, and named in
     `landing.left`; what `landing` knows of unchanged files saves opening them, and it learns.
