@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from demand_forecast.settings import ENV_PREFIX, ConfigError, Settings, config_path, load_settings
+from demand_forecast.sources.configured import read_sources
 from demand_forecast.workspace.home import Home
 
 CONFIG_OPTION = click.option(
@@ -29,6 +30,7 @@ def _open(config: str | None) -> Settings:
     os.environ[ENV_PREFIX + "CONFIG"] = str(config_path(config))
     try:
         settings = load_settings(config)
+        read_sources(settings)  # what a source has to say, its kind knows
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
     Home(settings.root).prepare()

@@ -11,9 +11,10 @@ from demand_forecast.cli.run_profile import last_profile, note_end, process_star
 from demand_forecast.cli.summary import print_duration, print_status, print_summary
 from demand_forecast.domain.tables import now
 from demand_forecast.settings import Settings
-from demand_forecast.sources.collect import SourceError, span
-from demand_forecast.sources.delivery import NoFileError, local_day
-from demand_forecast.sources.files import wait_until_settled
+from demand_forecast.sources.collecting.history import span
+from demand_forecast.sources.collecting.settling import wait_until_settled
+from demand_forecast.sources.days import local_day
+from demand_forecast.sources.errors import NoFileError, SourceError
 from demand_forecast.sources.landing import Landing
 from demand_forecast.workspace.home import Home
 

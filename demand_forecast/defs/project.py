@@ -13,7 +13,7 @@ import polars as pl
 import demand_forecast.domain
 from demand_forecast.lake.tables import Lake, LakeError
 from demand_forecast.settings import Settings, load_settings
-from demand_forecast.sources.collect import KNOWN, add_known, known_sales
+from demand_forecast.sources.collecting.index import KNOWN, add_known, known_sales
 from demand_forecast.sources.landing import Landing
 from demand_forecast.tracking.registry import Tracking
 from demand_forecast.workspace.home import Home
@@ -79,9 +79,10 @@ def first_sales_day(settings: Settings) -> date:
 
 
 def known_deliveries(lake: Lake) -> pl.DataFrame:
-    """What raw_sales already holds, one row per file (or table), day and content.
+    """What raw_sales holds: one row per file (or table), day and content, with the columns `KNOWN`.
 
     Kept in the table raw_deliveries with the version of raw_sales that it was made of: only rows added since are read.
+    Raises LakeError where raw_sales cannot be read.
     """
     version = lake.version("raw_sales")
     if version is None:
@@ -93,7 +94,7 @@ def known_deliveries(lake: Lake) -> pl.DataFrame:
     known = (
         known_sales(lake.scan("raw_sales")) if added is None else add_known(lake.read(DELIVERIES), known_sales(added))
     )
-    with suppress(LakeError):  # another process was first; what is not kept now is read again next time
+    with suppress(LakeError):  # another process was first; what is not kept now is read next time
         lake.replace(DELIVERIES, known, {"raw_sales": str(version)})
     return known
 

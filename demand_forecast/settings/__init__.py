@@ -4,7 +4,7 @@ from demand_forecast.settings.alerts import AlertKind, Alerts, Channel
 from demand_forecast.settings.automation import Automation
 from demand_forecast.settings.cleaning import Cancellation, Cleaning, Match
 from demand_forecast.settings.covariates import Covariates
-from demand_forecast.settings.load import config_path, load_serving, load_settings
+from demand_forecast.settings.load import config_path, explain, load_serving, load_settings
 from demand_forecast.settings.monitoring import Monitoring, Retraining, Rollback
 from demand_forecast.settings.promotion import Promotion
 from demand_forecast.settings.replenishment import Replenishment
@@ -19,6 +19,6 @@ __all__ = [
     "DEFAULT_CONFIG", "ENV_PREFIX", "AlertKind", "Alerts", "Automation", "Backtest", "Cancellation", "CandidateName",
     "Channel", "Cleaning", "ColumnMapping", "ConfigError", "Constant", "Covariates", "Input", "LiveTrial", "Match",
     "Monitoring", "Promotion", "Replenishment", "Retraining", "Rollback", "Section", "Serving", "Settings", "Source",
-    "Training", "config_path", "load_serving", "load_settings",
+    "Training", "config_path", "explain", "load_serving", "load_settings",
 ]
 # fmt: on

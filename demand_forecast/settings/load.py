@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from demand_forecast.settings.section import ConfigError, Section
@@ -53,7 +53,7 @@ def load_settings(path: str | Path | None = None) -> Settings:
     try:
         settings = Settings(**_content(file))
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(item, file) for item in error.errors())) from None
+        raise ConfigError("\n".join(explain(item, file) for item in error.errors())) from None
     settings._path = file
     return settings
 
@@ -92,17 +92,17 @@ def _variable(name: str, default: str | None, file: Path) -> str:
     return found
 
 
-def _explain(error: Any, file: Path) -> str:
-    key = ".".join(str(part) for part in error["loc"])
+def explain(error: Any, file: Path, model: type[BaseModel] = Settings, within: str = "") -> str:
+    """A pydantic error in words: the key, the file and the nearest key that `model`, the section `within`, knows."""
+    key = ".".join(str(part) for part in ([within] if within else []) + [*error["loc"]])
     if error["type"] != "extra_forbidden":
         return f"{file}: {key or 'configuration'}: {error['msg'].removeprefix('Value error, ')}"
-    known = _known_keys(error["loc"][:-1])
+    known = _known_keys(error["loc"][:-1], model)
     near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0)
     return f"{file}: unknown key {key}; did you mean {near[0] if near else 'nothing'}? Known here: {', '.join(known)}"
 
 
-def _known_keys(place: tuple[Any, ...]) -> list[str]:
-    model: Any = Settings
+def _known_keys(place: tuple[Any, ...], model: Any) -> list[str]:
     for part in place:
         if isinstance(part, str) and part in model.model_fields:
             model = _section_of(model.model_fields[part].annotation) or model

@@ -21,7 +21,8 @@ from demand_forecast.domain.cleaning.rules import rejections_by_reason
 from demand_forecast.domain.cleaning.text import identifier
 from demand_forecast.lake.tables import Lake
 from demand_forecast.settings import Cleaning
-from demand_forecast.sources.collect import InputTable, date_formats, decimals
+from demand_forecast.sources.configured import date_formats, decimals
+from demand_forecast.sources.delivery import InputTable
 
 KINDS = {"polars", "deltalake"}
 IDS = {"clean_products": ("product_id", "unknown_product"), "clean_stores": ("store_id", "unknown_store")}
