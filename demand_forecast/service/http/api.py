@@ -1,10 +1,8 @@
 """The API: what each path takes and answers. `/openapi.json` describes it, `/docs` shows it."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Annotated, Any
 
-import anyio.to_thread
 import orjson
 import polars as pl
 from fastapi import FastAPI, Query, Request, Response
@@ -39,20 +37,10 @@ from demand_forecast.service.http.exchange import handle_errors, read, respond, 
 from demand_forecast.service.http.openapi import described, openapi
 from demand_forecast.service.http.pages import add_pages
 from demand_forecast.service.state.arms import Arms
-from demand_forecast.service.state.live import Live
-from demand_forecast.service.state.prediction_log import PredictionLog
+from demand_forecast.service.state.model_queue import ModelQueue
 from demand_forecast.service.state.published import readable
 from demand_forecast.service.state.served import SEARCHED, Served
-
-WAITING = 16  # requests that may wait for the model; more are sent away
-
-
-@dataclass
-class Worker:
-    """What one process answers from."""
-
-    live: Live
-    log: PredictionLog
+from demand_forecast.service.state.worker import Worker
 
 
 def create_api(worker: Worker) -> FastAPI:
@@ -82,7 +70,6 @@ def create_api(worker: Worker) -> FastAPI:
 
 def _answering(app: FastAPI, worker: Worker) -> None:
     """What is posted."""
-    model = _Turns()
 
     @app.post(**described("forecast", "What will sell", "planning", ForecastResponse, asked=ForecastRequest))
     async def forecast(request: Request) -> Response:
@@ -95,7 +82,7 @@ def _answering(app: FastAPI, worker: Worker) -> None:
         arms = worker.live.arms()
         published, levels = arms.champion.published, asked.quantiles
         horizon = published.periods(asked.horizon)
-        made = await _made(arms.champion, asked, horizon, model)
+        made = await _made(arms.champion, asked, horizon, worker.queue)
         keys = [(item.store_id, item.product_id) for item in asked.series]
         found = [arms.forecast(key, horizon, levels) if key in published.rows else next(made) for key in keys]
         if challenger := arms.shadow:
@@ -112,7 +99,9 @@ def _answering(app: FastAPI, worker: Worker) -> None:
         arms = worker.live.arms()
         published = arms.champion.published
         published.places(asked.series)
-        found = await model.take(lambda: arms.each(asked.series, lambda served, part: what_if(served, part, asked)))
+        found = await worker.queue.run(
+            lambda: arms.each(asked.series, lambda served, part: what_if(served, part, asked))
+        )
         dates = published.dates[: published.periods(asked.horizon)]
         return respond(request, arms.champion, {"dates": dates, "forecasts": found}, worker.log)
 
@@ -124,7 +113,7 @@ def _answering(app: FastAPI, worker: Worker) -> None:
         """
         asked = await read(request, ReorderRequest)
         served = worker.live.arms().champion
-        found = await model.take(lambda: orders(served, asked.series, asked.changes))
+        found = await worker.queue.run(lambda: orders(served, asked.series, asked.changes))
         return respond(request, served, {"orders": found})
 
 
@@ -187,7 +176,7 @@ def _telling(app: FastAPI, worker: Worker) -> None:
         return Response(said.model_dump_json(), media_type="application/json")
 
 
-async def _made(served: Served, asked: ForecastRequest, horizon: int, model: "_Turns") -> Iterator[dict[str, Any]]:
+async def _made(served: Served, asked: ForecastRequest, horizon: int, queue: ModelQueue) -> Iterator[dict[str, Any]]:
     """The forecasts of those series that are not published, in their order. Raises Problem 404, 422."""
     known = served.published.rows
     new = [item for item in asked.series if (item.store_id, item.product_id) not in known]
@@ -197,25 +186,7 @@ async def _made(served: Served, asked: ForecastRequest, horizon: int, model: "_T
         raise served.published.unknown(item for item in new if item.attributes is None)
     if len(new) > MAX_COMPUTED:
         raise Problem(422, f"series: {len(new)} new products; ask for at most {MAX_COMPUTED} at once")
-    return iter(await model.take(lambda: cold_start(served, new, horizon, asked.quantiles)))
-
-
-class _Turns:
-    """The model's turns: it computes for one request at a time, others wait, too many are sent away."""
-
-    def __init__(self) -> None:
-        self._limiter: anyio.CapacityLimiter | None = None
-        self._waiting = 0
-
-    async def take(self, work: Callable[[], Any]) -> Any:
-        if self._waiting >= WAITING:
-            raise Problem(503, f"{WAITING} requests are waiting for the model", headers={"Retry-After": "1"})
-        self._limiter = self._limiter or anyio.CapacityLimiter(1)
-        self._waiting += 1
-        try:
-            return await anyio.to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
-        finally:
-            self._waiting -= 1
+    return iter(await queue.run(lambda: cold_start(served, new, horizon, asked.quantiles)))
 
 
 def _tried(arms: Arms) -> TriedOut | None:
