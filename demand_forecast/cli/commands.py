@@ -27,10 +27,13 @@ def main() -> None:
 
 def _open(config: str | None) -> Settings:
     """The settings, with this process pointed at their home."""
+    from demand_forecast.defs.automation.alert_sources.source import check_alert_kinds
+
     os.environ[ENV_PREFIX + "CONFIG"] = str(config_path(config))
     try:
         settings = load_settings(config)
         read_sources(settings)  # what a source has to say, its kind knows
+        check_alert_kinds(settings)
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
     Home(settings.root).prepare()

@@ -1,5 +1,6 @@
 """A registered model made again from what it was made of, and whether it forecasts the same."""
 
+import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -22,14 +23,15 @@ def reproduce_version(settings: Settings, version: str, out: Console) -> bool:
     """Builds the features of a registered version again from the recorded versions of its tables, trains the same
     recipe on them and compares both models' forecasts of the next days; True if all of it is equal.
 
-    Nothing is written. Raises LakeError where a recorded table version is gone, RegistryError for no such version.
+    Nothing is written. Raises LakeError where a recorded table version is gone, RegistryError where there is no such
+    version, or it does not say what it was made of.
     """
     project = Project(config=str(settings.path))
     registered = project.tracking.version(version)
-    versions = registered.data_versions
-    _say(out, f"version {version}", f"{registered.model}, trained for {registered.tags['forecast_origin']}")
-    same_code = registered.tags["code_version"] == code_version()
-    was = "" if same_code else f" (then {registered.tags['code_version']}: check out that code if models differ)"
+    versions, code = json.loads(registered.tag("data_versions")), registered.tag("code_version")
+    _say(out, f"version {version}", f"{registered.model}, trained for {registered.tag('forecast_origin')}")
+    same_code = code == code_version()
+    was = "" if same_code else f" (then {code}: check out that code if models differ)"
     _say(out, "code", f"{code_version()}, {'the same' if same_code else 'another'}{was}")
     recorded, contract = _recorded(project.lake, versions["demand_features"])
     rebuilt = _rebuilt(project.lake, versions, contract)

@@ -14,6 +14,11 @@ import polars as pl
 
 KEPT = {"delta.logRetentionDuration": "interval 36500 days"}  # versions stay readable: a model names those it saw
 MANY_FILES = 200
+FEW_COMMITS = 8  # read before all of them, which takes 0.2 s for 400
+MAINTENANCE = {  # commits in which no row changes, as delta-rs and Spark call them
+    *("OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "UNSET TBLPROPERTIES", "ADD FEATURE"),
+    *("ADD CONSTRAINT", "DROP CONSTRAINT", "UPDATE TABLE METADATA", "UPDATE FIELD METADATA"),
+}
 
 
 class LakeError(RuntimeError):
@@ -39,8 +44,11 @@ class Lake:
         return DeltaTable.is_deltatable(self.location(table), storage_options=self.storage_options)
 
     def version(self, table: str) -> int | None:
-        """The table's current version; None when it was never written."""
-        return self._open(table).version() if self.exists(table) else None
+        """The version that wrote the table's rows as they are; None when it was never written.
+
+        Compacting and vacuuming leave it as it is: what was made of these rows need not be made again.
+        """
+        return self._last_write(table)["version"] if self.exists(table) else None
 
     def versions(self, tables: Iterable[str]) -> dict[str, int]:
         """The current versions of those of `tables` that exist."""
@@ -50,7 +58,8 @@ class Lake:
         """A lazy frame of the table, as it is or as it was at `version`. Raises LakeError when there is none."""
         if not self.exists(table):
             raise LakeError(f"table {table}: not in the lake {self.root}; materialise the asset {table} first")
-        return pl.scan_delta(self.location(table), version=version, storage_options=self.storage_options or None)
+        state = None if version is None else self._newest_files(table, version)
+        return pl.scan_delta(self.location(table), version=state, storage_options=self.storage_options or None)
 
     def read(self, table: str, version: int | None = None) -> pl.DataFrame:
         """The table as it is, or as it was at `version`. Raises LakeError when there is none."""
@@ -69,10 +78,8 @@ class Lake:
         return self.scan(table).select(pl.col(column).max()).collect().item()  # type: ignore[no-any-return]
 
     def notes(self, table: str, version: int | None = None) -> dict[str, str]:
-        """What the writer of the table's current version, or of that `version`, noted with it."""
-        history = self._open(table).history(1 if version is None else None)
-        found = [commit for commit in history if version in (None, commit["version"])]
-        return json.loads(found[0].get("notes", "{}")) if found else {}
+        """What the writer of the table's rows, as they are or were at `version`, noted with them."""
+        return json.loads(self._last_write(table, version).get("notes", "{}"))
 
     def replace(self, table: str, frame: pl.DataFrame, notes: Mapping[str, str] | None = None) -> int:
         """Makes `frame` the table's content and gives its version.
@@ -81,11 +88,11 @@ class Lake:
         """
         commit = {"content": _fingerprint(frame), "notes": json.dumps(dict(notes or {}), sort_keys=True)}
         if self.exists(table):
-            current = self._open(table)
-            if commit.items() <= current.history(1)[0].items():
-                return current.version()
+            current = self._last_write(table)
+            if commit.items() <= current.items():
+                return current["version"]
         self._write(table, frame, mode="overwrite", schema_mode="overwrite", commit=commit)
-        return self._open(table).version()
+        return self._last_write(table)["version"]
 
     def replace_since(
         self, table: str, frame: pl.DataFrame, day: date, column: str = "date", notes: Mapping[str, str] | None = None
@@ -100,28 +107,26 @@ class Lake:
         if day == date.min or not self.exists(table):
             return self.replace(table, frame, notes)
         commit = {"since": f"{day} {_fingerprint(frame)}", "notes": json.dumps(dict(notes or {}), sort_keys=True)}
-        current = self._open(table)
-        if commit["notes"] == current.history(1)[0].get("notes", "{}"):
+        current = self._last_write(table)
+        if commit["notes"] == current.get("notes", "{}"):
             held = self.scan(table).filter(pl.col(column) >= day).collect()
             if held.columns == frame.columns and _fingerprint(held) == _fingerprint(frame):
-                return current.version()
+                return current["version"]
         self._write(table, frame, "overwrite", schema_mode="merge", predicate=f"{column} >= '{day}'", commit=commit)
         self.compact(table)
-        return self._open(table).version()
+        return self._last_write(table)["version"]
 
     def compact(self, table: str) -> None:
-        """Makes large files of over 200 small ones, which nights leave: a commit in which no row changes.
+        """Makes large files of over 200 small ones, which nights leave; no row changes.
 
         Raises LakeError where that cannot be written.
         """
-        from deltalake import CommitProperties
         from deltalake.exceptions import DeltaError
 
         current = self._open(table)
         if len(current.file_uris()) > MANY_FILES:
-            same = {"since": str(date.max), "notes": current.history(1)[0].get("notes", "{}")}
             try:
-                current.optimize.compact(commit_properties=CommitProperties(custom_metadata=same))
+                current.optimize.compact()
             except (DeltaError, OSError) as error:
                 raise LakeError(
                     f"table {table}: its many files stay in the lake {self.root}, no row is lost: {error}"
@@ -162,13 +167,12 @@ class Lake:
 
         `date.min` where that cannot be said: the version is gone, or had other columns.
         """
-        current = self.version(table)
+        current = self._open(table).version() if self.exists(table) else None
         if current is None or version is None or version > current:
             return None if current == version else date.min
-        later = [commit for commit in self._open(table).history() if commit["version"] > version]
+        later = [commit for commit in self._writes(table) if commit["version"] > version]
         if all("since" in commit for commit in later):
-            days = [date.fromisoformat(commit["since"].split()[0]) for commit in later]
-            return min((day for day in days if day < date.max), default=None)
+            return min((date.fromisoformat(commit["since"].split()[0]) for commit in later), default=None)
         try:
             before, after = self.read(table, version), self.read(table)
         except LakeError:
@@ -197,6 +201,27 @@ class Lake:
         from deltalake import DeltaTable
 
         return DeltaTable(self.location(table), storage_options=self.storage_options)
+
+    def _writes(self, table: str, newest: int | None = None) -> list[dict[str, Any]]:
+        """The commits that changed the table, the newest first; of the `newest` commits alone where it is given."""
+        return [commit for commit in self._open(table).history(newest) if commit["operation"] not in MAINTENANCE]
+
+    def _last_write(self, table: str, version: int | None = None) -> dict[str, Any]:
+        """The commit that wrote the rows as they are, or were at `version`, with what was noted with it.
+
+        Rows that were restored are described by the notes of the version that they were restored from.
+        """
+        if version is None:
+            last = (self._writes(table, FEW_COMMITS) or self._writes(table))[0]
+        else:
+            last = next(commit for commit in self._writes(table) if commit["version"] <= version)
+        restored = last["operationParameters"].get("version") if last["operation"] == "RESTORE" else None
+        return last if restored is None else self._last_write(table, int(restored)) | {"version": last["version"]}
+
+    def _newest_files(self, table: str, version: int) -> int:
+        """The last version that has the rows of `version`: files from before a compaction may be gone."""
+        later = [commit["version"] for commit in self._writes(table) if commit["version"] > version]
+        return min(later) - 1 if later else max(version, self._open(table).version())
 
     def _write(
         self,

@@ -1,6 +1,6 @@
 """Every setting, typed: `config.yaml`, overridden by `DEMAND_FORECAST_*` variables. One section of it a file."""
 
-from demand_forecast.settings.alerts import AlertKind, Alerts, Channel
+from demand_forecast.settings.alerts import Alerts, Channel
 from demand_forecast.settings.automation import Automation
 from demand_forecast.settings.cleaning import Cancellation, Cleaning, Match
 from demand_forecast.settings.covariates import Covariates
@@ -16,7 +16,7 @@ from demand_forecast.settings.training import Backtest, CandidateName, Training
 
 # fmt: off
 __all__ = [
-    "DEFAULT_CONFIG", "ENV_PREFIX", "AlertKind", "Alerts", "Automation", "Backtest", "Cancellation", "CandidateName",
+    "DEFAULT_CONFIG", "ENV_PREFIX", "Alerts", "Automation", "Backtest", "Cancellation", "CandidateName",
     "Channel", "Cleaning", "ColumnMapping", "ConfigError", "Constant", "Covariates", "Input", "LiveTrial", "Match",
     "Monitoring", "Promotion", "Replenishment", "Retraining", "Rollback", "Section", "Serving", "Settings", "Source",
     "Training", "config_path", "explain", "load_serving", "load_settings",

@@ -6,15 +6,13 @@ from pydantic import Field, field_validator, model_validator
 
 from demand_forecast.settings.section import Section
 
-AlertKind = Literal["run_failed", "check_failed", "check_warning", "freshness_lost", "freshness_warning", "rollback"]
-
 
 class Channel(Section):
     """Where alerts are sent: a `webhook` takes JSON, `slack` Slack's messages, `email` mail."""
 
     kind: Literal["webhook", "slack", "email"]
     name: str = ""  # as logs and the table alerts call it; left out: the kind
-    only: list[AlertKind] = []  # the kinds that are sent; none: all
+    only: list[str] = []  # the kinds of alert that are sent (docs/alerts.md); none: all
     url: Annotated[str, Field(pattern="^https?://")] | None = Field(None, repr=False)  # may be a secret as a whole
     host: str | None = None
     port: int = Field(587, ge=1, le=65535)

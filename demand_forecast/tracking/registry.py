@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -46,7 +46,10 @@ class RegistryError(RuntimeError):
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """A registered version: its number as text, the model's family, the MLflow run that made it."""
+    """A registered version: its number as text, the model's family, the MLflow run that made it.
+
+    One that training did not register (but someone by hand, or an earlier release) may lack any tag.
+    """
 
     version: str
     model: str
@@ -57,8 +60,24 @@ class ModelVersion:
 
     @property
     def data_versions(self) -> dict[str, int]:
-        """The lake versions of the tables it was trained on."""
+        """The lake versions of the tables it was trained on; empty where it does not say."""
         return json.loads(self.tags.get("data_versions", "{}"))
+
+    @property
+    def forecast_origin(self) -> date | None:
+        """The last day that it was trained on; None where it does not say."""
+        origin = self.tags.get("forecast_origin")
+        return None if origin is None else date.fromisoformat(origin)
+
+    def tag(self, name: str) -> str:
+        """A tag that training gives every version. Raises RegistryError where this one does not have it."""
+        if name not in self.tags:
+            raise RegistryError(
+                f"model version {self.version} {self.model}".rstrip()
+                + f" has no tag {name}: it was registered by hand or by an earlier release; train a new one: "
+                "demand-forecast run"
+            )
+        return self.tags[name]
 
 
 @dataclass(frozen=True)
@@ -274,7 +293,8 @@ class Tracking:
             [self._experiment()], f"attributes.status = 'RUNNING' and tags.`{PROCESS_HOST}` = '{platform.node()}'"
         )
         for run in running:
-            if not is_running(int(run.data.tags[PROCESS_ID])):
+            process = run.data.tags.get(PROCESS_ID)
+            if process is not None and not is_running(int(process)):
                 self._client.set_terminated(run.info.run_id, "KILLED")
 
 

@@ -137,7 +137,7 @@ def test_a_run_that_is_retried_is_not_told_and_one_whose_retry_never_comes_is(
     )  # as the daemon does when it has launched it
     forgotten = shop.run(fail=True)
     assert shop.tick() == []
-    monkeypatch.setattr("demand_forecast.defs.automation.alert_sources.PATIENCE", timedelta(0))
+    monkeypatch.setattr("demand_forecast.defs.automation.alert_sources.runs.PATIENCE", timedelta(0))
     assert [one["link"] for one in shop.tick()] == [f"http://ui:3000/runs/{forgotten}"]
 
 
@@ -230,7 +230,7 @@ def test_a_failed_run_whose_events_are_unreadable_is_told_too(shop: Shop, monkey
 
 
 def test_many_failures_are_read_on_from_tick_to_tick(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("demand_forecast.defs.automation.alert_sources.MOST_RUNS", 2)
+    monkeypatch.setattr("demand_forecast.defs.automation.alert_sources.runs.MOST_RUNS", 2)
     shop.run(fail=True)
     shop.run()
     shop.run(fail=True)

@@ -32,7 +32,7 @@ class Night:
     def forecasts_of_champion(self, trained: date) -> tuple[pl.DataFrame, pl.DataFrame]:
         model = create("lightgbm").fit(training_rows(self.features, trained), self.contract)
         model.save(self.folder)
-        version = SimpleNamespace(version="1", model="lightgbm", tags={"forecast_origin": str(trained)})
+        version = SimpleNamespace(version="1", model="lightgbm", forecast_origin=trained)
         tracking = SimpleNamespace(champion=lambda: version, download=lambda *_: self.folder)
         project = SimpleNamespace(tracking=tracking, settings=SimpleNamespace(seed=7))
         champion = _candidates(project, self.contract)[CHAMPION]  # type: ignore[arg-type]

@@ -1,7 +1,5 @@
-import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from threading import Barrier
 
@@ -165,15 +163,3 @@ def test_many_small_files_become_one_and_nothing_changes(lake: Lake, monkeypatch
     assert version > len(days) - 1, "a compaction is a version"
     assert lake.first_change("daily_demand", 2) == days[3]
     assert lake.first_change("daily_demand", version) is None
-
-
-def test_versions_that_are_forgotten_leave_no_files(lake: Lake) -> None:
-    for units in (1, 2, 3):
-        lake.replace("reorder_plan", sales(units))
-    files = partial(Path(lake.location("reorder_plan")).glob, "*.parquet")
-    lake.forget("reorder_plan", timedelta(days=14))
-    assert len([*files()]) == 3
-    for file in files():
-        os.utime(file, (0, 0))
-    lake.forget("reorder_plan", timedelta(days=14))
-    assert lake.read("reorder_plan")["units"].to_list() == [3]

@@ -108,7 +108,6 @@ alerts:
         ("[{kind: webhook, url: 'file:///etc/secret'}]", r"alerts.channels.0.url: String should match"),
         ("[{kind: pager, url: 'http://secret'}]", r"alerts.channels.0.kind: Input should be 'webhook', 'slack' or"),
         ("[{kind: email, form: a@b}]", r"unknown key alerts.channels.0.form; did you mean from\?"),
-        ("[{kind: webhook, url: 'http://secret', only: [rollbak]}]", r"alerts.channels.0.only.0: Input should be"),
         (
             "[{kind: slack, url: 'http://secret'}, {kind: slack, url: 'http://b'}]",
             r"alerts.channels: two channels are called slack; give each a name:",

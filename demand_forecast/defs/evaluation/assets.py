@@ -21,7 +21,7 @@ from demand_forecast.domain.evaluation.promotion import Candidate as Contender
 from demand_forecast.domain.evaluation.promotion import Decision, decide
 from demand_forecast.domain.evaluation.scoring import score_backtest, summary_table
 from demand_forecast.domain.features import FeatureContract
-from demand_forecast.domain.models import ForecastModel, create, describe, load_model
+from demand_forecast.domain.models import ForecastModel, create, load_model
 from demand_forecast.domain.models.training_rows import newest_origin
 from demand_forecast.domain.replenishment.policy import error_correlation
 from demand_forecast.domain.tables import now
@@ -109,11 +109,11 @@ def _candidates(project: Project, contract: FeatureContract) -> dict[str, Candid
         return candidates
     with TemporaryDirectory() as folder:
         frozen = load_model(project.tracking.download(champion.version, Path(folder)))
-    usable, recipe = frozen.contract.columns == contract.columns, describe(champion.model)
+    usable = frozen.contract.columns == contract.columns
 
     def defending(origin: date) -> ForecastModel:
-        unseen = str(origin) >= champion.tags["forecast_origin"]
-        return frozen if usable and unseen else recipe(**frozen.parameters)
+        unseen = champion.forecast_origin is not None and origin >= champion.forecast_origin
+        return frozen if usable and unseen else type(frozen)(**frozen.parameters)
 
     return candidates | {CHAMPION: defending}
 

@@ -115,7 +115,7 @@ def _shown(project: Project, version: ModelVersion, model: ForecastModel) -> Met
     shown: dict[str, Any] = {
         "model_version": version.version,
         "mlflow_run_id": version.run_id,
-        "forecast_origin": version.tags["forecast_origin"],
+        "forecast_origin": version.tag("forecast_origin"),
         "data_versions": dg.MetadataValue.json(version.data_versions),
     }
     if not model.is_fitted:

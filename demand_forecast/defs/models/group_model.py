@@ -46,8 +46,8 @@ def group_model(context: dg.AssetExecutionContext, project: Project) -> dg.Mater
     else:
         context.log.info(f"version {found.version} was trained on the same tables by the same code")
     made = lake.read("group_backtest")
-    shown: Metadata = {"level": found.tags["level"], "model_version": found.version, "mlflow_run_id": found.run_id}
-    seconds = 0.0 if found.tags.get("dagster_run_id") != context.run_id else float(found.tags["fit_seconds"])
+    shown: Metadata = {"level": found.tag("level"), "model_version": found.version, "mlflow_run_id": found.run_id}
+    seconds = 0.0 if found.tags.get("dagster_run_id") != context.run_id else float(found.tag("fit_seconds"))
     return dg.MaterializeResult(
         metadata=table_metadata(made, lake.version("group_backtest")) | shown | {"fit_seconds": seconds}
     )
@@ -127,7 +127,7 @@ def group_demand(project: Project, last: date, version: int | None = None) -> pl
 
 
 def level_of(version: ModelVersion) -> Level:
-    return Level(version.tags["level"], tuple(json.loads(version.tags["level_columns"])))
+    return Level(version.tag("level"), tuple(json.loads(version.tag("level_columns"))))
 
 
 def read_group_backtest(project: Project) -> Groups:

@@ -157,8 +157,8 @@ def _promised(project: Project, champion: ModelVersion) -> float | None:
 
 
 def _last_training(project: Project) -> date | None:
-    origins = [version.tags["forecast_origin"] for version in project.tracking.versions()]
-    return date.fromisoformat(max(origins)) if origins else None
+    origins = [version.forecast_origin for version in project.tracking.versions()]
+    return max((origin for origin in origins if origin is not None), default=None)
 
 
 def _listed(reasons: Sequence[str]) -> dg.MetadataValue:
