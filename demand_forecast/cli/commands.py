@@ -26,9 +26,11 @@ def main() -> None:
 
 def _open(config: str | None) -> Settings:
     """The settings, with this process pointed at their home."""
+    from demand_forecast.domain.models import with_candidates
+
     os.environ[ENV_PREFIX + "CONFIG"] = str(config_path(config))
     try:
-        settings = load_settings(config)
+        settings = with_candidates(load_settings(config))
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
     Home(settings.root).prepare()
