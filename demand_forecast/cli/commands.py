@@ -28,10 +28,11 @@ def main() -> None:
 def _open(config: str | None) -> Settings:
     """The settings, with this process pointed at their home."""
     from demand_forecast.defs.automation.alert_sources.source import check_alert_kinds
+    from demand_forecast.domain.models import with_candidates
 
     os.environ[ENV_PREFIX + "CONFIG"] = str(config_path(config))
     try:
-        settings = load_settings(config)
+        settings = with_candidates(load_settings(config))
         read_sources(settings)  # what a source has to say, its kind knows
         check_alert_kinds(settings)
     except ConfigError as error:

@@ -12,6 +12,7 @@ import polars as pl
 from demand_forecast.domain.demand.demand_classes import MIN_IN_STOCK
 from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL
 from demand_forecast.domain.evaluation.scoring import SUMMARY
+from demand_forecast.domain.models import BASELINE_MODEL
 from demand_forecast.domain.tables import DAY_KEY, SERIES
 from demand_forecast.reports import style
 from demand_forecast.reports.charts import accuracy, forecasts
@@ -139,7 +140,7 @@ def headline(summary: pl.DataFrame, best: str, metric: str) -> str:
 
 def _verdict(figures: dict[str, Any], metric: str, models: int) -> str:
     name, added = style.sentence(style.plain(figures["model"])), known(figures.get(f"fva_{metric}"))
-    if figures["model"] == style.BASELINE:
+    if figures["model"] == BASELINE_MODEL:
         return "No model beats seasonal naive" + (": nothing more complex is worth running." if models > 1 else " yet.")
     beaten = f"the best of {models} models" if models > 1 else "the only model"
     if added is None:

@@ -132,8 +132,6 @@ def test_a_date_is_read_as_a_date(write) -> None:
         ("owners: [somebody]" + SOURCE, r"config.yaml: owners"),
         (SOURCE.replace("columns:", "encoding: utf-99, columns:"), r"config.yaml: source.sales.encoding"),
         (SOURCE.replace("columns:", "report: '(', columns:"), r"config.yaml: source.sales.report"),
-        ("training: {candidates: [seasonal_naive, prophet]}" + SOURCE, r"config.yaml: training.candidates"),
-        ("training: {candidates: [lightgbm]}" + SOURCE, r"config.yaml: training.candidates.*seasonal_naive"),
         ("serving: {trial: {mode: on}}" + SOURCE, r"config.yaml: serving.trial.mode.*'canary'"),
         ("serving: {trial: {mode: canary, share: 1}}" + SOURCE, r"config.yaml: serving.trial.share"),
     ],

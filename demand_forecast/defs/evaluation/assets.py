@@ -12,7 +12,7 @@ from demand_forecast.defs.features.contract import data_versions
 from demand_forecast.defs.metadata import Metadata, markdown_table, picture, report, table_metadata
 from demand_forecast.defs.models.assets import read_features, registered_candidates
 from demand_forecast.defs.models.group_model import read_group_backtest
-from demand_forecast.defs.project import BASELINE, CHAMPION, SETTINGS, Project, recipe
+from demand_forecast.defs.project import CHAMPION, SETTINGS, Project, recipe
 from demand_forecast.domain.demand.calendar import calendar_of
 from demand_forecast.domain.demand.demand_classes import demand_classes
 from demand_forecast.domain.demand.hierarchy import hierarchy_levels
@@ -21,7 +21,7 @@ from demand_forecast.domain.evaluation.promotion import Candidate as Contender
 from demand_forecast.domain.evaluation.promotion import Decision, decide
 from demand_forecast.domain.evaluation.scoring import score_backtest, summary_table
 from demand_forecast.domain.features import FeatureContract
-from demand_forecast.domain.models import ForecastModel, create, load_model
+from demand_forecast.domain.models import BASELINE_MODEL, ForecastModel, create, load_model
 from demand_forecast.domain.models.training_rows import newest_origin
 from demand_forecast.domain.replenishment.policy import error_correlation
 from demand_forecast.domain.tables import now
@@ -259,7 +259,10 @@ def _decide(project: Project, ledger: PromotionLedger) -> Decision:
     ]
     defending = Contender(champion.version, champion.model, figures[CHAMPION], origins) if champion else None
     return decide(
-        contenders, defending, Contender("", BASELINE, figures[BASELINE], origins), project.settings.promotion
+        contenders,
+        defending,
+        Contender("", BASELINE_MODEL, figures[BASELINE_MODEL], origins),
+        project.settings.promotion,
     )
 
 

@@ -11,12 +11,12 @@ import polars as pl
 from demand_forecast.defs.features.assets import first_sales, last_day
 from demand_forecast.defs.metadata import SHOWN, lake_metadata, picture, table_metadata
 from demand_forecast.defs.models.group_model import group_demand, level_of
-from demand_forecast.defs.project import BASELINE, Project
+from demand_forecast.defs.project import Project
 from demand_forecast.domain.alignment.align import Groups
 from demand_forecast.domain.alignment.group_forecast import forecast_groups
 from demand_forecast.domain.alignment.groups import membership
 from demand_forecast.domain.demand.calendar import calendar_of
-from demand_forecast.domain.models import load_model
+from demand_forecast.domain.models import BASELINE_MODEL, load_model
 from demand_forecast.domain.models.training_rows import newest_origin
 from demand_forecast.domain.replenishment.policy import CORRELATION, PLAN
 from demand_forecast.domain.replenishment.policy import reorder_plan as plan_orders
@@ -147,7 +147,7 @@ def published_forecasts(context: dg.AssetExecutionContext, project: Project) -> 
     choice, tried = forecast_on_trial(project)
     shadows: dict[Role, ModelVersion | None] = {
         "previous": tracking.previous(),
-        "baseline": tracking.newest(BASELINE),
+        "baseline": tracking.newest(BASELINE_MODEL),
         "challenger": choice.version,
     }
     made = [published.with_columns(role=pl.lit("champion"))]

@@ -10,6 +10,7 @@ from demand_forecast.domain.demand.demand_classes import DEMAND_CLASSES
 from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL, TOTAL, Level
 from demand_forecast.domain.evaluation import metrics
 from demand_forecast.domain.evaluation.scoring_inputs import Array, Evidence, Whole, gather
+from demand_forecast.domain.models import BASELINE_MODEL
 
 ALL_LEVELS = "all"
 CLASS_LEVEL = "class "
@@ -39,7 +40,6 @@ def score_backtest(
     stores: pl.DataFrame,
     *,
     season: int,
-    baseline: str = "seasonal_naive",
 ) -> pl.DataFrame:
     """Model, forecast_origin, level, metric, value of every model in `backtest`.
 
@@ -60,7 +60,7 @@ def score_backtest(
     by_origin = pl.concat([*by_level, *_score_quantiles(evidence), _class_sizes(evidence)])
     by_origin = pl.concat([by_origin, _wrmsse(by_origin)])
     scores = pl.concat([by_origin, _mean_over_origins(by_origin)])
-    return pl.concat([scores, _calibration(scores), _value_added(scores, baseline)]).sort(*PLACE, "metric")
+    return pl.concat([scores, _calibration(scores), _value_added(scores)]).sort(*PLACE, "metric")
 
 
 def summary_table(scores: pl.DataFrame) -> pl.DataFrame:
@@ -196,10 +196,10 @@ def _calibration(scores: pl.DataFrame) -> pl.DataFrame:
     return _long(shares.select(*PLACE, calibration_error=metrics.calibration_error()))
 
 
-def _value_added(scores: pl.DataFrame, baseline: str) -> pl.DataFrame:
+def _value_added(scores: pl.DataFrame) -> pl.DataFrame:
     """fva_* of every model, none when the baseline was not backtested."""
     place = ["forecast_origin", "level", "metric"]
-    naive = scores.filter(pl.col("model") == baseline).select(*place, pl.col("value").alias("naive"))
+    naive = scores.filter(pl.col("model") == BASELINE_MODEL).select(*place, pl.col("value").alias("naive"))
     compared = scores.filter(pl.col("metric").is_in(VALUE_ADDED)).join(naive, on=place, nulls_equal=True)
     value = metrics.forecast_value_added(pl.col("value"), pl.col("naive"))
     return compared.select(*PLACE, metric="fva_" + pl.col("metric"), value=value)

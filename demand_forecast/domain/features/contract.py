@@ -18,7 +18,7 @@ PANEL_COLUMNS = (
     *("series", "sellable", "wanted", "in_stock", "open", "product_units", "open_usual", "similar", "trust"),
     *("trust_cycle", "pull", "pull_cycle", "first_sale", "on_sale", "listed", "announced", "start", "first", "rows"),
 )
-LIBRARIES = ("lightgbm", "numpy", "polars", "scikit-learn")
+LIBRARIES = ("numpy", "polars")  # that compute features; those of a model are kept with the model
 
 
 class ContractError(ValueError):
