@@ -197,13 +197,13 @@ class _Exchange:
 class Rates:
     """A token bucket for each name: `rate` requests a second on average, `burst` at once. Each worker counts alone."""
 
-    def __init__(self, rate: float, burst: int) -> None:
-        self.rate, self.burst = rate, burst
+    def __init__(self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.rate, self.burst, self._clock = rate, burst, clock
         self._full_at: dict[str, float] = {}
 
     def wait(self, name: str) -> float:
         """Takes one request; gives the seconds until the next is due where there are too many, else 0."""
-        now = time.monotonic()
+        now = self._clock()
         full_at = max(self._full_at.get(name, 0.0), now) + 1 / self.rate
         if (over := full_at - now - self.burst / self.rate) > 0:
             return over
