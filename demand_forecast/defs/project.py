@@ -11,9 +11,9 @@ import dagster as dg
 import polars as pl
 
 import demand_forecast.domain
-from demand_forecast.domain.models import with_candidates
+from demand_forecast.defs.configuration import open_settings
 from demand_forecast.lake.tables import Lake, LakeError
-from demand_forecast.settings import Settings, load_settings
+from demand_forecast.settings import Settings
 from demand_forecast.sources.collecting.index import KNOWN, add_known, known_sales
 from demand_forecast.sources.landing import Landing
 from demand_forecast.tracking.registry import Tracking
@@ -22,7 +22,7 @@ from demand_forecast.workspace.home import Home
 
 @cache
 def settings_of(config: str) -> Settings:
-    return with_candidates(load_settings(config))
+    return open_settings(config)
 
 
 class Project(dg.ConfigurableResource):
@@ -102,7 +102,7 @@ def known_deliveries(lake: Lake) -> pl.DataFrame:
 
 DELIVERIES = "raw_deliveries"
 CHAMPION = "champion"  # its name in the tables of the backtest
-SETTINGS = with_candidates(load_settings())
+SETTINGS = open_settings()
 SALES_DAYS = dg.DailyPartitionsDefinition(
     start_date=datetime.combine(first_sales_day(SETTINGS), datetime.min.time()),
     timezone=SETTINGS.automation.timezone,

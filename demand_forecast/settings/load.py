@@ -1,6 +1,5 @@
 """Reads `config.yaml` and `DEMAND_FORECAST_*` variables, in words where something is wrong."""
 
-import difflib
 import os
 import re
 from pathlib import Path
@@ -10,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from demand_forecast.settings.section import ConfigError, Section
+from demand_forecast.settings.section import ConfigError, Section, unknown
 from demand_forecast.settings.serving import Serving
 from demand_forecast.settings.settings import DEFAULT_CONFIG, ENV_PREFIX, Settings
 
@@ -97,9 +96,8 @@ def explain(error: Any, file: Path, model: type[BaseModel] = Settings, within: s
     key = ".".join(str(part) for part in ([within] if within else []) + [*error["loc"]])
     if error["type"] != "extra_forbidden":
         return f"{file}: {key or 'configuration'}: {error['msg'].removeprefix('Value error, ')}"
-    known = _known_keys(error["loc"][:-1], model)
-    near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0)
-    return f"{file}: unknown key {key}; did you mean {near[0] if near else 'nothing'}? Known here: {', '.join(known)}"
+    known, last = _known_keys(error["loc"][:-1], model), str(error["loc"][-1])
+    return f"{file}: {unknown('key', last, known, key.removesuffix(last))}"
 
 
 def _known_keys(place: tuple[Any, ...], model: Any) -> list[str]:

@@ -1,6 +1,5 @@
 """The sources of a configuration, each read as its kind is, under the names that their rows carry."""
 
-import difflib
 import pkgutil
 from collections.abc import Collection, Iterable, Iterator
 from importlib import import_module
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
-from demand_forecast.settings import ConfigError, Input, Settings, Source, explain
+from demand_forecast.settings import ConfigError, Input, Settings, Source, explain, unknown
 from demand_forecast.sources import kinds
 from demand_forecast.sources.errors import NoFileError, SourceError
 from demand_forecast.sources.kind import KINDS, SourceKind
@@ -55,9 +54,7 @@ def _kind_of(settings: Settings, place: str, name: str) -> type[SourceKind]:
         for folder in pkgutil.iter_modules(kinds.__path__):
             import_module(f"{kinds.__name__}.{folder.name}")
     if name not in KINDS:
-        near = difflib.get_close_matches(name, KINDS, n=1, cutoff=0)
-        known = f"did you mean {near[0]}? Known here: {', '.join(sorted(KINDS))}"
-        raise ConfigError(f"{settings.path}: {place}.kind: no kind {name!r}; {known}")
+        raise ConfigError(f"{settings.path}: {place}.kind: {unknown('kind of source', name, KINDS)}")
     return KINDS[name]
 
 

@@ -1,11 +1,10 @@
 """Every model family by its name, and which of them are candidates."""
 
-import difflib
 from pathlib import Path
 
 from demand_forecast.domain.models.base import FAMILIES, ForecastModel, ModelError, read_description
 from demand_forecast.domain.models.seasonal_naive import SeasonalNaive
-from demand_forecast.settings import ConfigError, Settings
+from demand_forecast.settings import ConfigError, Settings, unknown
 
 BASELINE_MODEL = SeasonalNaive.name  # every other candidate is measured against it
 
@@ -58,7 +57,6 @@ def with_candidates(settings: Settings) -> Settings:
 def _problem(name: str) -> str | None:
     """Why no model of this name can be made here; None where one can."""
     if name not in FAMILIES:
-        near = difflib.get_close_matches(name, FAMILIES, n=1, cutoff=0)
-        return f"unknown model {name}; did you mean {near[0]}? Known here: {', '.join(families())}"
+        return unknown("model", name, families())
     missing = FAMILIES[name].missing()
     return f"{name} needs {missing[0]}, which is not installed; install it, or leave {name} out" if missing else None
