@@ -30,9 +30,10 @@ def read_sources(settings: Settings) -> list[SourceKind]:
 
     Raises ConfigError with the key, the file and the nearest known key or kind.
     """
-    if settings.source is not None:
-        return [_read(settings, "source", settings.source)]
-    return [_read(settings, f"sources.{number}", source) for number, source in enumerate(settings.sources)]
+    return [
+        _read(settings, f"sources.{number}" if settings.sources else "source", source)
+        for number, source in enumerate(settings.all_sources)
+    ]
 
 
 def _read(settings: Settings, place: str, source: Source) -> SourceKind:

@@ -74,7 +74,7 @@ def days_to_run(project: Project, batch: bool = False) -> Days:
 
 
 def runs(project: Project, requests: Iterable[Request]) -> list[dg.RunRequest]:
-    """The runs of these requests: of `collect` where there is a champion (the sensor `flow` makes what follows), else
+    """The runs of these requests: of `collect` where there is a champion, as the sensor `flow` makes what follows; else
     of the whole graph.
     """
     job = COLLECT if project.tracking.champion() else WHOLE_GRAPH
