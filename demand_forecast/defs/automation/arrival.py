@@ -26,7 +26,7 @@ from demand_forecast.sources.news import FileNews, ledger_inputs
 from demand_forecast.sources.sql import ledger_of
 
 AUTOMATION = SETTINGS.automation
-KINDS = {source.kind for source in SETTINGS.all_sources}
+SOURCE_KINDS = {source.kind for source in SETTINGS.all_sources}
 
 
 def partition_range(days: tuple[date, date]) -> dict[str, str]:
@@ -165,12 +165,12 @@ looking = partial(
     jobs=[collect, whole_graph],
     minimum_interval_seconds=AUTOMATION.landing_interval,
 )
-if KINDS & {"files", "m5"}:
+if SOURCE_KINDS & {"files", "m5"}:
     landing = looking(
         name="landing",
         description="Looks at the landing files, a batch at a time; requests a run over the days that have news.",
     )(look_at_landing)
-if "sql" in KINDS:
+if "sql" in SOURCE_KINDS:
     ledger = looking(
         name="ledger",
         description="Asks each database for its totals by day; requests a run over the days whose totals changed.",

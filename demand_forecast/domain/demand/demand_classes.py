@@ -7,7 +7,8 @@ import polars as pl
 
 from demand_forecast.domain.tables import SERIES
 
-DEMAND_CLASSES = ("smooth", "erratic", "intermittent", "lumpy", "dormant", "new")
+NEW = "new"
+DEMAND_CLASSES = ("smooth", "erratic", "intermittent", "lumpy", "dormant", NEW)
 INTERVAL_CUT = 1.32
 VARIATION_CUT = 0.49
 MEMORY = timedelta(days=364)
@@ -51,7 +52,7 @@ def _class(origin: date) -> pl.Expr:
     often, even = pl.col("interval") <= INTERVAL_CUT, pl.col("variation") <= VARIATION_CUT
     return (
         pl.when(pl.col("first") > origin - NEW_FOR)
-        .then(pl.lit("new"))
+        .then(pl.lit(NEW))
         .when(pl.col("sold").fill_null(0) == 0)
         .then(pl.lit("dormant"))
         .when(often)

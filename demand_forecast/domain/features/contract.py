@@ -15,7 +15,7 @@ from demand_forecast.domain.tables import SERIES
 KEYS = (*SERIES, "forecast_origin", "horizon", "date")
 OUTCOME = ("units", "weight", "training")
 PANEL_COLUMNS = (
-    *("series", "sellable", "wanted", "in_stock", "open", "product_units", "open_usual", "similar", "trust"),
+    *("series", "sellable", "unconstrained", "in_stock", "open", "product_units", "open_usual", "similar", "trust"),
     *("trust_cycle", "pull", "pull_cycle", "first_sale", "on_sale", "listed", "announced", "start", "first", "rows"),
 )
 LIBRARIES = ("numpy", "polars")  # that compute features; those of a model are kept with the model

@@ -67,9 +67,10 @@ def lay_launch_price(
     """
     if "price" not in planned.columns:
         return rows, planned
-    asked = pl.lit(price, pl.Float32)
-    priced = planned.with_columns(price=asked)
-    return read_plan_again(rows.with_columns(price_usual=asked, price_highest=asked), planned, priced, contract), priced
+    launch = pl.lit(price, pl.Float32)
+    priced = planned.with_columns(price=launch)
+    rows = rows.with_columns(price_usual=launch, price_highest=launch)
+    return read_plan_again(rows, planned, priced, contract), priced
 
 
 def _panel(planned: pl.DataFrame, changed: pl.DataFrame) -> pl.DataFrame:

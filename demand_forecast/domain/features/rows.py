@@ -161,7 +161,7 @@ def draw_training_rows(history: History, training: Training, seed: int) -> pl.Da
     origins = np.flatnonzero(eligible.to_numpy())
     copies = _copies(len(origins), history.horizon, training.max_rows)
     row, horizon, luck = _draws(history, origins, copies, seed)
-    counts = panel["wanted"].is_not_null().to_numpy()[row + horizon]
+    counts = panel["unconstrained"].is_not_null().to_numpy()[row + horizon]
     row, horizon, luck = row[counts], horizon[counts], luck[counts]
     chance = _chance(history)[row]
     rate = _rate(luck / chance, training.max_rows)

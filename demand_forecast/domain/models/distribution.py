@@ -11,7 +11,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 POISSON_BELOW = 1.001  # variance to mean under which the negative binomial is as good as its limit
 SMALLEST = 1e-9
-COUNTED_BELOW = 50.0  # mean units up to which summing probabilities is quicker than solving for quantiles
+SUMMED_BELOW = 50.0  # mean units up to which summing probabilities is quicker than solving for quantiles
 ROUNDING = 1e-12  # of a sum of probabilities
 FITTED_ROWS = 40_000  # three parameters: more rows move none of them by more than 0.02
 START = np.log([0.5, 0.5, 0.1])
@@ -73,19 +73,19 @@ def count_quantiles(mean: Floats, variance: Floats) -> Floats:
     Probabilities are summed from zero up, p(k + 1) = p(k) (k + n) / (k + 1) (1 - mean / variance): a day sells few.
     """
     result = np.zeros((len(mean), len(QUANTILE_LEVELS)))
-    few, many = (mean > 0) & (mean <= COUNTED_BELOW), mean > COUNTED_BELOW
+    few, many = (mean > 0) & (mean <= SUMMED_BELOW), mean > SUMMED_BELOW
     result[few] = _counted_quantiles(mean[few], variance[few])
     if many.any():
         from scipy.stats import nbinom
 
         result[many] = nbinom.ppf(
-            np.array(QUANTILE_LEVELS)[None, :], *(p[:, None] for p in _nb(mean[many], variance[many]))
+            np.array(QUANTILE_LEVELS)[None, :], *(p[:, None] for p in negative_binomial(mean[many], variance[many]))
         )
     return result
 
 
 def _counted_quantiles(mean: Floats, variance: Floats) -> Floats:
-    n, p = _nb(mean, variance)
+    n, p = negative_binomial(mean, variance)
     found = np.zeros((len(mean), len(QUANTILE_LEVELS)))
     rows, probability = np.arange(len(mean)), np.exp(n * np.log(p))
     total, k = probability.copy(), 0
@@ -99,8 +99,8 @@ def _counted_quantiles(mean: Floats, variance: Floats) -> Floats:
     return found
 
 
-def _nb(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
-    """Shape and success probability of the negative binomial with these moments."""
+def negative_binomial(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
+    """Shape and success probability of the negative binomial with these moments, the variance above the mean."""
     wide = np.maximum(variance, POISSON_BELOW * mean)
     return mean**2 / (wide - mean), mean / wide
 
@@ -109,7 +109,7 @@ def count_probabilities(mean: Floats, variance: Floats, units: Floats) -> tuple[
     """P(demand < units) and P(demand <= units) of the distribution of `count_quantiles`; shape (rows,) each."""
     from scipy.stats import nbinom
 
-    law = nbinom(*_nb(np.maximum(mean, SMALLEST), variance))
+    law = nbinom(*negative_binomial(np.maximum(mean, SMALLEST), variance))
     return law.cdf(units - 1), law.cdf(units)
 
 
@@ -166,7 +166,7 @@ def _count_log_density(mean: Floats, variance: Floats, units: Floats) -> Floats:
     """Of the negative binomial, in the shape n = mean^2 / (variance - mean)."""
     from scipy.special import gammaln
 
-    n = mean**2 / (np.maximum(variance, POISSON_BELOW * mean) - mean)
+    n, _ = negative_binomial(mean, variance)
     chosen = gammaln(units + n) - gammaln(n) - gammaln(units + 1)
     return chosen + n * np.log(n / (n + mean)) + units * np.log(mean / (n + mean))
 

@@ -13,7 +13,13 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from demand_forecast.domain.models.distribution import Floats, continuous_quantiles, count_quantiles
+from demand_forecast.domain.models.distribution import (
+    SMALLEST,
+    Floats,
+    continuous_quantiles,
+    count_quantiles,
+    negative_binomial,
+)
 
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -22,9 +28,7 @@ COUNTED_BELOW = 30.0  # mean units a day from which whole numbers are as good as
 COUNT_RATIOS = np.geomspace(1.0, 50.0, 21)  # variance to mean
 SQUARED_VARIATIONS = np.geomspace(1e-4, 20.0, 90)  # variance to squared mean
 MEAN_STEP = 0.05  # of log mean, within which quantiles of counts are taken as the same
-SMALLEST = 1e-9
-ABOVE_POISSON = 1.001  # variance to mean of the negative binomial that stands for its limit
-PROMISES = (0.8, 0.85, 0.9, 0.95, 0.98, 0.99)  # service levels that are asked for
+PROMISES = (0.8, 0.85, 0.9, 0.95, 0.98, 0.99)  # usual service levels
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,11 @@ class DemandSum:
 
     def quantile(self, level: Floats) -> Floats:
         """The units not exceeded with probability `level`."""
-        return self._by_family(lambda law, rows: law.ppf(level[rows]))
+        return self._by_law(lambda law, rows: law.ppf(level[rows]))
 
     def at_most(self, units: Floats) -> Floats:
         """The probability of a demand of at most `units`."""
-        return self._by_family(lambda law, rows: law.cdf(units[rows]))
+        return self._by_law(lambda law, rows: law.cdf(units[rows]))
 
     def kept(self, units: Floats) -> float:
         """In what share of the series a service of PROMISES, on average, would have been kept with demand of `units`.
@@ -53,21 +57,20 @@ class DemandSum:
         inside = (np.array(PROMISES)[:, None] - fewer) / np.maximum(most - fewer, SMALLEST)
         return float(np.clip(inside, 0, 1).mean())
 
-    def _by_family(self, ask: Callable[[Any, Flags], Floats]) -> Floats:
+    def _by_law(self, evaluate: Callable[[Any, Flags], Floats]) -> Floats:
         from scipy.stats import gamma, nbinom
 
-        answer = np.zeros(len(self.mean))
+        result = np.zeros(len(self.mean))
         mean = np.maximum(self.mean, SMALLEST)
         for rows in (self.whole, ~self.whole):
             m, v = mean[rows], np.maximum(self.variance[rows], SMALLEST)
-            wide = np.maximum(v, ABOVE_POISSON * m)
-            law = nbinom(m**2 / (wide - m), m / wide) if rows is self.whole else gamma(m**2 / v, scale=v / m)
-            answer[rows] = ask(law, rows)
-        return answer
+            law = nbinom(*negative_binomial(m, v)) if rows is self.whole else gamma(m**2 / v, scale=v / m)
+            result[rows] = evaluate(law, rows)
+        return result
 
 
 @dataclass(frozen=True)
-class DailyDemand:
+class DailyMoments:
     """Demand of each day (row): the number of its series from 0, mean and variance; `whole`, by series: units are
     whole numbers.
     """
@@ -98,7 +101,7 @@ class DailyDemand:
         return DemandSum(mean, (1 - correlation) * apart + correlation * alike, self.whole)
 
 
-def fit_correlation(days: DailyDemand, units: Floats) -> float:
+def fit_correlation(days: DailyMoments, units: Floats) -> float:
     """The correlation between days, 0..1, with which high service levels would have been kept for the `units` (rows).
 
     Calibrated, not most likely: the likelihood is ruled by the few series that come back to life, and then promises

@@ -7,9 +7,8 @@ from typing import Any, Literal
 
 import polars as pl
 
+from demand_forecast.domain.evaluation.roles import CHAMPION, PREVIOUS
 from demand_forecast.domain.watching.live_accuracy import (
-    CHAMPION,
-    PREVIOUS,
     Window,
     accuracy_over,
     in_windows,

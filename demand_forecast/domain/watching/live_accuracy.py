@@ -2,23 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 from polars.selectors import by_name
 
-from demand_forecast.domain.demand.demand_classes import counts
+from demand_forecast.domain.demand.demand_classes import NEW, counts
 from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL, Level, attach_static
 from demand_forecast.domain.evaluation.metrics import forecast_value_added, pinball_of, ratio
+from demand_forecast.domain.evaluation.roles import BASELINE, CHAMPION, PREVIOUS, Role
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS, SERIES
 
-Role = Literal["champion", "previous", "baseline", "challenger"]
-CHAMPION: Role = "champion"
-PREVIOUS: Role = "previous"
-BASELINE: Role = "baseline"
-CHALLENGER: Role = "challenger"
 ALL = "all"
-NEW = "new"
 KEY: dict[str, pl.DataType] = {
     "date": pl.Date(),
     "forecast_origin": pl.Date(),

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import polars as pl
 
 from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL
+from demand_forecast.domain.evaluation.roles import CHAMPION
 from demand_forecast.domain.watching.live_accuracy import (
-    CHAMPION,
     Window,
     accuracy_over,
     in_windows,

@@ -12,8 +12,9 @@ from typing import Literal, NamedTuple
 
 import polars as pl
 
+from demand_forecast.domain.evaluation.roles import CHALLENGER, CHAMPION
 from demand_forecast.domain.tables import SERIES
-from demand_forecast.domain.watching.live_accuracy import CHALLENGER, CHAMPION, pair_losses
+from demand_forecast.domain.watching.live_accuracy import pair_losses
 
 Verdict = Literal["challenger better", "champion better", "no significant difference yet", "too few days"]
 Scope = Literal["served", "all"]
