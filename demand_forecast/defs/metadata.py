@@ -16,6 +16,7 @@ from demand_forecast.lake.tables import Lake
 Metadata = dict[str, Any]
 SHOWN = timedelta(days=728)
 LONGEST = 40  # characters in a table's cell
+TABLE_KINDS = {"polars", "deltalake"}
 DECLARED = {
     name: f"declared in the configuration: {role}"
     for role, names in {

@@ -101,7 +101,6 @@ def known_deliveries(lake: Lake) -> pl.DataFrame:
 
 
 DELIVERIES = "raw_deliveries"
-CHAMPION = "champion"  # its name in the tables of the backtest
 SETTINGS = open_settings()
 SALES_DAYS = dg.DailyPartitionsDefinition(
     start_date=datetime.combine(first_sales_day(SETTINGS), datetime.min.time()),

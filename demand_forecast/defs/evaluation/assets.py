@@ -9,16 +9,16 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.features.contract import data_versions
-from demand_forecast.defs.metadata import Metadata, markdown_table, picture, report, table_metadata
+from demand_forecast.defs.metadata import TABLE_KINDS, Metadata, markdown_table, picture, report, table_metadata
 from demand_forecast.defs.models.assets import read_features, registered_candidates
 from demand_forecast.defs.models.group_model import read_group_backtest
-from demand_forecast.defs.project import CHAMPION, SETTINGS, Project, recipe
+from demand_forecast.defs.project import SETTINGS, Project, recipe
 from demand_forecast.domain.demand.calendar import calendar_of
 from demand_forecast.domain.demand.demand_classes import demand_classes
 from demand_forecast.domain.demand.hierarchy import hierarchy_levels
 from demand_forecast.domain.evaluation.backtest import Candidate, run_backtest
-from demand_forecast.domain.evaluation.promotion import Candidate as Contender
-from demand_forecast.domain.evaluation.promotion import Decision, decide
+from demand_forecast.domain.evaluation.promotion import Contender, Decision, decide
+from demand_forecast.domain.evaluation.roles import CHAMPION
 from demand_forecast.domain.evaluation.scoring import score_backtest, summary_table
 from demand_forecast.domain.features import FeatureContract
 from demand_forecast.domain.models import BASELINE_MODEL, ForecastModel, create, load_model
@@ -29,13 +29,11 @@ from demand_forecast.tracking.ledger import DECISIONS, ROLLED_BACK, PromotionLed
 from demand_forecast.tracking.rollback import roll_back
 from demand_forecast.workspace.atomic_write import replace_text
 
-KINDS = {"polars", "deltalake"}
-
 
 @dg.asset(
     deps=[*SETTINGS.training.candidates, "group_model"],
     group_name="evaluation",
-    kinds=KINDS,
+    kinds=TABLE_KINDS,
     description="What every candidate would have forecast at the same rolling origins, each trained only on what was "
     "known there, beside the units that were sold. The champion is among them: as it is where it has not "
     "seen the days, else its recipe trained at the origin. Says too how far each is moved towards the forecasts of "

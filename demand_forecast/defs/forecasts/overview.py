@@ -3,8 +3,8 @@
 import dagster as dg
 import polars as pl
 
-from demand_forecast.defs.forecasts.assets import KINDS, learned_correlation
-from demand_forecast.defs.metadata import markdown_table, table_metadata
+from demand_forecast.defs.forecasts.assets import learned_correlation
+from demand_forecast.defs.metadata import TABLE_KINDS, markdown_table, table_metadata
 from demand_forecast.defs.project import Project
 from demand_forecast.domain.models.training_rows import newest_origin
 from demand_forecast.domain.tables import DAY_KEY, SERIES, meaning_of
@@ -22,7 +22,7 @@ LONGEST = 120  # two reasons in words
         *("backtest", "clean_products", "clean_stores"),
     ],
     group_name="forecasts",
-    kinds=KINDS,
+    kinds=TABLE_KINDS,
     description="One row per series for the planner: how it sells and is expected to, stock and order, the risk to run "
     "out before an order arrives, recent errors of the published forecasts, drift; in words why it needs attention, "
     "and how urgently.",

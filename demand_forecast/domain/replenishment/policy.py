@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from demand_forecast.domain.demand.calendar import Frequency, calendar_of
-from demand_forecast.domain.replenishment.protection import DailyDemand, fit_correlation
+from demand_forecast.domain.replenishment.protection import DailyMoments, fit_correlation
 from demand_forecast.domain.tables import MEANING, QUANTILE_COLUMNS, SERIES, Column, schema_of
 from demand_forecast.settings import Replenishment
 
@@ -227,9 +227,9 @@ def _reach(days: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
     )
 
 
-def _daily_demand(days: pl.DataFrame) -> DailyDemand:
+def _daily_demand(days: pl.DataFrame) -> DailyMoments:
     mean, quantiles = days["mean"].cast(pl.Float64), days.select(pl.col(QUANTILE_COLUMNS).cast(pl.Float64))
-    return DailyDemand.of(days["series"].to_numpy(), mean.to_numpy(), quantiles.to_numpy())
+    return DailyMoments.of(days["series"].to_numpy(), mean.to_numpy(), quantiles.to_numpy())
 
 
 def _orders(policies: pl.DataFrame, days: pl.DataFrame, correlation: float, key: Sequence[str]) -> pl.DataFrame:
