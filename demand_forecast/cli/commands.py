@@ -85,8 +85,8 @@ def _run(config: str | None, job: str) -> None:
 @main.command()
 @CONFIG_OPTION
 def status(config: str | None) -> None:
-    """What is live, and why."""
-    from demand_forecast.cli.summary import print_status
+    """Where home is, what is live and why, how old the forecast is, what serves it; failed checks, open alerts."""
+    from demand_forecast.cli.status import print_status
 
     print_status(_open(config), Console())
 

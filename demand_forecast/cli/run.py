@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from demand_forecast.cli.run_profile import last_profile, note_end, process_started
-from demand_forecast.cli.summary import print_duration, print_status, print_summary
+from demand_forecast.cli.status import print_status
+from demand_forecast.cli.summary import print_checks, print_duration, print_summary
 from demand_forecast.domain.tables import now
+from demand_forecast.reports.terminal import Line, print_hanging, print_lines
 from demand_forecast.settings import Settings
 from demand_forecast.sources.collecting.history import span
 from demand_forecast.sources.collecting.settling import wait_until_settled
@@ -20,6 +22,8 @@ from demand_forecast.workspace.home import Home
 
 if TYPE_CHECKING:
     import dagster as dg
+
+    from demand_forecast.defs.check_results import CheckResult
 
 NO_ROOM = ("No space left on device", "database or disk is full")
 UNTOUCHED = "Every table is as it was after its last whole write."
@@ -40,29 +44,37 @@ def run_job(settings: Settings, job: str, progress: Console, out: Console) -> bo
             raise
         _print_error(progress, f"{settings.root}: the disk is full; free space there and run again. {UNTOUCHED}")
         return False
+    checks = _checks_of(result.run_id)
     if not result.success:
-        progress.print(
-            f"\nThe run failed; what was there before is still there. See it in the UI: make ui, run {result.run_id}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        print_checks(checks, progress)
+        text = f"The run failed; what was there before is still there. See it in the UI: make ui, run {result.run_id}"
+        print_lines(progress, [Line(""), Line(text)], "", 0)
         return False
-    print_summary(settings, out)
+    print_summary(settings, checks, out)
     _print_duration(result.run_id, started, out)
     return True
 
 
 def _print_error(progress: Console, text: str) -> None:
-    progress.print(text, style="red", highlight=False, markup=False, soft_wrap=True)
+    print_hanging(progress, "", text, "red")
 
 
 def _disk_is_full(error: BaseException | None) -> bool:
     """Whether Dagster's own records had no room: SQLite's error comes wrapped, and ENOSPC only in its words."""
     while error is not None:
-        if any(said in str(error) for said in NO_ROOM):
+        if any(words in str(error) for words in NO_ROOM):
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def _checks_of(run_id: str) -> "list[CheckResult]":
+    import dagster as dg
+
+    from demand_forecast.defs.check_results import results_of
+
+    with dg.DagsterInstance.get() as instance:
+        return results_of(instance, run_id)
 
 
 def _print_duration(run_id: str, started: float, out: Console) -> None:
@@ -98,7 +110,7 @@ def roll_back(settings: Settings, reason: str, progress: Console, out: Console) 
     result = _execute_job(ROLLBACK, rollback_config(reason, champion.version, "demand-forecast rollback"))
     print_status(settings, out)
     if not result.success:
-        progress.print(f"\nThe run failed. See it in the UI: make ui, run {result.run_id}", highlight=False)
+        print_hanging(progress, "", f"The run failed. See it in the UI: make ui, run {result.run_id}")
     return result.success
 
 

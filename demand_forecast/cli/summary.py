@@ -1,19 +1,21 @@
 """What came out of a run, for a terminal."""
 
-from datetime import date
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from demand_forecast.alerts.log import AlertLog
 from demand_forecast.cli.run_profile import Profile, Stage
 from demand_forecast.lake.tables import Lake
+from demand_forecast.reports.terminal import Line, print_hanging, print_lines
 from demand_forecast.settings import Settings
 from demand_forecast.workspace.home import Home
+
+if TYPE_CHECKING:
+    from demand_forecast.defs.check_results import CheckResult
 
 GIGABYTE = 1e9
 DECISIONS = {
@@ -23,6 +25,7 @@ DECISIONS = {
     "rolled_back": "version {from_version} taken back, version {to_version} is champion again",
     "rollback_failed": "version {from_version} not taken back: version {to_version} does not serve",
 }
+SIGNS = {"ERROR": ("✗", "red"), "WARN": ("!", "yellow")}  # of a check that did not pass, by its severity
 PERCENT = "+.1%"
 MEASURES = {
     "wape": ("WAPE", ".3f"),
@@ -36,8 +39,11 @@ MEASURES = {
 }
 
 
-def print_summary(settings: Settings, out: Console) -> None:
-    """Rows in, clean and rejected; each candidate's metrics; the promotion decision; where to go next."""
+def print_summary(settings: Settings, checks: Sequence["CheckResult"], out: Console) -> None:
+    """Rows in, clean and rejected; each candidate's metrics; the promotion decision; checks; where to go next.
+
+    Raises LakeError where a table cannot be read.
+    """
     lake = Lake(Home(settings.root).lake)
     for table in (_rows_table(lake), _metrics_table(lake)):
         out.print()
@@ -45,33 +51,8 @@ def print_summary(settings: Settings, out: Console) -> None:
     out.print("added: value added over seasonal naive, the share of its error that is gone", style="dim")
     _print_decision(lake, out)
     _print_forecast(lake, out)
+    print_checks(checks, out)
     _print_next(settings, out)
-
-
-def print_status(settings: Settings, out: Console) -> None:
-    """Which model is live and why, what it forecasts, how many rows stand behind it, and which alerts are open."""
-    lake = Lake(Home(settings.root).lake)
-    _print_alerts(lake, out)
-    if not lake.exists("promotion_ledger"):
-        out.print(
-            f"Nothing is live in {settings.root}: run `demand-forecast run` first.", highlight=False, soft_wrap=True
-        )
-        return
-    _print_decision(lake, out)
-    _print_forecast(lake, out)
-
-
-def _print_alerts(lake: Lake, out: Console) -> None:
-    troubles = AlertLog(lake).open()
-    if not troubles:
-        return
-    table = _table(f"Open alerts: {len(troubles)}")
-    for label in ("since (UTC)", "kind", "alert"):
-        table.add_column(label, no_wrap=label != "alert", overflow="fold")  # a link cut short leads nowhere
-    for trouble in troubles:
-        what = "\n".join([trouble.alert.title, *trouble.alert.text.splitlines(), trouble.alert.link])
-        table.add_row(f"{trouble.since:%Y-%m-%d %H:%M}", trouble.alert.kind, Text(what))
-    out.print(table)
 
 
 def _rows_table(lake: Lake) -> Table:
@@ -115,32 +96,56 @@ def _shown(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
 
 
+def decision_of(line: Mapping[str, Any]) -> str:
+    """A line of the promotion ledger in words."""
+    return DECISIONS[line["decision"]].format(**line)
+
+
 def _print_decision(lake: Lake, out: Console) -> None:
-    last: dict[str, Any] = lake.read("promotion_ledger").sort("decided_at").row(-1, named=True)
-    out.print(f"\n[bold]Promotion[/]: {DECISIONS[last['decision']].format(**last)}", highlight=False)
+    last = lake.read("promotion_ledger").sort("decided_at").row(-1, named=True)
+    out.print()
+    print_hanging(out, "[bold]Promotion[/]: ", decision_of(last))
     for reason in last["reasons"].splitlines():
-        out.print(f"  - {reason}", highlight=False, markup=False, soft_wrap=True)
+        print_hanging(out, "  - ", reason)
+
+
+def forecast_totals(lake: Lake) -> dict[str, Any]:
+    """`model, version, origin, first, last, rows, units` of the forecast (first and last day); empty without one."""
+    if not lake.exists("demand_forecast"):
+        return {}
+    columns = {"model": pl.col("model").first(), "version": pl.col("model_version").first()}
+    days = {"origin": pl.col("forecast_origin").max(), "first": pl.col("date").min(), "last": pl.col("date").max()}
+    totals = {"rows": pl.len(), "units": pl.col("mean").sum()}
+    return lake.scan("demand_forecast").select(**columns, **days, **totals).collect().row(0, named=True)
 
 
 def _print_forecast(lake: Lake, out: Console) -> None:
-    if not lake.exists("demand_forecast"):
-        return
-    forecast = lake.scan("demand_forecast").select(
-        rows=pl.len(),
-        first=pl.col("date").min(),
-        last=pl.col("date").max(),
-        model=pl.col("model").first(),
-        version=pl.col("model_version").first(),
-        units=pl.col("mean").sum(),
-    )
-    row = forecast.collect().row(0, named=True)
-    days: tuple[date, date] = (row["first"], row["last"])
-    out.print(
-        f"\n[bold]Forecast[/]: {row['rows']:,} rows, {days[0]} to {days[1]}, {row['units']:,.0f} units expected, "
-        f"by {row['model']} version {row['version']}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    if row := forecast_totals(lake):
+        what = "{rows:,} rows, {first} to {last}, {units:,.0f} units expected, by {model} version {version}"
+        out.print()
+        print_hanging(out, "[bold]Forecast[/]: ", what.format(**row))
+
+
+def print_checks(checks: Sequence["CheckResult"], out: Console) -> None:
+    """How many checks passed, and those that did not, with what they found."""
+    counts, *found = check_lines(checks)
+    out.print()
+    print_hanging(out, "[bold]Checks[/]: ", counts.text)
+    print_lines(out, found, "", 2)
+
+
+def check_lines(checks: Sequence["CheckResult"]) -> list[Line]:
+    """First how many passed, failed and warned; then those that failed, then those that warned, with their sentence."""
+    bad = sorted((found for found in checks if not found.passed), key=lambda found: (found.severity, found.asset))
+    failed = sum(found.severity == "ERROR" for found in bad)
+    counts = {"passed": len(checks) - len(bad), "failed": failed, "warned": len(bad) - failed}
+    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return [Line(told or "none evaluated"), *map(_check_line, bad)]
+
+
+def _check_line(found: "CheckResult") -> Line:
+    sign, style = SIGNS[found.severity]
+    return Line(f"{found.asset}: {found.check}: {found.text or 'it says no more'}", style, sign)
 
 
 def _print_next(settings: Settings, out: Console) -> None:
@@ -149,9 +154,9 @@ def _print_next(settings: Settings, out: Console) -> None:
     for command, what in (
         ("make ui", "the same run, tables and pictures in the Dagster UI"),
         ("make serve", "the champion as a web service"),
-        (str(home.reports), "the evaluation report and the drift report"),
+        ("reports", f"the evaluation report and the drift report: {home.reports}"),
     ):
-        out.print(f"  {command:<12} {what}", highlight=False, markup=False, soft_wrap=True)
+        print_hanging(out, f"  {command:<12} ", what)
 
 
 def print_profile(profile: Profile, out: Console) -> None:
@@ -179,12 +184,10 @@ def print_duration(profile: Profile, out: Console) -> None:
     """One line: how long, how much of it inside and outside the models' own fit, peak memory."""
     fit, whole = profile.fit_seconds, profile.seconds
     memory = f", {profile.peak_bytes / GIGABYTE:.1f} GB peak memory" if profile.peak_bytes else ""
-    out.print(
-        f"\n[bold]Time[/]: {_clock(whole)}, of which {_clock(fit)} ({fit / whole:.0%}) inside the models' fit and "
-        f"{_clock(whole - fit)} ({1 - fit / whole:.0%}) outside{memory}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    inside = f"{_clock(fit)} ({fit / whole:.0%}) inside the models' fit"
+    outside = f"{_clock(whole - fit)} ({1 - fit / whole:.0%}) outside"
+    out.print()
+    print_hanging(out, "[bold]Time[/]: ", f"{_clock(whole)}, of which {inside} and {outside}{memory}")
 
 
 def _clock(seconds: float) -> str:

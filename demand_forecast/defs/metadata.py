@@ -9,23 +9,18 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from demand_forecast.defs.project import SETTINGS, Project
+from demand_forecast.defs.project import Project
 from demand_forecast.domain.tables import MEANING
 from demand_forecast.lake.tables import Lake
+from demand_forecast.settings import Covariates
 
 Metadata = dict[str, Any]
 SHOWN = timedelta(days=728)
 LONGEST = 40  # characters in a table's cell
 TABLE_KINDS = {"polars", "deltalake"}
-DECLARED = {
-    name: f"declared in the configuration: {role}"
-    for role, names in {
-        "fixed for a product or store": SETTINGS.covariates.static,
-        "known ahead": SETTINGS.covariates.known_future,
-        "known only when the day is over": SETTINGS.covariates.past_only,
-    }.items()
-    for name in names
-}
+COLUMN_SCHEMA = "dagster/column_schema"  # Dagster's page of an asset shows it above all other metadata
+CELLS = 14  # of the longest bar
+EIGHTHS = "▏▎▍▌▋▊▉"
 
 
 def table_metadata(
@@ -35,21 +30,60 @@ def table_metadata(
 
     `meaning`: what columns mean that only this table has.
     """
-    said = DECLARED | MEANING | dict(meaning or {})
-    columns = [dg.TableColumn(name, str(dtype), description=said.get(name, "")) for name, dtype in frame.schema.items()]
+    known = MEANING | dict(meaning or {})
+    columns = [
+        dg.TableColumn(name, str(dtype), description=known.get(name, "")) for name, dtype in frame.schema.items()
+    ]
     shown: Metadata = {
         "dagster/row_count": frame.height,
-        "dagster/column_schema": dg.TableSchema(columns=columns),
+        COLUMN_SCHEMA: dg.TableSchema(columns=columns),
         "first_rows": dg.MetadataValue.md(markdown_table(frame.head(5))),
     }
     return shown if version is None else shown | {"lake_version": version}
 
 
-def lake_metadata(lake: Lake, table: str) -> Metadata:
-    """The same of a table as it stands in the lake, without reading more of it than its first rows."""
+def lake_metadata(lake: Lake, table: str, meaning: Mapping[str, str] | None = None) -> Metadata:
+    """The same of a table as it stands in the lake, without reading more of it than its first rows.
+
+    Raises LakeError where it is not there.
+    """
     rows = lake.scan(table)
     count = {"dagster/row_count": rows.select(pl.len()).collect().item()}
-    return table_metadata(rows.head(5).collect(), lake.version(table)) | count
+    return table_metadata(rows.head(5).collect(), lake.version(table), meaning) | count
+
+
+def decision_first(shown: Metadata, table: Metadata) -> Metadata:
+    """`shown`, then what `table_metadata` says, its column schema as one entry among others.
+
+    Of an asset that decides or reports: its page opens with what it found.
+    """
+    return shown | {"columns" if name == COLUMN_SCHEMA else name: value for name, value in table.items()}
+
+
+def declared_columns(covariates: Covariates) -> dict[str, str]:
+    """What the columns mean that the configuration declares."""
+    roles = {
+        "fixed for a product or store": covariates.static,
+        "known ahead": covariates.known_future,
+        "known only when the day is over": covariates.past_only,
+    }
+    declared = {name: f"declared in the configuration: {role}" for role, names in roles.items() for name in names}
+    return declared | MEANING
+
+
+def bars(figures: Mapping[str, float], figure: str) -> dg.MetadataValue:
+    """A bar chart in characters, which the UI shows in place; a picture it shows only after a click.
+
+    `figures`: at least 0, by what they are of; `figure`: what they are.
+    """
+    longest = max(figures.values(), default=0.0)
+    lines = [f"|{name}|{value:.3f}|{_bar(value / longest if longest else 0.0)}|" for name, value in figures.items()]
+    return dg.MetadataValue.md("\n".join([f"||{figure}||", "|---|---|---|", *lines]))
+
+
+def _bar(share: float) -> str:
+    whole, eighths = divmod(round(share * CELLS * 8), 8)
+    return "█" * whole + (EIGHTHS[eighths - 1] if eighths else "")
 
 
 def recent_days(lake: Lake, table: str, day: str = "date") -> pl.LazyFrame:
@@ -60,9 +94,7 @@ def recent_days(lake: Lake, table: str, day: str = "date") -> pl.LazyFrame:
 
 
 def markdown_table(frame: pl.DataFrame, longest: int = LONGEST) -> str:
-    """Without padding: the UI shows up to 1,000 characters in place, more only after a click. No cell has more than
-    `longest`.
-    """
+    """Without padding: the UI shows up to 1,000 characters in place. No cell has more than `longest`."""
     rows = ([_cell(value, longest) for value in row] for row in frame.iter_rows())
     lines = [frame.columns, ["---"] * frame.width, *rows]
     return "\n".join(f"|{'|'.join(line)}|" for line in lines)
@@ -84,7 +116,7 @@ def picture(png: bytes, title: str = "picture") -> dg.MetadataValue:
 
 
 def report(path: Path) -> dg.MetadataValue:
-    """As a path to copy: a browser does not follow a link from the UI to a file."""
+    """A path to copy: a browser does not follow a link from the UI to a file."""
     return dg.MetadataValue.path(path.resolve())
 
 

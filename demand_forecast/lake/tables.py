@@ -4,7 +4,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -50,14 +50,18 @@ class Lake:
         """
         return self._last_write(table)["version"] if self.exists(table) else None
 
+    def written_at(self, table: str) -> datetime:
+        """When the table's rows were written as they are, in UTC. Raises LakeError when there is none."""
+        self._require(table)
+        return datetime.fromtimestamp(self._last_write(table)["timestamp"] / 1000, UTC)
+
     def versions(self, tables: Iterable[str]) -> dict[str, int]:
         """The current versions of those of `tables` that exist."""
         return {table: version for table in tables if (version := self.version(table)) is not None}
 
     def scan(self, table: str, version: int | None = None) -> pl.LazyFrame:
         """A lazy frame of the table, as it is or as it was at `version`. Raises LakeError when there is none."""
-        if not self.exists(table):
-            raise LakeError(f"table {table}: not in the lake {self.root}; materialise the asset {table} first")
+        self._require(table)
         state = None if version is None else self._newest_files(table, version)
         return pl.scan_delta(self.location(table), version=state, storage_options=self.storage_options or None)
 
@@ -196,6 +200,10 @@ class Lake:
         counted = _Counted(chain([first], parts))
         self._write(table, _stream(first, counted), mode="append", schema_mode="merge")
         return counted.rows
+
+    def _require(self, table: str) -> None:
+        if not self.exists(table):
+            raise LakeError(f"table {table}: not in the lake {self.root}; materialise the asset {table} first")
 
     def _open(self, table: str) -> Any:
         from deltalake import DeltaTable

@@ -20,7 +20,8 @@ class TrialChoice:
     mode: Mode = "shadow"
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
+        """The choice in words."""
         if self.version is None:
             return f"none tried out: {self.reason}"
         return f"{self.mode}: {self.version.model} version {self.version.version}, {self.reason}"

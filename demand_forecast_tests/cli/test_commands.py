@@ -54,7 +54,7 @@ def test_status_shows_open_alerts_before_anything_is_live(folder: Path) -> None:
     AlertLog(Lake(folder / "state" / "lake")).write([Line(alert, (), at) for alert in (failed, stale, fresh)])
     result = CliRunner().invoke(main, ["status"])
     assert result.exit_code == 0, result.output
-    for shown in ("Open alerts: 1", "2026-05-04 03:10", "run_failed", "Run of nightly failed", "no [file]"):
+    for shown in ("Alerts    1 open", "2026-05-04 03:10", "run_failed", "Run of nightly failed", "no [file]"):
         assert shown in result.output
     assert link in "".join(result.output.split())  # folded, not cut
     assert "b is old" not in result.output

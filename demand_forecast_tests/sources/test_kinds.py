@@ -42,7 +42,10 @@ ARRIVED = datetime(2024, 6, 1, 3, tzinfo=UTC)
         ({"kind": "sql", "url": None, "sales": {}}, r"config.yaml: source: kind sql needs url:"),
         ({"kind": "sql", "url": "sqlite:///x"}, r"config.yaml: source: kind sql needs sales:"),
         ({"kind": "m5"}, r"config.yaml: source: kind m5 needs path:"),
-        ({"kind": "sqll"}, r"config.yaml: source.kind: unknown kind of source sqll; did you mean sql\? Known here: files, m5, sql"),
+        (
+            {"kind": "sqll"},
+            r"config.yaml: source.kind: unknown kind of source sqll; did you mean sql\? Known here: files, m5, sql",
+        ),
     ],
 )
 def test_a_wrong_source_is_named_with_place_and_repair(

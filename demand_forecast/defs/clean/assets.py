@@ -1,12 +1,20 @@
 """Rows that count, and beside them every row that does not, with its reason."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 
 import dagster as dg
 import polars as pl
 
-from demand_forecast.defs.metadata import TABLE_KINDS, Metadata, lake_metadata, markdown_table, picture, recent_days
+from demand_forecast.defs.metadata import (
+    TABLE_KINDS,
+    Metadata,
+    declared_columns,
+    lake_metadata,
+    markdown_table,
+    picture,
+    recent_days,
+)
 from demand_forecast.defs.project import Project, recipe
 from demand_forecast.domain.cleaning.inputs import (
     InputReading,
@@ -65,8 +73,9 @@ def cleaned_sales(context: dg.AssetExecutionContext, project: Project):  # type:
         notes = {"how": how, "since": str(since)} | {table: str(version) for table, version in read.items()}
         lake.replace_since("rejected_sales", rejected, since, "day")
         lake.replace_since("clean_sales", kept, since, notes=notes)  # last: its notes say how far both have come
-    yield dg.MaterializeResult(asset_key="clean_sales", metadata=_shown(lake, "clean_sales", "date"))
-    yield dg.MaterializeResult(asset_key="rejected_sales", metadata=_shown(lake, "rejected_sales", "day"))
+    meaning = declared_columns(project.settings.covariates)
+    yield dg.MaterializeResult(asset_key="clean_sales", metadata=_clean_metadata(lake, meaning))
+    yield dg.MaterializeResult(asset_key="rejected_sales", metadata=_rejected_metadata(lake, meaning))
 
 
 def _how(project: Project) -> str:
@@ -123,20 +132,22 @@ def _clean(project: Project, since: date, version: int) -> tuple[pl.DataFrame, p
     )
 
 
-def _shown(lake: Lake, table: str, day: str) -> Metadata:
-    from demand_forecast.reports.charts.data import rejections_chart, rows_by_day
+def _clean_metadata(lake: Lake, meaning: Mapping[str, str]) -> Metadata:
+    from demand_forecast.reports.charts.data import rows_by_day
 
-    rows = lake.scan(table)
-    shown = lake_metadata(lake, table)
-    if table == "rejected_sales":
-        reasons = rejections_by_reason(rows.select("reason").collect())
-        chart = {
-            "reasons": dg.MetadataValue.md(markdown_table(reasons)),
-            "rejections": picture(rejections_chart(reasons)),
-        }
-        return shown | chart
-    recent = recent_days(lake, table, day).group_by(day=day).len("rows").collect()
-    return shown | {"rows_by_day": picture(rows_by_day(recent))}
+    recent = recent_days(lake, "clean_sales").group_by(day="date").len("rows").collect()
+    return {"rows_by_day": picture(rows_by_day(recent))} | lake_metadata(lake, "clean_sales", meaning)
+
+
+def _rejected_metadata(lake: Lake, meaning: Mapping[str, str]) -> Metadata:
+    from demand_forecast.reports.charts.data import rejections_chart
+
+    reasons = rejections_by_reason(lake.scan("rejected_sales").select("reason").collect())
+    shown = {
+        "reasons": dg.MetadataValue.md(markdown_table(reasons)),
+        "rejections": picture(rejections_chart(reasons)),
+    }
+    return shown | lake_metadata(lake, "rejected_sales", meaning)
 
 
 def _attribute_asset(name: InputTable, description: str) -> dg.AssetsDefinition:
@@ -151,7 +162,7 @@ def _attribute_asset(name: InputTable, description: str) -> dg.AssetsDefinition:
         notes = {"raw": str(lake.version(f"raw_{name}")), "how": recipe(reading)}
         if not lake.exists(table) or lake.notes(table) != notes:
             lake.replace(table, CLEANERS[name](lake.read(f"raw_{name}"), reading), notes)
-        return dg.MaterializeResult(metadata=lake_metadata(lake, table))
+        return dg.MaterializeResult(metadata=lake_metadata(lake, table, declared_columns(settings.covariates)))
 
     return clean_attributes
 

@@ -1,6 +1,6 @@
 """Every candidate on the same rolling origins, what that says, and who goes live."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,7 +9,16 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.features.contract import data_versions
-from demand_forecast.defs.metadata import TABLE_KINDS, Metadata, markdown_table, picture, report, table_metadata
+from demand_forecast.defs.metadata import (
+    TABLE_KINDS,
+    Metadata,
+    bars,
+    decision_first,
+    markdown_table,
+    picture,
+    report,
+    table_metadata,
+)
 from demand_forecast.defs.models.assets import read_features, registered_candidates
 from demand_forecast.defs.models.group_model import read_group_backtest
 from demand_forecast.defs.project import SETTINGS, Project, recipe
@@ -26,6 +35,7 @@ from demand_forecast.domain.models.training_rows import newest_origin
 from demand_forecast.domain.replenishment.policy import error_correlation
 from demand_forecast.domain.tables import now
 from demand_forecast.tracking.ledger import DECISIONS, ROLLED_BACK, PromotionLedger
+from demand_forecast.tracking.registry import ModelVersion
 from demand_forecast.tracking.rollback import roll_back
 from demand_forecast.workspace.atomic_write import replace_text
 
@@ -52,11 +62,11 @@ def backtest(context: dg.AssetExecutionContext, project: Project) -> dg.Material
     made, learned = lake.read("backtest"), lake.read("alignment")
     shown = {
         "origins": [*map(str, made["forecast_origin"].unique().sort())],
-        "fit_seconds": round(seconds, 2),
-        "alignment": dg.MetadataValue.md(markdown_table(learned.filter(pl.col("forecast_origin").is_null()))),
         "error_by_horizon": picture(error_by_horizon(made)),
+        "alignment": dg.MetadataValue.md(markdown_table(learned.filter(pl.col("forecast_origin").is_null()))),
+        "fit_seconds": round(seconds, 2),
     }
-    return dg.MaterializeResult(metadata=table_metadata(made, lake.version("backtest")) | shown)
+    return dg.MaterializeResult(metadata=shown | table_metadata(made, lake.version("backtest")))
 
 
 def _run(context: dg.AssetExecutionContext, project: Project, versions: dict[str, str], mark: str) -> float:
@@ -101,7 +111,7 @@ def _candidates(project: Project, contract: FeatureContract) -> dict[str, Candid
     seed, champion = project.settings.seed, project.tracking.champion()
     candidates: dict[str, Candidate] = {
         name: lambda _, name=name: create(name, seed=seed)  # type: ignore[misc]
-        for name in SETTINGS.training.candidates
+        for name in project.settings.training.candidates
     }
     if champion is None:
         return candidates
@@ -163,11 +173,17 @@ def evaluation_report(context: dg.AssetExecutionContext, project: Project) -> dg
     best = summary.row(0, named=True)
     context.log.info(f"best by WRMSSE: {best['model']} {best['wrmsse']:.3f}")
     shown = {
-        "summary": dg.MetadataValue.md(markdown_table(summary)),
-        "report": report(file),
+        "best": f"{best['model']}: WRMSSE {best['wrmsse']:.3f}, WAPE {best['wape']:.3f}, bias {best['bias']:+.1%}",
+        "candidates": _by_wrmsse(summary),
         **{name: picture(one.png) for name, one in pictures.items()},
+        "report": report(file),
+        "summary": dg.MetadataValue.md(markdown_table(summary)),
     }
-    return dg.MaterializeResult(metadata=table_metadata(metrics, version) | shown)
+    return dg.MaterializeResult(metadata=decision_first(shown, table_metadata(metrics, version)))
+
+
+def _by_wrmsse(summary: pl.DataFrame) -> dg.MetadataValue:
+    return bars(dict(summary.select("model", "wrmsse").drop_nulls().iter_rows()), "WRMSSE")
 
 
 def _track(project: Project, summary: pl.DataFrame) -> None:
@@ -216,14 +232,15 @@ def promoted_model(
     rows = project.lake.read("promotion_ledger") if ledger.rows() else pl.DataFrame()
     shown: Metadata = {
         "decision": outcome,
-        "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in reasons)),
         "champion": f"{champion.model} version {champion.version}" if champion else "none",
-        "aliases": dg.MetadataValue.json(project.tracking.aliases()),
+        "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in reasons)),
     }
+    if project.lake.exists("backtest_metrics"):  # a rollback needs no backtest
+        shown["candidates"] = _by_wrmsse(summary_table(project.lake.read("backtest_metrics")))
     if len(rows):
-        meaning = {"decision": ", ".join(DECISIONS)}
-        shown |= table_metadata(rows, meaning=meaning) | {"history": picture(promotion_history(rows))}
-    return dg.MaterializeResult(metadata=shown)
+        shown["history"] = picture(promotion_history(rows))
+        shown = decision_first(shown, table_metadata(rows, meaning={"decision": ", ".join(DECISIONS)}))
+    return dg.MaterializeResult(metadata=shown | {"aliases": dg.MetadataValue.json(project.tracking.aliases())})
 
 
 def _promote(project: Project, ledger: PromotionLedger, _: PromotionConfig, run_id: str) -> tuple[str, Sequence[str]]:
@@ -248,19 +265,40 @@ def _decide(project: Project, ledger: PromotionLedger) -> Decision:
     metrics = project.lake.read("backtest_metrics")
     origins = tuple(metrics["forecast_origin"].drop_nulls().unique().sort())
     figures = {row["model"]: row for row in summary_table(metrics).iter_rows(named=True)}
-    champion = project.tracking.champion()
+    champion, candidates = project.tracking.champion(), registered_candidates(project)
     barred = ledger.taken_back() | ({champion.version} if champion else set())
     contenders = [
         Contender(version.version, name, figures[name], origins)
-        for name, version in registered_candidates(project).items()
+        for name, version in candidates.items()
         if version.version not in barred
     ]
-    defending = Contender(champion.version, champion.model, figures[CHAMPION], origins) if champion else None
+    defending = None
+    if champion:
+        name = _name_in_backtest(champion, figures, candidates)
+        defending = Contender(champion.version, champion.model, figures[name], origins)
     return decide(
         contenders,
         defending,
         Contender("", BASELINE_MODEL, figures[BASELINE_MODEL], origins),
         project.settings.promotion,
+    )
+
+
+def _name_in_backtest(
+    champion: ModelVersion, figures: Mapping[str, object], candidates: Mapping[str, ModelVersion]
+) -> str:
+    """Under which name the champion was backtested: as champion, or as the candidate that it was until its promotion.
+
+    Raises ValueError where it was not.
+    """
+    if CHAMPION in figures:
+        return CHAMPION
+    same = candidates.get(champion.model)
+    if same is not None and same.version == champion.version and champion.model in figures:
+        return champion.model
+    raise ValueError(
+        f"backtest_metrics: champion version {champion.version} is not among the models compared; materialize "
+        "backtest and evaluation_report first"
     )
 
 

@@ -7,7 +7,14 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.features.contract import feature_notes, read_contract
-from demand_forecast.defs.metadata import TABLE_KINDS, lake_metadata, picture, recent_days, table_metadata
+from demand_forecast.defs.metadata import (
+    TABLE_KINDS,
+    declared_columns,
+    lake_metadata,
+    picture,
+    recent_days,
+    table_metadata,
+)
 from demand_forecast.defs.project import Project, recipe
 from demand_forecast.domain.demand.panel import build_daily_demand, continues
 from demand_forecast.domain.evaluation.backtest import backtest_origins
@@ -45,9 +52,8 @@ def daily_demand(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
     context.log.info(f"{series:,} series to {last}")
     shown = {"series": series, "last_day": str(last)}
     recent = recent_days(lake, "daily_demand").select("store_id", "product_id", "date", "units").collect()
-    return dg.MaterializeResult(
-        metadata=lake_metadata(lake, "daily_demand") | shown | {"demand": picture(demand_over_time(recent))}
-    )
+    table = lake_metadata(lake, "daily_demand", declared_columns(settings.covariates))
+    return dg.MaterializeResult(metadata=shown | {"demand": picture(demand_over_time(recent))} | table)
 
 
 def _first_day_to_build(lake: Lake, how: str) -> date | None:
@@ -155,8 +161,8 @@ def demand_features(context: dg.AssetExecutionContext, project: Project) -> dg.M
     version = lake.replace("demand_features", features, feature_notes(contract, inputs, how))
     context.log.info(f"{len(features):,} rows of {len(contract.columns)} features")
     shown = {"feature_contract": dg.MetadataValue.md(contract.to_markdown()), "backtest_origins": [*map(str, origins)]}
-    meaning = {column.name: column.reason for column in contract.columns}
-    return dg.MaterializeResult(metadata=table_metadata(features, version, meaning) | shown)
+    meaning = declared_columns(settings.covariates) | {column.name: column.reason for column in contract.columns}
+    return dg.MaterializeResult(metadata=shown | table_metadata(features, version, meaning))
 
 
 @dg.asset(
@@ -184,4 +190,4 @@ def forecast_features(context: dg.AssetExecutionContext, project: Project) -> dg
     notes = {table: str(lake.replace(table, frame)) for table, frame in beside.items()}  # the versions that fit
     version = lake.replace("forecast_features", made.rows, notes)
     context.log.info(f"{len(made.rows):,} rows at {newest_origin(made.rows)}")
-    return dg.MaterializeResult(metadata=table_metadata(made.rows, version))
+    return dg.MaterializeResult(metadata=table_metadata(made.rows, version, declared_columns(settings.covariates)))

@@ -77,7 +77,7 @@ def group_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.Ma
     groups = forecast.select("store_group", "product_group").n_unique()
     context.log.info(f"{groups} groups of level {level.name} by model version {newest.version}")
     shown = {"level": level.name, "groups": groups, "model_version": newest.version}
-    return dg.MaterializeResult(metadata=table_metadata(forecast, version) | shown)
+    return dg.MaterializeResult(metadata=shown | table_metadata(forecast, version))
 
 
 @dg.asset(
@@ -109,9 +109,9 @@ def demand_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.M
         f"forecast_{number}": picture(forecast_fan(recent, forecast, series))
         for number, series in enumerate(representative_series(recent, 3), start=1)
     }
-    said = {"forecast_origin": str(origin), "model": champion.model, "model_version": champion.version}
-    shown = said | {"alignment": weight} | pictures
-    return dg.MaterializeResult(metadata=table_metadata(forecast, version) | shown)
+    made_by = {"forecast_origin": str(origin), "model": champion.model, "model_version": champion.version}
+    shown = made_by | pictures | {"alignment": weight}
+    return dg.MaterializeResult(metadata=shown | table_metadata(forecast, version))
 
 
 def forecast_by(project: Project, version: ModelVersion, rows: pl.DataFrame) -> pl.DataFrame:
@@ -156,16 +156,15 @@ def published_forecasts(context: dg.AssetExecutionContext, project: Project) -> 
             forecast = forecast_by(project, version, rows) if tonight is None else tonight
             made.append(forecast.with_columns(role=pl.lit(role)))
             context.log.info(f"{role}: {version.model} version {version.version}")
-    context.log.info(choice.said)
+    context.log.info(choice.text)
     frame = pl.concat(made, how="diagonal").drop("alignment", strict=False)
     lake.replace_since("published_forecasts", frame, origin, "forecast_origin")
     lake.drop_before("published_forecasts", origin - KEPT_HORIZONS * period, "forecast_origin")
     for table in OF_THE_NIGHT:
         if lake.exists(table):
             lake.forget(table, FORGOTTEN_AFTER)
-    return dg.MaterializeResult(
-        metadata=lake_metadata(lake, "published_forecasts") | {"roles": [*frame["role"].unique().sort()]}
-    )
+    roles = {"roles": [*frame["role"].unique().sort()]}
+    return dg.MaterializeResult(metadata=roles | lake_metadata(lake, "published_forecasts"))
 
 
 def forecast_on_trial(project: Project) -> tuple[TrialChoice, pl.DataFrame | None]:
@@ -219,9 +218,9 @@ def reorder_plan(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
     context.log.info(
         f"{plan['order_quantity'].sum():,.0f} units to order in {(plan['order_quantity'] > 0).sum():,} series"
     )
-    metadata = table_metadata(plan, lake.replace("reorder_plan", plan), meaning_of(PLAN))
+    table = table_metadata(plan, lake.replace("reorder_plan", plan), meaning_of(PLAN))
     shown = {"error_correlation": round(alike, 3), "orders": picture(reorder_summary(plan))}
-    return dg.MaterializeResult(metadata=metadata | shown)
+    return dg.MaterializeResult(metadata=shown | table)
 
 
 def learned_correlation(lake: Lake, forecast: pl.DataFrame) -> float:

@@ -47,7 +47,8 @@ def series_overview(context: dg.AssetExecutionContext, project: Project) -> dg.M
     version = lake.replace("series_overview", overview)
     counts = {reason.name: int(overview["reasons"].list.contains(reason.name).sum()) for reason in REASONS}
     urgent = overview.filter(pl.col("attention").list.len() > 0).sort("urgency", descending=True, maintain_order=True)
-    context.log.info(f"{len(urgent):,} of {len(overview):,} series need attention: {counts}")
+    why = ", ".join(f"{count:,} {reason}" for reason, count in counts.items() if count)
+    context.log.info(f"{len(urgent):,} of {len(overview):,} series need attention" + (f": {why}" if why else ""))
     table = urgent.head(SHOWN).select(*SERIES, pl.col("attention").list.join("; "), "urgency")
     shown = {"need_attention": len(urgent), "most_urgent": dg.MetadataValue.md(markdown_table(table, LONGEST))}
-    return dg.MaterializeResult(metadata=table_metadata(overview, version, meaning_of(OVERVIEW)) | shown | counts)
+    return dg.MaterializeResult(metadata=shown | counts | table_metadata(overview, version, meaning_of(OVERVIEW)))

@@ -55,9 +55,9 @@ def forecast_accuracy(context: dg.AssetExecutionContext, project: Project) -> dg
     scores = read_scores(project, SHOWN_WEEKS * settings.monitoring.window_days)
     rows = project.lake.scan(TABLE).select(pl.len()).collect().item() if project.lake.exists(TABLE) else 0
     context.log.info(f"{rows:,} rows; {f'scored again from {first}' if first else 'no actuals changed'}")
-    shown = table_metadata(scores, project.lake.version(TABLE), SCORE_MEANING) | {"dagster/row_count": rows}
-    shown["scored_from"] = str(first or "nothing new")
-    return dg.MaterializeResult(metadata=shown | (_shown(scores, settings) if len(scores) else {}))
+    shown = {"scored_from": str(first or "nothing new")} | (_shown(scores, settings) if len(scores) else {})
+    table = table_metadata(scores, project.lake.version(TABLE), SCORE_MEANING) | {"dagster/row_count": rows}
+    return dg.MaterializeResult(metadata=shown | table)
 
 
 def read_scores(project: Project, days: int) -> pl.DataFrame:
@@ -130,10 +130,10 @@ def _shown(scores: pl.DataFrame, settings: Settings) -> Metadata:
     by_class = accuracy_over(week.filter(pl.col("role") != PREVIOUS)).filter(pl.col("role") == CHAMPION)
     return {
         "newest_day": str(newest),
+        "weeks": picture(accuracy_by_week(weeks)),
         "last_week": _table(accuracy_over(whole), "role"),
         "last_week_by_week_ahead": _table(accuracy_over(whole, ["week_ahead"]), "role", "week_ahead"),
         "last_week_by_class": _table(by_class, "demand_class"),
-        "weeks": picture(accuracy_by_week(weeks)),
     }
 
 

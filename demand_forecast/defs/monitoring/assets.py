@@ -37,9 +37,9 @@ def drift_report(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
     shown: Metadata = {
         "share_drifted": result.share,
         "drifted": result.drifted,
-        "by_column": dg.MetadataValue.md(markdown_table(result.by_column)),
         "drift": picture(drift_by_column(result.by_column)),
         "report": report(file),
+        "by_column": dg.MetadataValue.md(markdown_table(result.by_column)),
     }
     project.lake.replace("drift", result.by_column)
     row = pl.DataFrame([(day, result.share, result.drifted)], schema=DRIFT_HISTORY, orient="row")

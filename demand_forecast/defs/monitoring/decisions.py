@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.features.assets import last_day
-from demand_forecast.defs.metadata import TABLE_KINDS, Metadata, markdown_table, picture, table_metadata
+from demand_forecast.defs.metadata import TABLE_KINDS, Metadata, decision_first, markdown_table, picture, table_metadata
 from demand_forecast.defs.monitoring.accuracy import read_scores
 from demand_forecast.defs.project import Project
 from demand_forecast.domain.demand.calendar import calendar_of
@@ -81,15 +81,17 @@ def retrain_decision(context: dg.AssetExecutionContext, project: Project) -> dg.
     )
     row = (decision.day, decision.decision, live, decision.trained, len(decision.windows))
     out = sum(window.out for window in decision.windows)
-    shown = _keep(project, RETRAIN_DECISION, (*row, out, "\n".join(decision.reasons)), DECIDED)
+    table = _keep(project, RETRAIN_DECISION, (*row, out, "\n".join(decision.reasons)), DECIDED)
     context.log.info(f"{decision.decision}: {'; '.join(decision.reasons)}")
     windows, rule = windows_table(decision.windows), rules.retrain
     drawn = retrain_windows(windows, error_ratio=rule.error_ratio, drift_share=rule.drift_share)
-    return dg.MaterializeResult(
-        metadata=shown
-        | {"decision": decision.decision, "reasons": _listed(decision.reasons)}
-        | {"windows": dg.MetadataValue.md(markdown_table(windows)), "bounds": picture(drawn)}
-    )
+    decided = {
+        "decision": decision.decision,
+        "reasons": _listed(decision.reasons),
+        "bounds": picture(drawn),
+        "windows": dg.MetadataValue.md(markdown_table(windows)),
+    }
+    return dg.MaterializeResult(metadata=decision_first(decided, table))
 
 
 @dg.asset(
@@ -121,14 +123,14 @@ def champion_review(context: dg.AssetExecutionContext, project: Project) -> dg.M
     margin = rules.rollback.margin
     lost = [sum(week.lost_to(rival, margin) for week in review.weeks) for rival in ("previous", "seasonal naive")]
     row = (last_day(project.lake), review.verdict, review.champion, review.previous, len(review.weeks), *lost)
-    shown = _keep(project, CHAMPION_REVIEW, (*row, "\n".join(review.reasons)), REVIEWED)
+    table = _keep(project, CHAMPION_REVIEW, (*row, "\n".join(review.reasons)), REVIEWED)
     context.log.info(f"{review.verdict}: {'; '.join(review.reasons)}")
-    shown |= {"verdict": review.verdict, "reasons": _listed(review.reasons)}
-    shown["weeks"] = dg.MetadataValue.md(markdown_table(weeks_table(review.weeks, margin)))
+    shown: Metadata = {"verdict": review.verdict, "reasons": _listed(review.reasons)}
     if len(scores):
         weeks = in_windows(series_scores(scores), scores["date"].max(), rules.window_days)  # type: ignore[arg-type]
         shown["accuracy"] = picture(accuracy_by_week(accuracy_over(weeks, ["window"])))
-    return dg.MaterializeResult(metadata=shown)
+    shown["weeks"] = dg.MetadataValue.md(markdown_table(weeks_table(review.weeks, margin)))
+    return dg.MaterializeResult(metadata=decision_first(shown, table))
 
 
 def newest_row(project: Project, table: str) -> dict[str, Any] | None:

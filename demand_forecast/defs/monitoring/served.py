@@ -37,7 +37,7 @@ def served_predictions(context: dg.AssetExecutionContext, project: Project) -> d
     context.log.info(f"{rows:,} answers in {len(files)} segments")
     taken = {"segments": len(files), "answers": rows, "lines": reader.lines, "bad_lines": reader.bad}
     by_arm = dg.MetadataValue.md(markdown_table(_by_arm(lake)))
-    return dg.MaterializeResult(metadata=lake_metadata(lake, TABLE) | taken | {"kept_by_arm": by_arm})
+    return dg.MaterializeResult(metadata={**taken, "kept_by_arm": by_arm} | lake_metadata(lake, TABLE))
 
 
 def _known_segments(lake: Lake) -> set[str]:

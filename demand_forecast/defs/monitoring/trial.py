@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.features.assets import last_day
-from demand_forecast.defs.metadata import TABLE_KINDS, markdown_table, table_metadata
+from demand_forecast.defs.metadata import TABLE_KINDS, decision_first, markdown_table, table_metadata
 from demand_forecast.defs.monitoring.accuracy import ORIGINS, PUBLISHED
 from demand_forecast.defs.monitoring.served import TABLE as ANSWERS
 from demand_forecast.defs.project import Project
@@ -76,7 +76,7 @@ def trial_review(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
     choice = choose_trial(project.tracking, PromotionLedger(lake), project.settings)
     champion = project.tracking.champion() if choice.version else None
     if choice.version is None or champion is None:
-        return dg.MaterializeResult(metadata={"verdict": choice.said})
+        return dg.MaterializeResult(metadata={"verdict": choice.text})
     day, challenger = last_day(lake), choice.version.version
     reviews = _review(project, champion.version, challenger)
     versions = (choice.mode, champion.version, challenger)
@@ -88,12 +88,13 @@ def trial_review(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
         context.log.info(f"{scope}: {review.verdict}: {review.reason}")
     history = lake.read(TABLE).sort("day", "scope", descending=[True, False])
     figures = rows.select("scope", "verdict", "series", "days", "pairs", pl.col("^(wql|wape)_.*$"))
-    return dg.MaterializeResult(
-        metadata=table_metadata(history, version, MEANING)
-        | {"trial": choice.said, "verdict": "; ".join(f"{scope}: {one.verdict}" for scope, one in reviews.items())}
-        | {"reasons": dg.MetadataValue.md("\n".join(f"- {scope}: {one.reason}" for scope, one in reviews.items()))}
-        | {"figures": dg.MetadataValue.md(markdown_table(figures))}
-    )
+    shown = {
+        "verdict": "; ".join(f"{scope}: {one.verdict}" for scope, one in reviews.items()),
+        "trial": choice.text,
+        "reasons": dg.MetadataValue.md("\n".join(f"- {scope}: {one.reason}" for scope, one in reviews.items())),
+        "figures": dg.MetadataValue.md(markdown_table(figures)),
+    }
+    return dg.MaterializeResult(metadata=decision_first(shown, table_metadata(history, version, MEANING)))
 
 
 def _review(project: Project, champion: str, challenger: str) -> dict[Scope, TrialReview]:

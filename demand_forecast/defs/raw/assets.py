@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import dagster as dg
 import polars as pl
 
-from demand_forecast.defs.metadata import lake_metadata, picture, table_metadata
+from demand_forecast.defs.metadata import declared_columns, lake_metadata, picture, table_metadata
 from demand_forecast.defs.project import SALES_DAYS, Project, known_deliveries
 from demand_forecast.domain.tables import now
 from demand_forecast.sources.collecting.inputs import collect_inputs, inputs_mark
@@ -57,10 +57,11 @@ def raw_sales(context: dg.AssetExecutionContext, project: Project) -> dg.Materia
     _count_partitions(context, dict(held.iter_rows()))
     context.log.info(f"{added:,} new rows, {held['rows'].sum():,} rows held for {days[0]} to {days[1]}")
     last = lake.scan("raw_sales").filter(pl.col("day") == days[1]).collect()
-    shown = table_metadata(last) | {"rows_added": added, "rows_by_day": picture(rows_by_day(held))}
+    shown = {"rows_added": added, "rows_by_day": picture(rows_by_day(held))}
     shown |= (
         {"left": dg.MetadataValue.md("\n".join(f"- {why}" for why in landing.left.values()))} if landing.left else {}
     )
+    shown |= table_metadata(last, meaning=declared_columns(settings.covariates))
     context.add_asset_metadata(shown, partition_key=days[1].isoformat())  # it would be on each of the days else
     return dg.MaterializeResult()
 
@@ -94,7 +95,8 @@ def _input_asset(table: InputTable) -> dg.AssetsDefinition:
         if not known or mark is None or lake.notes(name).get("files") != mark:
             held = lake.read(name) if known else None
             lake.replace(name, collect_inputs(project.settings, table, now(), held), {"files": mark or ""})
-        return dg.MaterializeResult(metadata=lake_metadata(lake, name))
+        meaning = declared_columns(project.settings.covariates)
+        return dg.MaterializeResult(metadata=lake_metadata(lake, name, meaning))
 
     return raw_input
 

@@ -47,16 +47,16 @@ def forecast_service(context: dg.AssetExecutionContext, project: Project) -> dg.
     package = _pack(project, champion, forecast, info, tables)
     point_trial(project.home.serving, trial)
     tag = build_bento(package, project.home.bentoml)
-    context.log.info(f"serving package {package.name}, Bento {tag}; {choice.said}")
+    context.log.info(f"serving package {package.name}, Bento {tag}; {choice.text}")
     size = sum(file.stat().st_size for file in package.rglob("*") if file.is_file())
     return dg.MaterializeResult(
         metadata={
-            "bento": tag,
             "model_version": champion.version,
+            "serve": dg.MetadataValue.md("`make serve`, or `bentoml serve` in the project's root"),
+            "trial": f"{choice.text} ({trial.package})" if trial else choice.text,
             "package": dg.MetadataValue.path(package),
             "package_bytes": size,
-            "trial": f"{choice.said} ({trial.package})" if trial else choice.said,
-            "serve": dg.MetadataValue.md("`make serve`, or `bentoml serve` in the project's root"),
+            "bento": tag,
             "manifest": dg.MetadataValue.json(json.loads((package / "manifest.json").read_text(encoding="utf-8"))),
         }
     )
