@@ -85,10 +85,11 @@ def wait_until(
 
 
 class Load:
-    """Clients that ask without a pause, and what they were answered."""
+    """Clients that ask again and again, `pause` seconds after an answer, and what they were answered."""
 
-    def __init__(self, url: httpx.URL, clients: int = 4) -> None:
+    def __init__(self, url: httpx.URL, pause: float, clients: int = 4) -> None:
         self.url, self.statuses, self.versions = url, Counter[int](), Counter[str]()
+        self._pause = pause
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
 
@@ -112,6 +113,7 @@ class Load:
                     continue
                 self.statuses[answer.status_code] += 1
                 self.versions[answer.json()["forecasts"][0]["model_version"]] += 1
+                time.sleep(self._pause)
 
 
 def test_without_a_champion_it_is_alive_not_ready_and_says_what_to_run(before: dict[str, httpx.Response]) -> None:
@@ -121,12 +123,12 @@ def test_without_a_champion_it_is_alive_not_ready_and_says_what_to_run(before: d
     assert all("run `demand-forecast run`" in answer.text for answer in said)
 
 
-@pytest.mark.parametrize("turns", [2, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("turns", "pause"), [(2, 0.005), pytest.param(6, 0, marks=pytest.mark.slow)])
 def test_what_is_published_is_live_in_all_workers_within_seconds_and_no_request_fails(
-    client: httpx.Client, night: Night, serving: Path, turns: int
+    client: httpx.Client, night: Night, serving: Path, turns: int, pause: float
 ) -> None:
     times = []
-    with Load(client.base_url) as load:
+    with Load(client.base_url, pause) as load:
         for turn in range(turns):
             version: Version = (night.other, night.champion)[turn % 2]
             night.publish(serving, version)
