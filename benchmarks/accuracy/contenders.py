@@ -6,7 +6,7 @@ from pathlib import Path
 
 import demand_forecast.domain
 from benchmarks.accuracy import ours
-from demand_forecast.domain.models import CANDIDATES
+from demand_forecast.domain.models import families
 
 PEERS = "benchmarks.accuracy.peers"
 OURS = "ours: "
@@ -39,7 +39,7 @@ def _peer(name: str, module: str, function: str, environment: str = "peers") -> 
 
 CONTENDERS = [
     Contender(f"{OURS}what is published", f"{ours.__name__}:product"),
-    *(Contender(f"{OURS}{name}", f"{ours.__name__}:{name}") for name in CANDIDATES),
+    *(Contender(f"{OURS}{name}", f"{ours.__name__}:{name}") for name in families()),
     _peer("scikit-learn Poisson boosting", "histogram_boosting", "poisson"),
     _peer("mlforecast LightGBM Tweedie", "mlforecast_lightgbm", "beyond_horizon"),
     _peer("mlforecast default recursion", "mlforecast_lightgbm", "recursive_default"),

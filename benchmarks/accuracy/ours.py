@@ -12,7 +12,8 @@ from demand_forecast.domain.alignment.group_forecast import backtest_groups
 from demand_forecast.domain.alignment.groups import alignment_level, membership
 from demand_forecast.domain.evaluation.backtest import backtest_origins, run_backtest
 from demand_forecast.domain.features import FeatureContract, build_demand_features
-from demand_forecast.domain.models import CANDIDATES, Ensemble, ForecastModel, create
+from demand_forecast.domain.models import ForecastModel, create, families
+from demand_forecast.domain.models.ensemble import Ensemble
 from demand_forecast.domain.models.training_rows import training_rows
 from demand_forecast.domain.tables import series_key
 from demand_forecast.settings import load_settings
@@ -99,6 +100,6 @@ def _create(name: str, task: Task) -> ForecastModel:
 
 def __getattr__(name: str) -> Any:
     """A recipe per candidate, by its name."""
-    if name not in CANDIDATES:
+    if name not in families():
         raise AttributeError(name)
     return partial(candidate, name=name)

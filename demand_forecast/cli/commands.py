@@ -10,7 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from demand_forecast.settings import ENV_PREFIX, ConfigError, Settings, config_path, load_settings
+from demand_forecast.settings import ENV_PREFIX, ConfigError, Settings, config_path
 from demand_forecast.workspace.home import Home
 
 CONFIG_OPTION = click.option(
@@ -26,12 +26,11 @@ def main() -> None:
 
 def _open(config: str | None) -> Settings:
     """The settings, with this process pointed at their home."""
-    from demand_forecast.defs.automation.alert_sources.source import check_alert_kinds
+    from demand_forecast.defs.configuration import open_settings
 
     os.environ[ENV_PREFIX + "CONFIG"] = str(config_path(config))
     try:
-        settings = load_settings(config)
-        check_alert_kinds(settings)
+        settings = open_settings(config)
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
     Home(settings.root).prepare()

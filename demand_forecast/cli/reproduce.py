@@ -12,7 +12,7 @@ from demand_forecast.defs.features.assets import ATTRIBUTE_TABLES
 from demand_forecast.defs.features.contract import read_contract, read_how
 from demand_forecast.defs.project import Project, code_version
 from demand_forecast.domain.features import FeatureContract, build_demand_features
-from demand_forecast.domain.models import ForecastModel, describe, load_model
+from demand_forecast.domain.models import ForecastModel, family, load_model
 from demand_forecast.domain.models.training_rows import newest_origin, training_rows
 from demand_forecast.lake.tables import Lake
 from demand_forecast.settings import Settings
@@ -70,5 +70,5 @@ def _both(
     """The model trained now, and the one that was registered."""
     with TemporaryDirectory() as folder:
         before = load_model(project.tracking.download(registered.version, Path(folder)))
-    again = describe(before.name)(**before.parameters)
+    again = family(before.name)(**before.parameters)
     return again.fit(training_rows(features, newest_origin(features)), contract), before

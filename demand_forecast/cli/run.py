@@ -13,9 +13,10 @@ from demand_forecast.cli.summary import print_checks, print_duration, print_summ
 from demand_forecast.domain.tables import now
 from demand_forecast.reports.terminal import Line, print_hanging, print_lines
 from demand_forecast.settings import Settings
-from demand_forecast.sources.collect import SourceError, span
-from demand_forecast.sources.delivery import NoFileError, local_day
-from demand_forecast.sources.files import wait_until_settled
+from demand_forecast.sources.collecting.history import span
+from demand_forecast.sources.collecting.settling import wait_until_settled
+from demand_forecast.sources.days import local_day
+from demand_forecast.sources.errors import NoFileError, SourceError
 from demand_forecast.sources.landing import Landing
 from demand_forecast.workspace.home import Home
 

@@ -17,6 +17,7 @@ from demand_forecast.settings import Covariates
 Metadata = dict[str, Any]
 SHOWN = timedelta(days=728)
 LONGEST = 40  # characters in a table's cell
+TABLE_KINDS = {"polars", "deltalake"}
 COLUMN_SCHEMA = "dagster/column_schema"  # Dagster's page of an asset shows it above all other metadata
 CELLS = 14  # of the longest bar
 EIGHTHS = "▏▎▍▌▋▊▉"

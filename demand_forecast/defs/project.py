@@ -11,9 +11,10 @@ import dagster as dg
 import polars as pl
 
 import demand_forecast.domain
+from demand_forecast.defs.configuration import open_settings
 from demand_forecast.lake.tables import Lake, LakeError
-from demand_forecast.settings import Settings, load_settings
-from demand_forecast.sources.collect import KNOWN, add_known, known_sales
+from demand_forecast.settings import Settings
+from demand_forecast.sources.collecting.index import KNOWN, add_known, known_sales
 from demand_forecast.sources.landing import Landing
 from demand_forecast.tracking.registry import Tracking
 from demand_forecast.workspace.home import Home
@@ -21,7 +22,7 @@ from demand_forecast.workspace.home import Home
 
 @cache
 def settings_of(config: str) -> Settings:
-    return load_settings(config)
+    return open_settings(config)
 
 
 class Project(dg.ConfigurableResource):
@@ -79,9 +80,10 @@ def first_sales_day(settings: Settings) -> date:
 
 
 def known_deliveries(lake: Lake) -> pl.DataFrame:
-    """What raw_sales already holds, one row per file (or table), day and content.
+    """What raw_sales holds: one row per file (or table), day and content, with the columns `KNOWN`.
 
     Kept in the table raw_deliveries with the version of raw_sales that it was made of: only rows added since are read.
+    Raises LakeError where raw_sales cannot be read.
     """
     version = lake.version("raw_sales")
     if version is None:
@@ -93,15 +95,13 @@ def known_deliveries(lake: Lake) -> pl.DataFrame:
     known = (
         known_sales(lake.scan("raw_sales")) if added is None else add_known(lake.read(DELIVERIES), known_sales(added))
     )
-    with suppress(LakeError):  # another process was first; what is not kept now is read again next time
+    with suppress(LakeError):  # another process was first; what is not kept now is read next time
         lake.replace(DELIVERIES, known, {"raw_sales": str(version)})
     return known
 
 
 DELIVERIES = "raw_deliveries"
-CHAMPION = "champion"  # its name in the tables of the backtest
-BASELINE = "seasonal_naive"
-SETTINGS = load_settings()
+SETTINGS = open_settings()
 SALES_DAYS = dg.DailyPartitionsDefinition(
     start_date=datetime.combine(first_sales_day(SETTINGS), datetime.min.time()),
     timezone=SETTINGS.automation.timezone,

@@ -1,8 +1,34 @@
 """The tables' columns: names, types and meaning, said once."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, Literal
 
 import polars as pl
+
+Unit = Literal["", "units", "days", "share", "times"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table. The lake's schema, the docs in the UI, the API and the planner's page derive from it."""
+
+    name: str
+    dtype: pl.DataType
+    meaning: str
+    label: str = ""  # on the planner's page; none: not shown there
+    unit: Unit = ""  # how the page writes the number
+    example: Any = None  # in the API's documentation
+
+
+def schema_of(columns: Iterable[Column]) -> dict[str, pl.DataType]:
+    return {column.name: column.dtype for column in columns}
+
+
+def meaning_of(columns: Iterable[Column]) -> dict[str, str]:
+    return {column.name: column.meaning for column in columns}
+
 
 SERIES = ("store_id", "product_id")
 DAY_KEY = ("store_id", "product_id", "date")
@@ -62,15 +88,7 @@ MEANING = {
     "level": "level of the hierarchy: forecasts are summed to it before they are compared; `class …`: its series alone",
     "metric": "what is measured",
     "value": "value of the metric; origin unknown: over all origins",
-    "order_quantity": "units to order now",
-    "target_stock": "order-up-to level: the service-level quantile of demand over the protection period",
-    "expected_demand": "expected units sold over the protection period",
-    "expected_stock": "expected units left at the end of the protection period, after the order",
-    "protection_days": "days covered: lead time plus review period, at most the forecast",
-    "protection_cut": "whether lead time plus review period is longer than the forecast",
-    "stock_known": "whether a stock report says what is on hand",
     "on_order": "units ordered and not yet delivered",
-    "service_level": "probability that demand over the protection period is covered",
     "decided_at": "when it was decided",
     "decision": "promoted, kept or refused",
     "from_version": "champion before",

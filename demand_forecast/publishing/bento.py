@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import demand_forecast
+from demand_forecast.domain.models import families
 from demand_forecast.publishing.package import ABANDONED, CURRENT, KEPT
 
 NAME = (
@@ -27,18 +28,8 @@ ROOMS = ("settings", "workspace", "domain", "publishing", "service")
 PACKED = ("__init__.py", *(f"{room}/**/*.py" for room in ROOMS), *PAGE)
 SERVICE = "demand_forecast.service.service:DemandForecast"
 NEEDS = (
-    *(
-        "bentoml",
-        "fastapi",
-        "lightgbm",
-        "numpy",
-        "orjson",
-        "polars",
-        "prometheus-client",
-        "pydantic",
-        "pydantic-settings",
-    ),
-    *("pyyaml", "rapidfuzz", "scikit-learn", "scipy", "skops"),
+    *("bentoml", "fastapi", "numpy", "orjson", "polars", "prometheus-client", "pydantic", "pydantic-settings"),
+    *("pyyaml", "rapidfuzz", "scipy"),
 )
 IMAGE_ENVIRONMENT = {"BENTOML_HOST": "0.0.0.0", "BENTOML_DO_NOT_TRACK": "true"}  # noqa: S104  in a container of its own
 
@@ -136,9 +127,10 @@ def _build(folder: Path, bento_version: str, bentoml_home: Path) -> None:
 
 
 def pinned() -> list[str]:
-    """The service's requirements and theirs, each at the version installed here: `name==version`, sorted."""
+    """The requirements of service and models, and theirs, each at the version installed here: `name==version`."""
     found: dict[str, str] = {}
-    waiting = [Requirement(name) for name in NEEDS]
+    of_models = (library for family in families().values() for library in family.libraries)
+    waiting = [Requirement(name) for name in (*NEEDS, *of_models)]
     while waiting:
         needed = waiting.pop()
         name = canonicalize_name(needed.name)

@@ -9,9 +9,10 @@ from typing import Any
 
 import polars as pl
 
-from demand_forecast.domain.demand.demand_classes import MIN_IN_STOCK
+from demand_forecast.domain.demand.demand_classes import MIN_IN_STOCK, NEW
 from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL
 from demand_forecast.domain.evaluation.scoring import SUMMARY
+from demand_forecast.domain.models import BASELINE_MODEL
 from demand_forecast.domain.tables import DAY_KEY, SERIES
 from demand_forecast.reports import style
 from demand_forecast.reports.charts import accuracy, forecasts
@@ -20,7 +21,6 @@ from demand_forecast.reports.findings import findings, known
 from demand_forecast.reports.glossary import MEASURES
 
 TEMPLATES = Path(__file__).parent / "templates"
-NEW = "new"
 HIGHLIGHTS = {
     "wape": "Missed, of what was sold (WAPE)",
     "fva_wape": "Value added over seasonal naive",
@@ -28,12 +28,11 @@ HIGHLIGHTS = {
     "coverage_80": "Inside the 80% interval",
 }
 UNKNOWN = "–"
-KINDS = (
+KINDS_OF_DEMAND = (
     "By how often and how evenly a product sold in a store in the year before the origin. Smooth: three days in four "
     "or more, in similar amounts. Erratic: as often, in very unequal amounts. Intermittent: more seldom, in similar "
     "amounts. Lumpy: seldom and unequal. Dormant: not at all. New: first sold less than 8 weeks before."
 )
-
 HONESTY = (
     "Each tenth of an honest forecast distribution catches a tenth of what is then sold. Tall bars at both ends: "
     "too sure of itself; a hill in the middle: too cautious; tall at the right: more is sold than was thought "
@@ -139,7 +138,7 @@ def headline(summary: pl.DataFrame, best: str, metric: str) -> str:
 
 def _verdict(figures: dict[str, Any], metric: str, models: int) -> str:
     name, added = style.sentence(style.plain(figures["model"])), known(figures.get(f"fva_{metric}"))
-    if figures["model"] == style.BASELINE:
+    if figures["model"] == BASELINE_MODEL:
         return "No model beats seasonal naive" + (": nothing more complex is worth running." if models > 1 else " yet.")
     beaten = f"the best of {models} models" if models > 1 else "the only model"
     if added is None:
@@ -213,7 +212,7 @@ def _sections(
         ),
         Section(
             "Which products: by kind of demand",
-            KINDS,
+            KINDS_OF_DEMAND,
             [pictures["metrics_by_class"]],
             [
                 measure_table(caption, table, "kind_of_demand")

@@ -8,10 +8,10 @@ import polars as pl
 
 from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL
 from demand_forecast.domain.evaluation.scoring import SUMMARY
+from demand_forecast.domain.models import BASELINE_MODEL
 from demand_forecast.reports import style
 from demand_forecast.reports.charts.accuracy import classes_in_order, levels_in_order, over_origins, place_name
 from demand_forecast.reports.charts.calibration import HONEST, pit_shares
-from demand_forecast.reports.style import BASELINE
 
 TIE = 0.01
 MATTERS = 0.01  # of all units: a smaller class proves nothing
@@ -68,7 +68,7 @@ def known(value: Any) -> float | None:
 def _lead(summary: pl.DataFrame, best: str, metric: str) -> list[str]:
     values = {model: known(value) for model, value in summary.select("model", metric).iter_rows()}
     own = values.pop(best)
-    rivals = {model: value for model, value in values.items() if value is not None and model != BASELINE}
+    rivals = {model: value for model, value in values.items() if value is not None and model != BASELINE_MODEL}
     if not own or not rivals:
         return []
     model, value = min(rivals.items(), key=lambda item: item[1])
@@ -83,7 +83,7 @@ def _lead(summary: pl.DataFrame, best: str, metric: str) -> list[str]:
 def _origins(figures: Figures, added: str) -> list[str]:
     rows = figures.metrics.filter(model=figures.model, metric=added, level=SUMMARY[added]).drop_nulls()
     values = dict(rows.select("forecast_origin", "value").iter_rows())
-    if not values or figures.model == BASELINE:
+    if not values or figures.model == BASELINE_MODEL:
         return []
     won, name = sum(value > 0 for value in values.values()), added.removeprefix("fva_").upper()
     worst, least = min(values.items(), key=lambda item: item[1])
@@ -94,7 +94,7 @@ def _origins(figures: Figures, added: str) -> list[str]:
 
 def _levels(figures: Figures) -> list[str]:
     added = figures.by("fva_wape", figures.levels)
-    if len(added) < 2 or figures.model == BASELINE:
+    if len(added) < 2 or figures.model == BASELINE_MODEL:
         return []
     low, high = min(added, key=added.__getitem__), max(added, key=added.__getitem__)
     strong = f"It adds most at level {place_name(high)}, where its WAPE is {_than(added[high])} seasonal naive's"

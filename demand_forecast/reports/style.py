@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec
 import numpy as np
 import polars as pl
 
+from demand_forecast.domain.models import BASELINE_MODEL
+from demand_forecast.domain.models.base import FAMILIES
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -22,8 +25,6 @@ BLUE, ORANGE, GREEN, PINK, SKY, RED = "#0072b2", "#e69f00", "#009e73", "#cc79a7"
 PALE_RED = "#f5c6ac"
 GREY = "#8a94a0"
 PALETTE = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
-BASELINE = "seasonal_naive"
-SPELLING = {"lightgbm": "LightGBM"}
 LONGEST_LABEL = 30
 
 
@@ -163,18 +164,19 @@ def label_bars(ax: "Axes", values: Sequence[float], texts: Sequence[str]) -> Non
 
 def model_colours(models: Iterable[str]) -> dict[str, str]:
     """A colour per model: seasonal naive is grey everywhere, the others take the palette in name order."""
-    rivals = sorted(set(models) - {BASELINE})
-    return {BASELINE: GREY, **{model: PALETTE[i % len(PALETTE)] for i, model in enumerate(rivals)}}
+    rivals = sorted(set(models) - {BASELINE_MODEL})
+    return {BASELINE_MODEL: GREY, **{model: PALETTE[i % len(PALETTE)] for i, model in enumerate(rivals)}}
 
 
 def plain(name: str) -> str:
     """A name of the tables as a reader's: `seasonal_naive` is seasonal naive, `store_id` is store."""
-    return SPELLING.get(name) or name.replace("_id", "").replace("_", " ").replace(" x ", " × ").strip()
+    known = FAMILIES.get(name)
+    return known.title if known else name.replace("_id", "").replace("_", " ").replace(" x ", " × ").strip()
 
 
 def in_order(models: Iterable[str]) -> list[str]:
     """Models by name, seasonal naive last."""
-    return sorted(set(models), key=lambda model: (model == BASELINE, model))
+    return sorted(set(models), key=lambda model: (model == BASELINE_MODEL, model))
 
 
 def sentence(text: str) -> str:

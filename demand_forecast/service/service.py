@@ -10,11 +10,12 @@ from _bentoml_sdk import Service
 from starlette.exceptions import HTTPException
 
 from demand_forecast.service.contract.problems import Problem
-from demand_forecast.service.http.api import Worker, create_api
+from demand_forecast.service.http.api import create_api
 from demand_forecast.service.http.gateway import Gateway
 from demand_forecast.service.state.keys import KeyRing, key_file
 from demand_forecast.service.state.live import Live
 from demand_forecast.service.state.prediction_log import PredictionLog
+from demand_forecast.service.state.worker import Worker
 from demand_forecast.settings import ENV_PREFIX, ConfigError, Serving, load_serving, load_settings
 from demand_forecast.workspace.home import Home
 

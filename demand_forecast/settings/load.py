@@ -1,16 +1,15 @@
 """Reads `config.yaml` and `DEMAND_FORECAST_*` variables, in words where something is wrong."""
 
-import difflib
 import os
 import re
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from demand_forecast.settings.section import ConfigError, Section
+from demand_forecast.settings.section import ConfigError, Section, unknown
 from demand_forecast.settings.serving import Serving
 from demand_forecast.settings.settings import DEFAULT_CONFIG, ENV_PREFIX, Settings
 
@@ -53,7 +52,7 @@ def load_settings(path: str | Path | None = None) -> Settings:
     try:
         settings = Settings(**_content(file))
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(item, file) for item in error.errors())) from None
+        raise ConfigError("\n".join(explain(item, file) for item in error.errors())) from None
     settings._path = file
     return settings
 
@@ -92,17 +91,16 @@ def _variable(name: str, default: str | None, file: Path) -> str:
     return found
 
 
-def _explain(error: Any, file: Path) -> str:
-    key = ".".join(str(part) for part in error["loc"])
+def explain(error: Any, file: Path, model: type[BaseModel] = Settings, within: str = "") -> str:
+    """A pydantic error in words: the key, the file and the nearest key that `model`, the section `within`, knows."""
+    key = ".".join(str(part) for part in ([within] if within else []) + [*error["loc"]])
     if error["type"] != "extra_forbidden":
         return f"{file}: {key or 'configuration'}: {error['msg'].removeprefix('Value error, ')}"
-    known = _known_keys(error["loc"][:-1])
-    near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0)
-    return f"{file}: unknown key {key}; did you mean {near[0] if near else 'nothing'}? Known here: {', '.join(known)}"
+    known, last = _known_keys(error["loc"][:-1], model), str(error["loc"][-1])
+    return f"{file}: {unknown('key', last, known, key.removesuffix(last))}"
 
 
-def _known_keys(place: tuple[Any, ...]) -> list[str]:
-    model: Any = Settings
+def _known_keys(place: tuple[Any, ...], model: Any) -> list[str]:
     for part in place:
         if isinstance(part, str) and part in model.model_fields:
             model = _section_of(model.model_fields[part].annotation) or model

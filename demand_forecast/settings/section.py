@@ -1,7 +1,9 @@
 """What every section of the configuration is made of."""
 
 import codecs
+import difflib
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -51,3 +53,12 @@ def at_most(section: Any, part: str, whole: str) -> Any:
     if getattr(section, part) > getattr(section, whole):
         raise ValueError(f"{part}: {getattr(section, part)} of {whole}: {getattr(section, whole)} can never be")
     return section
+
+
+def unknown(what: str, name: object, known: Iterable[str], place: str = "") -> str:
+    """The words for a name, at `place`, that nothing knows, with the nearest one that there is."""
+    names = sorted(known)
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0)
+    return (
+        f"unknown {what} {place}{name}; did you mean {near[0] if near else 'nothing'}? Known here: {', '.join(names)}"
+    )

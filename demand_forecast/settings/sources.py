@@ -1,8 +1,9 @@
-"""Where the data comes from: `source:` or `sources:`."""
+"""`source:` or `sources:`, where the data comes from; what only one kind asks for, `sources/kinds` knows."""
 
-from typing import Any, Literal, Self
+from collections.abc import Iterable
+from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from demand_forecast.settings.section import Encoding, Pattern, Section
 
@@ -17,7 +18,12 @@ ColumnMapping = dict[str, str | Constant]
 
 
 class Input(Section):
-    """One input of a source. `files` reads `path`; `sql` reads `table` or `query`."""
+    """One input of a source. `files` reads `path`; `sql` reads `table` or `query`.
+
+    Its repr is hashed into `file_hash`: with another one every known file would be read again.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     path: str | None = None
     table: str | None = None
@@ -32,12 +38,12 @@ class Input(Section):
 
 
 class Source(Section):
-    """Where one retailer's data comes from: `files`, a `sql` database, or the `m5` folder layout."""
+    """Where one retailer's data comes from. Other keys than these are for its kind to know."""
+
+    model_config = ConfigDict(extra="allow")
 
     name: str | None = None
-    kind: Literal["files", "sql", "m5"] = "files"
-    url: str | None = Field(default=None, repr=False)  # may hold a password
-    path: str | None = None  # kind m5: the folder
+    kind: str = "files"
     sales: Input | None = None
     products: Input | None = None
     stores: Input | None = None
@@ -49,10 +55,6 @@ class Source(Section):
     def one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, dict) else value
 
-    @model_validator(mode="after")
-    def complete(self) -> Self:
-        required = {"files": ["sales"], "sql": ["url", "sales"], "m5": ["path"]}[self.kind]
-        for key in required:
-            if getattr(self, key) is None:
-                raise ValueError(f"kind {self.kind} needs {key}:")
-        return self
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Without the kind's own keys as long as it has not read them: any may hold a password."""
+        return [(key, value) for key, value in super().__repr_args__() if key not in (self.model_extra or {})]

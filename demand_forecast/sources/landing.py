@@ -9,7 +9,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from demand_forecast.sources.delivery import DamagedError, Delivery, SourceError, UnfinishedError
+from demand_forecast.sources.delivery import Delivery
+from demand_forecast.sources.errors import DamagedError, SourceError, UnfinishedError
 
 Signature = tuple[int, int]  # size in bytes, time of last change in ns
 
@@ -19,7 +20,7 @@ def signature(found: os.stat_result) -> Signature:
 
 
 def unreadable(file: Path, error: OSError) -> SourceError:
-    """UnfinishedError where the file is not there any more, else what the account lacks."""
+    """The error to raise: UnfinishedError where the file is gone, else one that says what the account lacks."""
     if isinstance(error, FileNotFoundError):
         return UnfinishedError(f"{file}: cannot be read: it is gone; bring it again if it is still wanted")
     return SourceError(
@@ -28,9 +29,10 @@ def unreadable(file: Path, error: OSError) -> SourceError:
 
 
 class Contents(NamedTuple):
-    """What a file said when it was read: the content hash of each day, or why it could not be read.
+    """What a file held when it was read: the content hash of each day, or why it could not be read.
 
-    `fixed_on` is the day of a look that saw rows whose day depends on it (impossible or unreadable dates), else None.
+    `fixed_on`: the day of the scan, where some rows are counted on a day that follows from it (their own date is
+    impossible or unreadable); None where none is.
     """
 
     days: dict[date, str]
@@ -40,13 +42,13 @@ class Contents(NamedTuple):
 
 
 class Landing:
-    """What was learned about files, kept at `path` (None: nowhere). It saves opening a file whose size and time of
-    change are known, and decides nothing else: it may be lost, damaged or written by two processes at once.
+    """What was learned about files, kept at `path` (None: nowhere). Saves opening a file whose size and time of change
+    are known, and decides nothing else: it may be lost, damaged or written by two processes at once.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
-        self.left: dict[str, str] = {}  # by file, why this look left it
+        self.left: dict[str, str] = {}  # by file, why this scan left it
         self._hashes: dict[str, tuple[int, int, str]] = {}
         self._contents: dict[str, Contents] = {}
         self._used: set[str] = set()
@@ -66,7 +68,7 @@ class Landing:
             return False
 
     def file_hash(self, file: Path, *how: object) -> str:
-        """SHA-256 of the file, and behind the dash how it is read: another mapping reads a known file again.
+        """SHA-256 of the file, and behind the dash that of how it is read: with another mapping it is read again.
 
         Raises UnfinishedError where the file is gone, SourceError where it cannot be opened.
         """
@@ -76,18 +78,21 @@ class Landing:
         name = str(file)
         self._used.add(name)
         try:
-            seen = signature(file.stat())
+            current = signature(file.stat())
             known = self._hashes.get(name)
-            if known is None or known[:2] != seen:
+            if known is None or known[:2] != current:
                 with file.open("rb") as stream:
-                    known = (*seen, hashlib.file_digest(stream, "sha256").hexdigest())
+                    known = (*current, hashlib.file_digest(stream, "sha256").hexdigest())
                 self._hashes[name], self._changed = known, True
         except OSError as error:
             raise unreadable(file, error) from error
         return known[2]
 
     def contents(self, delivery: Delivery, today: date) -> Contents | None:
-        """What the file is known to say, None where it has to be read. Its hash must be known or may be found."""
+        """What the file is known to say, None where it has to be read. Opens the file where its hash is not known.
+
+        Raises UnfinishedError where it is gone, SourceError where it cannot be opened.
+        """
         found = self._contents.get(delivery.file_hash)
         self._used.add(delivery.file_hash)
         return found if found is not None and found.fixed_on in (None, today) else None
@@ -98,19 +103,19 @@ class Landing:
             self._contents[delivery.file_hash], self._changed = contents, True
 
     def note_fault(self, delivery: Delivery, error: SourceError) -> None:
-        """Note that the file cannot be read as it is; one that changes, or is gone, is no such file."""
+        """Note that the file cannot be read as it is. One that is still changing, or gone, may be readable later."""
         if not isinstance(error, UnfinishedError) or isinstance(error, DamagedError):
             self.note(delivery, Contents({}, None, str(error), isinstance(error, DamagedError)))
 
     def save(self) -> None:
-        """Keeps what this look used, and what is known of other files that are still there, if it learned something."""
+        """Writes what this scan used and what is known of other files that still exist, if there is anything new."""
         if self.path is None or not self._changed:
             return
         hashes = {name: one for name, one in self._hashes.items() if name in self._used or os.path.exists(name)}
         there = {sha for *_, sha in hashes.values()}
         contents = {
-            name: _as_json(said)
-            for name, said in self._contents.items()
+            name: _as_json(found)
+            for name, found in self._contents.items()
             if name in self._used or name.partition("-")[0] in there
         }
         content = {"hashes": hashes, "contents": contents}
@@ -122,13 +127,13 @@ class Landing:
 
     def _load(self, content: Mapping[str, Any]) -> None:
         hashes = {name: (int(size), int(time), str(sha)) for name, (size, time, sha) in content["hashes"].items()}
-        contents = {name: _from_json(*said) for name, said in content["contents"].items()}
+        contents = {name: _from_json(*found) for name, found in content["contents"].items()}
         self._hashes, self._contents = hashes, contents
 
 
-def _as_json(said: Contents) -> list[Any]:
-    days = {day.isoformat(): content for day, content in said.days.items()}
-    return [days, said.fixed_on and said.fixed_on.isoformat(), said.fault, said.damaged]
+def _as_json(found: Contents) -> list[Any]:
+    days = {day.isoformat(): content for day, content in found.days.items()}
+    return [days, found.fixed_on and found.fixed_on.isoformat(), found.fault, found.damaged]
 
 
 def _from_json(days: Mapping[str, str], fixed_on: str | None, fault: str | None, damaged: bool) -> Contents:

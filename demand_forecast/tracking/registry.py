@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from demand_forecast.domain.evaluation.roles import CHALLENGER, CHAMPION, PREVIOUS
 from demand_forecast.tracking.ledger import PromotionLedger, Row
 from demand_forecast.workspace.file_lock import file_lock
 from demand_forecast.workspace.processes import is_running
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 
-CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 DAGSTER_RUN, DAGSTER_ASSET = "dagster_run_id", "dagster_asset_key"  # the first is the tag that dagster-mlflow looks for
 PROCESS_HOST, PROCESS_ID = "process.host", "process.id"
 MODEL_ARTIFACT = "model"

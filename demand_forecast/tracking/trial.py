@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from demand_forecast.domain.evaluation.roles import CHALLENGER
 from demand_forecast.settings import Settings
 from demand_forecast.tracking.ledger import PromotionLedger
-from demand_forecast.tracking.registry import CHALLENGER, ModelVersion, Tracking
+from demand_forecast.tracking.registry import ModelVersion, Tracking
 
 Mode = Literal["shadow", "canary"]
 

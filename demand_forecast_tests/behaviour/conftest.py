@@ -33,14 +33,11 @@ from demand_forecast.domain.models.training_rows import training_rows
 from demand_forecast.domain.tables import now
 from demand_forecast.lake.tables import Lake
 from demand_forecast.settings import Settings, load_settings
-from demand_forecast.sources.collect import (
-    KNOWN,
-    InputTable,
-    collect_inputs,
-    collect_sales,
-    date_formats,
-    decimals,
-)
+from demand_forecast.sources.collecting.index import KNOWN
+from demand_forecast.sources.collecting.inputs import collect_inputs
+from demand_forecast.sources.collecting.sales import collect_sales
+from demand_forecast.sources.configured import date_formats, decimals
+from demand_forecast.sources.delivery import InputTable
 
 MONDAY = date(2025, 1, 6)
 RHYTHM = (0.7, 0.7, 0.9, 1.0, 1.4, 1.8, 1.1)  # Monday to Sunday

@@ -7,7 +7,9 @@ import polars as pl
 
 from demand_forecast.domain.cleaning.inputs import InputReading, clean_plan, clean_products, clean_stock, clean_stores
 from demand_forecast.settings import Settings, load_settings
-from demand_forecast.sources.collect import InputTable, collect_inputs, date_formats, decimals
+from demand_forecast.sources.collecting.inputs import collect_inputs
+from demand_forecast.sources.configured import date_formats, decimals
+from demand_forecast.sources.delivery import InputTable
 
 ROOT = Path(__file__).parents[2]
 TRUTH = ROOT / "demand_forecast_tests" / "data"

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from demand_forecast.domain.features import FeatureContract, build_features
-from demand_forecast.domain.models import CANDIDATES, ForecastModel, create
+from demand_forecast.domain.models import ForecastModel, create, families
 from demand_forecast.domain.tables import QUANTILE_COLUMNS
 from demand_forecast.settings import Training
 from demand_forecast_tests.domain.small_retailer import Retailer, make_retailer
@@ -30,7 +30,7 @@ def built(retailer: Retailer) -> tuple[pl.DataFrame, FeatureContract]:
 @pytest.fixture(scope="module")
 def models(built: tuple[pl.DataFrame, FeatureContract]) -> dict[str, ForecastModel]:
     frame, contract = built
-    return {name: create(name, threads=1).fit(frame.filter("training"), contract) for name in CANDIDATES}
+    return {name: create(name, threads=1).fit(frame.filter("training"), contract) for name in families()}
 
 
 def ahead(frame: pl.DataFrame) -> pl.DataFrame:
@@ -96,7 +96,7 @@ def test_appended_days_leave_drawn_rows_alone(retailer: Retailer, max_rows: int)
     assert kept.equals(again)
 
 
-@pytest.mark.parametrize("name", list(CANDIDATES))
+@pytest.mark.parametrize("name", list(families()))
 def test_a_closed_shop_forecasts_zero(name: str, retailer: Retailer, models: dict[str, ForecastModel]) -> None:
     day = next(d for d in (retailer.last_day + timedelta(days=i) for i in range(1, 8)) if d.weekday() == 2)
     holiday = pl.DataFrame({"date": [day], "store_id": ["South"], "open": [0.0]})
@@ -133,7 +133,7 @@ def test_a_promotion_raises_demand(name: str, retailer: Retailer, built: tuple, 
     assert total(1.0) > 1.2 * total(0.0)
 
 
-@pytest.mark.parametrize("name", list(CANDIDATES))
+@pytest.mark.parametrize("name", list(families()))
 def test_quantiles_are_ordered_and_not_below_zero(name: str, built: tuple, models: dict) -> None:
     quantiles = models[name].forecast(ahead(built[0])).select(QUANTILE_COLUMNS).to_numpy()
     assert (np.diff(quantiles, axis=1) >= 0).all()

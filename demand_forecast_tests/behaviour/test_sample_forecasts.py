@@ -23,7 +23,7 @@ from demand_forecast.domain.models import ForecastModel, create
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS
 from demand_forecast.publishing.package import PackageInfo, read_package, write_package
 from demand_forecast.service.answers.what_if import what_if
-from demand_forecast.service.contract.schema import SeriesId, WhatIfRequest
+from demand_forecast.service.contract.schema import SeriesId
 from demand_forecast.service.state.served import Served
 from demand_forecast.settings import Settings, Training
 from demand_forecast_tests.behaviour.sample import TRUTH, sample_attributes
@@ -233,7 +233,7 @@ def test_the_service_answers_every_series_as_the_batch_table_says(
     again: list[dict[str, Any]] = []
     for first in range(0, 360, 90):
         part = series[first : first + 90]
-        again += what_if(served, part, WhatIfRequest(series=part, quantiles=list(QUANTILE_LEVELS)))
+        again += what_if(served, part, [], 28, QUANTILE_LEVELS)
     table = batch.select("mean", *QUANTILE_COLUMNS).to_numpy().reshape(360, 28, 10)
     for answers in (forecast, again):
         read = [orjson.loads(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)) for answer in answers]

@@ -10,7 +10,9 @@ import pytest
 from demand_forecast.domain.cleaning.rules import clean_sales
 from demand_forecast.domain.cleaning.schemas import violations
 from demand_forecast.domain.demand.panel import build_daily_demand
-from demand_forecast.sources.collect import KNOWN, collect_sales, date_formats, decimals
+from demand_forecast.sources.collecting.index import KNOWN
+from demand_forecast.sources.collecting.sales import collect_sales
+from demand_forecast.sources.configured import date_formats, decimals
 from demand_forecast_tests.behaviour.sample import LATER, TRUTH, sample_attributes
 
 LOST_DAY = date(2025, 3, 11)

@@ -81,6 +81,7 @@ def test_a_server_that_breaks_off_is_counted_and_does_not_hang() -> None:
     assert asyncio.run(broken_off()) == 10
 
 
+@pytest.mark.slow
 @needs_wrk
 def test_all_of_it_runs(night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.serving.__main__.SIZES", (1,))

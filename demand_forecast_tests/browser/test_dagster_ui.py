@@ -22,7 +22,7 @@ GROUPS = ("raw", "clean", "features", "models", "evaluation", "forecasts", "serv
 DAY = str(FIRST_DAY)
 PATIENCE = 30_000  # milliseconds
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]
 
 
 @pytest.fixture(scope="module")

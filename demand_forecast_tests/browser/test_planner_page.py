@@ -4,9 +4,8 @@ import csv
 import json
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,12 @@ import httpx
 import polars as pl
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
-from playwright.sync_api import TimeoutError as NotSeen
 
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS
 from demand_forecast.publishing.bento import build_bento
 from demand_forecast.service.state.keys import add_key, revoke_keys
-from demand_forecast_tests.served_night import CONFIG, Night, Serve
+from demand_forecast_tests.served_night import CONFIG, Night
+from demand_forecast_tests.service.in_process import Running, serve_in_process
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -69,9 +68,14 @@ def publish(night: Night, place: Path, **version: Any) -> Path:
 
 
 @pytest.fixture(scope="module")
-def client(serve: Serve, place: Path) -> Iterator[httpx.Client]:
-    with serve(place) as client:
-        yield client
+def running(place: Path) -> Iterator[Running]:
+    with serve_in_process(place) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(running: Running) -> httpx.Client:
+    return running.client
 
 
 @pytest.fixture(scope="module")
@@ -307,7 +311,9 @@ def test_on_a_phone_nothing_sticks_out_and_every_control_has_a_name(new_page: Ne
     assert UNNAMED.findall(snapshot) == []
 
 
-def test_a_newer_forecast_is_taken_over_and_a_refused_one_is_told(new_page: NewPage, night: Night, place: Path) -> None:
+def test_a_newer_forecast_is_taken_over_and_a_refused_one_is_told(
+    new_page: NewPage, running: Running, night: Night, place: Path
+) -> None:
     current = place / ".demand_forecast" / "serving" / "current.json"
     page = new_page("about:blank")
     page.clock.install()
@@ -316,35 +322,35 @@ def test_a_newer_forecast_is_taken_over_and_a_refused_one_is_told(new_page: NewP
     expect(page.get_by_text("Old forecast")).to_be_visible()
     try:
         publish(night, place, version=night.other)
+        running.look()
         polled(page, "Renewed")
         expect(page.get_by_role("banner")).to_contain_text("Seasonal naive, version 4")
         page.get_by_role("spinbutton", name="Stock on hand").fill("1")
         publish(night, place)
+        running.look()
         polled(page, "A newer forecast is live")
         expect(page.get_by_role("spinbutton", name="Stock on hand")).to_have_value("1")
         page.get_by_role("button", name="Show it").click()
         expect(page.get_by_role("spinbutton", name="Stock on hand")).to_have_value("40")
         current.write_text('{"package": "5-none"}')
+        running.look()
         polled(page, "A newer forecast was refused")
     finally:
         publish(night, place)
+        running.look()
 
 
 def polled(page: Page, notice: str) -> None:
-    """Lets half a minute pass until the page says it: the server looks twice a second."""
-    for _ in range(PATIENCE // 1000):
-        page.clock.run_for(31_000)
-        with suppress(NotSeen):
-            page.get_by_text(notice).wait_for(timeout=1000)  # at once: the next look may take it away again
-            return
-    pytest.fail(f"the page does not say: {notice}")
+    """Lets half a minute pass, after which the page asks again."""
+    page.clock.run_for(31_000)
+    expect(page.get_by_text(notice)).to_be_visible()
 
 
-def test_a_key_is_asked_for_where_keys_exist(new_page: NewPage, client: httpx.Client, place: Path) -> None:
+def test_a_key_is_asked_for_where_keys_exist(new_page: NewPage, running: Running, place: Path) -> None:
     keys = place / ".demand_forecast" / "keys.json"
     key = add_key(keys, "planner")
     try:
-        wait_until(lambda: client.get("/v1/model").status_code == 401)
+        running.look()
         page = new_page(HERE)
         dialog = page.get_by_role("dialog", name="A key is needed")
         dialog.get_by_label("Key").fill("df_wrong")
@@ -359,15 +365,7 @@ def test_a_key_is_asked_for_where_keys_exist(new_page: NewPage, client: httpx.Cl
         expect(page.get_by_role("heading", level=1)).to_have_text("P-00 · South")
     finally:
         revoke_keys(keys, "planner")
-        wait_until(lambda: client.get("/v1/model").status_code == 200)
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    for _ in range(100):
-        if holds():
-            return
-        time.sleep(0.1)
-    raise AssertionError("it does not come about")
+        running.look()
 
 
 def test_without_a_connection_it_says_so_and_tries_again(new_page: NewPage) -> None:
@@ -380,6 +378,7 @@ def test_without_a_connection_it_says_so_and_tries_again(new_page: NewPage) -> N
     expect(page.get_by_role("heading", level=1)).to_have_text("Needs attention")
 
 
+@pytest.mark.slow
 def test_the_bento_holds_all_that_the_pages_load(new_page: NewPage, place: Path, tmp_path: Path) -> None:
     loaded: list[str] = []
     page = new_page("about:blank")

@@ -9,8 +9,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from demand_forecast.defs.evaluation.assets import _candidates, _is_echo
-from demand_forecast.defs.project import CHAMPION
 from demand_forecast.domain.evaluation.backtest import run_backtest
+from demand_forecast.domain.evaluation.roles import CHAMPION
 from demand_forecast.domain.models import create
 from demand_forecast.domain.models.training_rows import training_rows
 from demand_forecast_tests.domain.small_retailer import make_retailer

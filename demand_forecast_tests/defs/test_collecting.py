@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 from demand_forecast.defs.project import Project, known_deliveries
 from demand_forecast.defs.raw.assets import collect_new
-from demand_forecast.sources.collect import KNOWN, known_sales
+from demand_forecast.sources.collecting.index import KNOWN, known_sales
 from demand_forecast_tests.defs.arrivals import bring, collect
 from demand_forecast_tests.landing_files import FIRST_DAY
 

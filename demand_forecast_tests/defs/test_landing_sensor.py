@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from demand_forecast.defs.project import Project
-from demand_forecast.sources.collect import span
+from demand_forecast.sources.collecting.history import span
 from demand_forecast_tests.defs.arrivals import bring, collect, days, look, run, why_not
 from demand_forecast_tests.landing_files import FIRST_DAY, write_reports
 

@@ -14,7 +14,7 @@ from demand_forecast.defs.project import Project, known_deliveries, settings_of
 from demand_forecast.defs.raw.assets import raw_inputs
 from demand_forecast.domain.tables import now
 from demand_forecast.reports.charts import data
-from demand_forecast.sources.collect import collect_sales
+from demand_forecast.sources.collecting.sales import collect_sales
 from demand_forecast_tests.landing_files import FIRST_DAY, write_config, write_reports
 
 DAYS = 30

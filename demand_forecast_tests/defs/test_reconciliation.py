@@ -9,7 +9,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from demand_forecast.defs.automation.arrival import look_at_repairs
+from demand_forecast.defs.automation.arrival import request_repaired
 from demand_forecast.defs.project import Project
 from demand_forecast.defs.raw.reconciliation import reconciliation
 from demand_forecast_tests.defs.arrivals import bring, collect, days
@@ -103,7 +103,7 @@ def test_repaired_days_are_run(project: Project) -> None:
 
     def look(cursor: str | None) -> dg.SensorResult | dg.SkipReason:
         with dg.build_sensor_context(instance, cursor, resources={"project": project}) as context:
-            return look_at_repairs(context, project)
+            return request_repaired(context, project)
 
     assert isinstance(look(None), dg.SkipReason)
     bring(project, ELEVENTH, days=2)

@@ -19,7 +19,7 @@ import json
 from datetime import datetime, UTC
 from demand_forecast.defs.automation.arrival import closed_days, every_night
 from demand_forecast.defs.project import SALES_DAYS, SETTINGS
-from demand_forecast.sources.delivery import local_day
+from demand_forecast.sources.days import local_day
 from dagster._utils.schedules import schedule_execution_time_iterator as ticks
 keys = SALES_DAYS.get_partition_keys()
 windows = [SALES_DAYS.time_window_for_partition_key(key) for key in keys]

@@ -13,18 +13,14 @@ import pytest
 from demand_forecast.domain.cleaning.dates import parse_dates
 from demand_forecast.domain.tables import RAW_PROVENANCE, now
 from demand_forecast.settings import Settings
-from demand_forecast.sources import collect
-from demand_forecast.sources.collect import (
-    KNOWN,
-    SourceError,
-    collect_inputs,
-    collect_sales,
-    date_formats,
-    decimals,
-    known_sales,
-    pending_days,
-    span,
-)
+from demand_forecast.sources.collecting import batches, content, history
+from demand_forecast.sources.collecting.history import span
+from demand_forecast.sources.collecting.index import KNOWN, known_sales
+from demand_forecast.sources.collecting.inputs import collect_inputs
+from demand_forecast.sources.collecting.pending_days import pending_days
+from demand_forecast.sources.collecting.sales import collect_sales
+from demand_forecast.sources.configured import date_formats, decimals
+from demand_forecast.sources.errors import SourceError
 from demand_forecast.sources.landing import Landing
 
 Configure = Callable[[dict[str, Any]], Settings]
@@ -110,7 +106,7 @@ def test_many_frames_say_what_one_frame_says(lake: Lake, monkeypatch: pytest.Mon
     lake.land("small.csv", A)
     keys = ["file", "day", "content_hash", "line", "units"]
     lake.night()
-    monkeypatch.setattr(collect, "BATCH_ROWS", 50)
+    monkeypatch.setattr(content, "BATCH_ROWS", 50)
     frames = list(collect_sales(lake.settings, pl.DataFrame(schema=KNOWN), None, ARRIVED))
     assert len(frames) > 5
     assert pl.concat(frames).select(keys).sort(keys).rows() == pl.concat(lake.rows).select(keys).sort(keys).rows()
@@ -229,8 +225,8 @@ def test_where_history_begins_is_known_of_known_files_without_opening_them(
     lake.land("odd.csv", "1066-10-14,S1,P1,1")  # its lines have the day they arrived on, which is none of sales
     lake.night()
     opened: list[str] = []
-    read = collect._frames
-    monkeypatch.setattr(collect, "_frames", lambda one, *rest: opened.append(one.file) or read(one, *rest))
+    read = batches.frames
+    monkeypatch.setattr(history, "frames", lambda one, *rest: opened.append(one.file) or read(one, *rest))
     assert span(lake.settings, lake.landing) == span(lake.settings) == (date(2024, 1, 2), date(2024, 1, 3))
     assert opened == ["landing/odd.csv", "landing/a.csv", "landing/b.csv", "landing/odd.csv"]
     lake.land("b.csv", A, C)

@@ -14,8 +14,13 @@ from hypothesis import strategies as st
 
 from demand_forecast.domain.cleaning.dates import parse_dates
 from demand_forecast.settings import Constant, Input, Settings
-from demand_forecast.sources.delivery import SourceError, UnfinishedError, mapped, mapping, natural
-from demand_forecast.sources.files import deliveries, parse, parse_csv, report_of, wait_until_settled
+from demand_forecast.sources.collecting.settling import wait_until_settled
+from demand_forecast.sources.columns import mapped, mapping
+from demand_forecast.sources.delivery import natural
+from demand_forecast.sources.errors import SourceError, UnfinishedError
+from demand_forecast.sources.kinds.files.csv_rows import parse_csv
+from demand_forecast.sources.kinds.files.landed import deliveries, report_of
+from demand_forecast.sources.kinds.files.parse import parse
 from demand_forecast.sources.landing import Landing
 
 Configure = Callable[[dict[str, Any]], Settings]

@@ -10,17 +10,14 @@ import pytest
 
 from demand_forecast.domain.tables import now
 from demand_forecast.settings import Settings
-from demand_forecast.sources.collect import (
-    KNOWN,
-    SourceError,
-    collect_inputs,
-    collect_sales,
-    known_sales,
-    pending_days,
-    span,
-)
+from demand_forecast.sources.collecting.history import span
+from demand_forecast.sources.collecting.index import KNOWN, known_sales
+from demand_forecast.sources.collecting.inputs import collect_inputs
+from demand_forecast.sources.collecting.pending_days import pending_days
+from demand_forecast.sources.collecting.pending_files import PendingFiles
+from demand_forecast.sources.collecting.sales import collect_sales
+from demand_forecast.sources.errors import SourceError
 from demand_forecast.sources.landing import Landing
-from demand_forecast.sources.news import FileNews
 
 Configure = Callable[[dict[str, Any]], Settings]
 
@@ -111,22 +108,22 @@ def test_days_taken_one_by_one_are_completed_later(tmp_path: Path, configure: Co
     assert rest["day"].unique().sort().to_list() == [FIRST + timedelta(day) for day in range(1, 5)]
 
 
-def test_news_of_a_longer_file_are_its_days_and_of_a_part_the_rest(tmp_path: Path, configure: Configure) -> None:
+def test_a_longer_file_is_pending_for_its_days_and_a_part_for_the_rest(tmp_path: Path, configure: Configure) -> None:
     settings = configure({"source": {"kind": "m5", "path": "m5"}})
     write_m5(tmp_path / "m5", "plain", days=3)
     day = [FIRST + timedelta(number) for number in range(5)]
 
-    def news(known: pl.DataFrame, closed: tuple[date, date]) -> list[tuple[date, date]]:
-        return [item.days for item in FileNews(settings, known, Landing(), closed).fresh]
+    def pending(known: pl.DataFrame, closed: tuple[date, date]) -> list[tuple[date, date]]:
+        return [item.days for item in PendingFiles(settings, known, Landing(), closed).batch]
 
     part = known_sales(sales(settings, days=(day[1], day[1])).lazy())
-    assert news(part.clear(), (day[0], day[4])) == [(day[0], day[2])]
-    assert news(part, (day[1], day[4])) == [(day[2], day[2])]
-    assert news(part, (day[1], day[1])) == []
+    assert pending(part.clear(), (day[0], day[4])) == [(day[0], day[2])]
+    assert pending(part, (day[1], day[4])) == [(day[2], day[2])]
+    assert pending(part, (day[1], day[1])) == []
     known = known_sales(sales(settings).lazy())
-    assert news(known, (day[0], day[4])) == []
+    assert pending(known, (day[0], day[4])) == []
     write_m5(tmp_path / "m5", "plain", days=5)
-    assert news(known, (day[0], day[4])) == [(day[3], day[4])]
+    assert pending(known, (day[0], day[4])) == [(day[3], day[4])]
 
 
 def test_products_stores_and_plan(tmp_path: Path, configure: Configure) -> None:

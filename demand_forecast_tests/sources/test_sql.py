@@ -10,17 +10,14 @@ import sqlalchemy as sa
 
 from demand_forecast.domain.tables import now
 from demand_forecast.settings import Settings
-from demand_forecast.sources.collect import (
-    KNOWN,
-    SourceError,
-    collect_inputs,
-    collect_sales,
-    known_sales,
-    pending_days,
-    span,
-)
-from demand_forecast.sources.delivery import named_inputs
-from demand_forecast.sources.sql import daily_totals, ledger_of
+from demand_forecast.sources.collecting.history import span
+from demand_forecast.sources.collecting.index import KNOWN, known_sales
+from demand_forecast.sources.collecting.inputs import collect_inputs
+from demand_forecast.sources.collecting.pending_days import pending_days
+from demand_forecast.sources.collecting.sales import collect_sales
+from demand_forecast.sources.configured import named_inputs
+from demand_forecast.sources.errors import SourceError
+from demand_forecast.sources.kind import Ledger, LedgerKind
 
 Configure = Callable[[dict[str, Any]], Settings]
 COLUMNS = {"date": "sold_on", "store_id": "shop", "product_id": "sku", "units": "qty", "price": "price"}
@@ -75,6 +72,12 @@ def execute(engine: sa.Engine, statement: str, rows: list[dict[str, Any]] | None
 
 def settings_of(configure: Configure, url: str, **sales: Any) -> Settings:
     return configure({"source": {"kind": "sql", "url": url, "sales": {"table": "ledger", "columns": COLUMNS} | sales}})
+
+
+def ledger_of(settings: Settings) -> Ledger:
+    ((_, source, given),) = named_inputs(settings, "sales")
+    assert isinstance(source, LedgerKind)
+    return source.ledger(settings, given)
 
 
 def collected(
@@ -137,15 +140,12 @@ def test_the_order_of_rows_says_nothing(ledger: tuple[str, sa.Engine], configure
 
 def test_totals_by_day_are_those_of_the_rows(ledger: tuple[str, sa.Engine], configure: Configure) -> None:
     settings = settings_of(configure, ledger[0])
-    (_, source, given), *_ = named_inputs(settings, "sales")
-    totals = daily_totals(ledger_of(settings, "sales", source, given), None)
+    totals = ledger_of(settings).daily_totals(None)
     for day in (date(2024, 1, number) for number in (1, 2, 3)):
         units = [row[3] for row in ROWS if row[0] == day]
         assert totals.pop(day).split()[:2] == [str(len(units)), f"{sum(units):.4f}"]
     assert totals == {}
-    assert list(daily_totals(ledger_of(settings, "sales", source, given), (date(2024, 1, 2), date(2024, 1, 2)))) == [
-        date(2024, 1, 2)
-    ]
+    assert list(ledger_of(settings).daily_totals((date(2024, 1, 2), date(2024, 1, 2)))) == [date(2024, 1, 2)]
 
 
 @pytest.mark.parametrize(
@@ -163,12 +163,11 @@ def test_totals_of_moments_and_of_a_date_format(
     for text in texts:
         execute(engine, f"INSERT INTO ledger VALUES ('{text}', 's', 'a', 'two', 1)")
     settings = settings_of(configure, "sqlite:///ledger.sqlite", date_format=date_format)
-    (_, source, given), *_ = named_inputs(settings, "sales")
     first, second = (date(2024, 1, day) for day in (2, 3))
-    before = daily_totals(ledger_of(settings, "sales", source, given), None)
+    before = ledger_of(settings).daily_totals(None)
     assert set(before) == {first, second}
     execute(engine, f"DELETE FROM ledger WHERE sold_on = '{texts[0]}'")
-    after = daily_totals(ledger_of(settings, "sales", source, given), None)
+    after = ledger_of(settings).daily_totals(None)
     assert after[first] != before[first]
     assert after[second] == before[second]
 

@@ -21,45 +21,46 @@ from demand_forecast.defs.automation.requests import Cursor, Request
 from demand_forecast.defs.automation.status import SCHEDULES, SENSORS
 from demand_forecast.defs.project import SETTINGS, Project, all_closed_days, known_deliveries
 from demand_forecast.defs.raw.reconciliation import RECONCILIATION
-from demand_forecast.sources.collect import ALL_KINDS, SourceError, pending_days
-from demand_forecast.sources.news import FileNews, ledger_inputs
-from demand_forecast.sources.sql import ledger_of
+from demand_forecast.sources.collecting.pending_days import pending_days
+from demand_forecast.sources.collecting.pending_files import PendingFiles
+from demand_forecast.sources.configured import named_inputs, read_sources
+from demand_forecast.sources.days import Days, overlap, union
+from demand_forecast.sources.errors import SourceError
+from demand_forecast.sources.kind import LandingKind, LedgerKind, SourceKind
 
 AUTOMATION = SETTINGS.automation
-KINDS = {source.kind for source in SETTINGS.all_sources}
 
 
-def partition_range(days: tuple[date, date]) -> dict[str, str]:
+def partition_range(days: Days) -> dict[str, str]:
     """Tags of a run over the partitions from the first to the last of `days`."""
     first, last = (day.isoformat() for day in days)
     return {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
 
 
-def closed_days(days: tuple[date, date]) -> tuple[date, date] | None:
+def closed_days(days: Days) -> Days | None:
     """Those of `days` that have a partition."""
-    closed = all_closed_days()
-    first, last = max(days[0], closed[0]), min(days[1], closed[1])
-    return (first, last) if first <= last else None
+    return overlap(days, all_closed_days())
 
 
-def new_days(project: Project, batch: bool = False) -> tuple[date, date] | None:
+def new_days(project: Project, batch: bool = False) -> Days | None:
     """First and last closed day about which the sources say something that the lake does not have; with `batch` no more
-    files are looked into than the landing sensor would.
+    files are opened than the landing sensor would.
 
     Raises SourceError where a source cannot be read.
     """
-    known, memory, closed = known_deliveries(project.lake), project.landing(), all_closed_days()
-    fresh = FileNews(project.settings, known, memory, closed).fresh if batch else []
-    pending = pending_days(project.settings, known, memory, ("sql",) if batch else ALL_KINDS)
-    memory.save()
-    spans = [item.days for item in fresh] + [days for days in (pending and closed_days(pending),) if days]
-    return (min(first for first, _ in spans), max(last for _, last in spans)) if spans else None
+    settings, known, landing = project.settings, known_deliveries(project.lake), project.landing()
+    files = PendingFiles(settings, known, landing, all_closed_days()).batch if batch else []
+    inputs = named_inputs(settings, "sales")
+    others = [one for one in inputs if not isinstance(one.source, LandingKind)] if batch else inputs
+    pending = pending_days(settings, known, landing, others)
+    landing.save()
+    return union([*(file.days for file in files), pending and closed_days(pending)])
 
 
-def days_to_run(project: Project, batch: bool = False) -> tuple[date, date]:
+def days_to_run(project: Project, batch: bool = False) -> Days:
     """The new days; when nothing is new, or a source cannot be read, the last day that the lake holds, else yesterday.
 
-    The run says what cannot be read: it collects first.
+    What cannot be read is for the run to say, which collects first.
     """
     try:
         found = new_days(project, batch)
@@ -73,14 +74,14 @@ def days_to_run(project: Project, batch: bool = False) -> tuple[date, date]:
 
 
 def runs(project: Project, requests: Iterable[Request]) -> list[dg.RunRequest]:
-    """The runs that are requested: of what arrives, where there is a champion, for `flow` makes what follows; else of
-    the whole graph.
+    """The runs of these requests: of `collect` where there is a champion, as the sensor `flow` makes what follows; else
+    of the whole graph.
     """
     job = COLLECT if project.tracking.champion() else WHOLE_GRAPH
     return [dg.RunRequest(request.run_key, job_name=job, tags=partition_range(request.days)) for request in requests]
 
 
-def _said(project: Project, cursor: Cursor, requests: list[Request], otherwise: Iterable[str]) -> dg.SensorResult:
+def _result(project: Project, cursor: Cursor, requests: list[Request], otherwise: Iterable[str]) -> dg.SensorResult:
     if requests:
         return dg.SensorResult(runs(project, requests), cursor=cursor.write())
     return dg.SensorResult(skip_reason=" ".join(otherwise), cursor=cursor.write())
@@ -98,65 +99,69 @@ def _first_run(context: dg.SensorEvaluationContext, project: Project) -> dg.Sens
     return dg.SensorResult(skip_reason="The first run is going on.", cursor=context.cursor)
 
 
-def look_at_landing(context: dg.SensorEvaluationContext, project: Project) -> dg.SensorResult:
+def scan_landing(context: dg.SensorEvaluationContext, project: Project) -> dg.SensorResult:
+    """A tick of the sensor `landing`."""
     if waits := _first_run(context, project):
         return waits
-    cursor, memory = Cursor.read(context.cursor), project.landing()
+    settings, cursor, landing = project.settings, Cursor.read(context.cursor), project.landing()
     try:
-        news = FileNews(project.settings, known_deliveries(project.lake), memory, all_closed_days(), cursor.requested)
+        files = PendingFiles(settings, known_deliveries(project.lake), landing, all_closed_days(), cursor.requested)
     except SourceError as error:
         return dg.SensorResult(skip_reason=str(error), cursor=cursor.write())
-    memory.save()
+    landing.save()
     _, requests = cursor.settle(
         context.instance,
-        project.settings.automation.retry_minutes,
-        lambda request, outcome: outcome == "failed" or not news.waiting.isdisjoint(request.news),
+        settings.automation.retry_minutes,
+        lambda request, outcome: outcome == "failed" or not files.waiting.isdisjoint(request.pending),
     )
-    if news.fresh:
-        days = min(item.days[0] for item in news.fresh), max(item.days[1] for item in news.fresh)
+    if days := union(file.days for file in files.batch):
         # the time of the last collection makes a correction that is taken back another request than the first was
-        key = _key(sorted((item.id, item.collected) for item in news.fresh))
-        requests.append(cursor.request(key, days, [item.id for item in news.fresh]))
-    left = [f"Left: {why}." for why in memory.left.values()]
+        key = _key(sorted((file.id, file.collected) for file in files.batch))
+        requests.append(cursor.request(key, days, [file.id for file in files.batch]))
+    left = [f"Left: {why}." for why in landing.left.values()]
     waiting = f"{len(cursor.requested)} files wait for the runs that were requested for them." if cursor.open else ""
     if requests and left:
         context.log.warning(" ".join(left))
-    return _said(project, cursor, requests, [waiting or "Nothing new in the sources.", *left])
+    return _result(project, cursor, requests, [waiting or "Nothing new in the sources.", *left])
 
 
-def look_at_ledgers(context: dg.SensorEvaluationContext, project: Project) -> dg.SensorResult:
+def ask_ledgers(context: dg.SensorEvaluationContext, project: Project) -> dg.SensorResult:
+    """A tick of the sensor `ledger`."""
     if waits := _first_run(context, project):
         return waits
-    cursor, closed = Cursor.read(context.cursor), all_closed_days()
+    settings, cursor, closed = project.settings, Cursor.read(context.cursor), all_closed_days()
     done, requests = cursor.settle(
-        context.instance, project.settings.automation.retry_minutes, lambda _, outcome: outcome != "done"
+        context.instance, settings.automation.retry_minutes, lambda _, outcome: outcome != "done"
     )
-    unreachable, news = [], []
-    for name, source, given in ledger_inputs(project.settings):
+    unreachable, changes = [], []
+    for name, source, given in named_inputs(settings, "sales"):
+        if not isinstance(source, LedgerKind):
+            continue
         state = LedgerState.read(cursor.knows.get(name))
-        state.hold(item for request in done for item in request.news)
+        state.hold(change for request in done for change in request.pending)
         try:
-            news += state.look(project, name, ledger_of(project.settings, "sales", source, given), closed)
+            changes += state.changes(project, name, source.ledger(settings, given), closed)
         except SourceError as error:
             unreachable.append(f"{error}.")
         cursor.knows[name] = state.write()
-    fresh = [item for item in news if item not in cursor.requested]
+    fresh = [change for change in changes if change not in cursor.requested]
     if fresh:
         collected = known_deliveries(project.lake)["arrived_at"].max()
-        days = [day_of(item) for item in fresh]
+        days = [day_of(change) for change in fresh]
         requests.append(cursor.request(_key(fresh, str(collected)), (min(days), max(days)), fresh))
     waiting = "Waits for the runs that were requested." if cursor.open else "Nothing new in the database."
     if requests and unreachable:
         context.log.warning(" ".join(unreachable))
-    return _said(project, cursor, requests, unreachable or [waiting])
+    return _result(project, cursor, requests, unreachable or [waiting])
 
 
-def look_at_repairs(context: dg.SensorEvaluationContext, project: Project) -> dg.SensorResult | dg.SkipReason:
+def request_repaired(context: dg.SensorEvaluationContext, project: Project) -> dg.SensorResult | dg.SkipReason:
+    """A tick of the sensor `repairs`."""
     found = project.lake.read(RECONCILIATION) if project.lake.exists(RECONCILIATION) else None
     repaired = None if found is None else found.filter("repaired")
     at = "" if repaired is None or repaired.is_empty() else str(repaired["at"].max())
     if repaired is None or at <= (context.cursor or ""):
-        return dg.SkipReason("Nothing was repaired since the last look.")
+        return dg.SkipReason("Nothing was repaired since the last tick.")
     first, last = repaired["day"].min(), repaired["day"].max()
     days = (first, last) if isinstance(first, date) and isinstance(last, date) else None
     request = Request.of(_key(at), days or days_to_run(project, batch=True), [])
@@ -169,19 +174,29 @@ looking = partial(
     jobs=[collect, whole_graph],
     minimum_interval_seconds=AUTOMATION.landing_interval,
 )
-if KINDS & {"files", "m5"}:
-    landing = looking(
-        name="landing",
-        description="Looks at the landing files, a batch at a time; requests a run over the days that have news.",
-    )(look_at_landing)
-if "sql" in KINDS:
-    ledger = looking(
-        name="ledger",
-        description="Asks each database for its totals by day; requests a run over the days whose totals changed.",
-    )(look_at_ledgers)
+
+
+def landing_sensor(sources: Iterable[SourceKind]) -> dg.SensorDefinition | None:
+    """The sensor that scans landing files, where a source has such."""
+    if not any(isinstance(source, LandingKind) for source in sources):
+        return None
+    description = "Scans the landing files, a batch at a time; requests a run over the days that have something new."
+    return looking(name="landing", description=description)(scan_landing)
+
+
+def ledger_sensor(sources: Iterable[SourceKind]) -> dg.SensorDefinition | None:
+    """The sensor that asks tables for their totals, where a source has such."""
+    if not any(isinstance(source, LedgerKind) for source in sources):
+        return None
+    description = "Asks each database for its totals by day; requests a run over the days whose totals changed."
+    return looking(name="ledger", description=description)(ask_ledgers)
+
+
+landing = landing_sensor(read_sources(SETTINGS))
+ledger = ledger_sensor(read_sources(SETTINGS))
 repairs = looking(
     name="repairs", description="Requests a run over the days for which the reconcile job collected something."
-)(look_at_repairs)
+)(request_repaired)
 
 
 @dg.schedule(

@@ -3,13 +3,13 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, Literal, Self
 
 import dagster as dg
 
-from demand_forecast.sources.delivery import Days
+from demand_forecast.sources.days import Days
 
 RUN_KEY = "dagster/run_key"
 LONGEST_WAIT = 24 * 60 * 60  # seconds between two attempts
@@ -18,18 +18,27 @@ Outcome = Literal["running", "done", "failed", "unknown"]
 
 @dataclass(frozen=True)
 class Request:
-    """A run that was requested: over which days, and the news (ids) that it is about."""
+    """A run that was requested: over which days, and for which pending files or totals (ids)."""
 
     key: str
     first: str
     last: str
-    news: list[str]
+    pending: list[str]
     at: float  # seconds since the epoch
     attempt: int = 1
 
     @classmethod
-    def of(cls, key: str, days: Days, news: Sequence[str]) -> Self:
-        return cls(key, days[0].isoformat(), days[1].isoformat(), list(news), time.time())
+    def of(cls, key: str, days: Days, pending: Sequence[str]) -> Self:
+        return cls(key, days[0].isoformat(), days[1].isoformat(), list(pending), time.time())
+
+    @classmethod
+    def read(cls, stored: dict[str, Any]) -> Self:
+        keys = ("key", "first", "last", "news", "at", "attempt")  # `news`: cursors of running homes have it
+        return cls(*(stored[key] for key in keys))
+
+    def write(self) -> dict[str, Any]:
+        keys = {"key": self.key, "first": self.first, "last": self.last}
+        return {**keys, "news": self.pending, "at": self.at, "attempt": self.attempt}
 
     @property
     def days(self) -> Days:
@@ -55,30 +64,30 @@ class Cursor:
         """An empty one where there is none yet."""
         if not text:
             return cls()
-        said = json.loads(text)
-        return cls([Request(**request) for request in said["open"]], said["knows"])
+        stored = json.loads(text)
+        return cls([Request.read(request) for request in stored["open"]], stored["knows"])
 
     def write(self) -> str:
-        return json.dumps({"open": [asdict(request) for request in self.open], "knows": self.knows})
+        return json.dumps({"open": [request.write() for request in self.open], "knows": self.knows})
 
-    def request(self, key: str, days: Days, news: list[str]) -> Request:
-        self.open.append(Request.of(key, days, news))
+    def request(self, key: str, days: Days, pending: list[str]) -> Request:
+        self.open.append(Request.of(key, days, pending))
         return self.open[-1]
 
     @property
     def requested(self) -> set[str]:
-        return {news for request in self.open for news in request.news}
+        return {pending for request in self.open for pending in request.pending}
 
     def settle(
         self,
         instance: dg.DagsterInstance,
         retry_minutes: float,
-        still_news: Callable[[Request, Outcome], bool],
+        still_pending: Callable[[Request, Outcome], bool],
     ) -> tuple[list[Request], list[Request]]:
         """Closes what is done; gives the requests that succeeded, and those to be made again, which stay open.
 
-        A failed run, and one after which its news is still news, is due again after `retry_minutes`, twice
-        as long after every attempt.
+        A failed run, and one that left something pending, is due again after `retry_minutes`, twice as long after every
+        attempt.
         """
         done, due, kept = [], [], []
         for request in self.open:
@@ -87,7 +96,7 @@ class Cursor:
                 done.append(request)
             if outcome == "running":
                 kept.append(request)
-            elif still_news(request, outcome):
+            elif still_pending(request, outcome):
                 wait = min(LONGEST_WAIT, retry_minutes * 60 * 2 ** (request.attempt - 1))
                 repeated = request.again() if time.time() - since >= wait else request
                 due += [repeated] if repeated is not request else []

@@ -8,7 +8,8 @@ import polars as pl
 from demand_forecast.defs.automation.jobs import GOING_ON, TRAINING, training
 from demand_forecast.defs.automation.status import SENSORS
 from demand_forecast.defs.monitoring.decisions import CHAMPION_REVIEW, RETRAIN_DECISION, newest_row
-from demand_forecast.defs.project import CHAMPION, SETTINGS, Project
+from demand_forecast.defs.project import SETTINGS, Project
+from demand_forecast.domain.evaluation.roles import CHAMPION
 from demand_forecast.domain.watching.champion_review import ROLL_BACK
 from demand_forecast.domain.watching.retraining import RETRAIN
 from demand_forecast.tracking.ledger import ROLLED_BACK, PromotionLedger

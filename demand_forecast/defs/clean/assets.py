@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.metadata import (
+    TABLE_KINDS,
     Metadata,
     declared_columns,
     lake_metadata,
@@ -28,9 +29,9 @@ from demand_forecast.domain.cleaning.rules import rejections_by_reason
 from demand_forecast.domain.cleaning.text import identifier
 from demand_forecast.lake.tables import Lake
 from demand_forecast.settings import Cleaning
-from demand_forecast.sources.collect import InputTable, date_formats, decimals
+from demand_forecast.sources.configured import date_formats, decimals
+from demand_forecast.sources.delivery import InputTable
 
-KINDS = {"polars", "deltalake"}
 IDS = {"clean_products": ("product_id", "unknown_product"), "clean_stores": ("store_id", "unknown_store")}
 CLEANERS: dict[InputTable, Callable[[pl.DataFrame, InputReading], pl.DataFrame]] = {
     "products": clean_products,
@@ -46,14 +47,14 @@ CLEANERS: dict[InputTable, Callable[[pl.DataFrame, InputReading], pl.DataFrame]]
             "clean_sales",
             deps=["raw_sales", "clean_products", "clean_stores"],
             group_name="clean",
-            kinds=KINDS,
+            kinds=TABLE_KINDS,
             description="Typed, one row per sales line that counts. Rows in = clean rows + rejected rows.",
         ),
         dg.AssetSpec(
             "rejected_sales",
             deps=["raw_sales", "clean_products", "clean_stores"],
             group_name="clean",
-            kinds=KINDS,
+            kinds=TABLE_KINDS,
             description="Every sales line that does not count, as it arrived, with the reason. Nothing is lost.",
         ),
     ]
@@ -150,7 +151,9 @@ def _rejected_metadata(lake: Lake, meaning: Mapping[str, str]) -> Metadata:
 
 
 def _attribute_asset(name: InputTable, description: str) -> dg.AssetsDefinition:
-    @dg.asset(name=f"clean_{name}", deps=[f"raw_{name}"], group_name="clean", kinds=KINDS, description=description)
+    @dg.asset(
+        name=f"clean_{name}", deps=[f"raw_{name}"], group_name="clean", kinds=TABLE_KINDS, description=description
+    )
     def clean_attributes(project: Project) -> dg.MaterializeResult:
         lake, settings, table = project.lake, project.settings, f"clean_{name}"
         reading = InputReading(

@@ -10,6 +10,7 @@ import polars as pl
 
 from demand_forecast.defs.features.contract import data_versions
 from demand_forecast.defs.metadata import (
+    TABLE_KINDS,
     Metadata,
     bars,
     decision_first,
@@ -20,16 +21,16 @@ from demand_forecast.defs.metadata import (
 )
 from demand_forecast.defs.models.assets import read_features, registered_candidates
 from demand_forecast.defs.models.group_model import read_group_backtest
-from demand_forecast.defs.project import BASELINE, CHAMPION, SETTINGS, Project, recipe
+from demand_forecast.defs.project import SETTINGS, Project, recipe
 from demand_forecast.domain.demand.calendar import calendar_of
 from demand_forecast.domain.demand.demand_classes import demand_classes
 from demand_forecast.domain.demand.hierarchy import hierarchy_levels
 from demand_forecast.domain.evaluation.backtest import Candidate, run_backtest
-from demand_forecast.domain.evaluation.promotion import Candidate as Contender
-from demand_forecast.domain.evaluation.promotion import Decision, decide
+from demand_forecast.domain.evaluation.promotion import Contender, Decision, decide
+from demand_forecast.domain.evaluation.roles import CHAMPION
 from demand_forecast.domain.evaluation.scoring import score_backtest, summary_table
 from demand_forecast.domain.features import FeatureContract
-from demand_forecast.domain.models import ForecastModel, create, load_model
+from demand_forecast.domain.models import BASELINE_MODEL, ForecastModel, create, load_model
 from demand_forecast.domain.models.training_rows import newest_origin
 from demand_forecast.domain.replenishment.policy import error_correlation
 from demand_forecast.domain.tables import now
@@ -38,13 +39,11 @@ from demand_forecast.tracking.registry import ModelVersion
 from demand_forecast.tracking.rollback import roll_back
 from demand_forecast.workspace.atomic_write import replace_text
 
-KINDS = {"polars", "deltalake"}
-
 
 @dg.asset(
     deps=[*SETTINGS.training.candidates, "group_model"],
     group_name="evaluation",
-    kinds=KINDS,
+    kinds=TABLE_KINDS,
     description="What every candidate would have forecast at the same rolling origins, each trained only on what was "
     "known there, beside the units that were sold. The champion is among them: as it is where it has not "
     "seen the days, else its recipe trained at the origin. Says too how far each is moved towards the forecasts of "
@@ -278,7 +277,10 @@ def _decide(project: Project, ledger: PromotionLedger) -> Decision:
         name = _name_in_backtest(champion, figures, candidates)
         defending = Contender(champion.version, champion.model, figures[name], origins)
     return decide(
-        contenders, defending, Contender("", BASELINE, figures[BASELINE], origins), project.settings.promotion
+        contenders,
+        defending,
+        Contender("", BASELINE_MODEL, figures[BASELINE_MODEL], origins),
+        project.settings.promotion,
     )
 
 

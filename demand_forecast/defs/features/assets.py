@@ -7,7 +7,14 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.features.contract import feature_notes, read_contract
-from demand_forecast.defs.metadata import declared_columns, lake_metadata, picture, recent_days, table_metadata
+from demand_forecast.defs.metadata import (
+    TABLE_KINDS,
+    declared_columns,
+    lake_metadata,
+    picture,
+    recent_days,
+    table_metadata,
+)
 from demand_forecast.defs.project import Project, recipe
 from demand_forecast.domain.demand.panel import build_daily_demand, continues
 from demand_forecast.domain.evaluation.backtest import backtest_origins
@@ -16,7 +23,6 @@ from demand_forecast.domain.models.training_rows import newest_origin
 from demand_forecast.domain.tables import SERIES
 from demand_forecast.lake.tables import Lake
 
-KINDS = {"polars", "deltalake"}
 PANEL_TABLES = ("clean_sales", "clean_stock", "clean_plan")
 ATTRIBUTE_TABLES = ("clean_plan", "clean_products", "clean_stores", "clean_stock")
 EMPTY = "daily_demand is empty: no sales line counts; the asset rejected_sales has the reasons"
@@ -26,7 +32,7 @@ MODEL_TABLES = ("raw_sales", "clean_sales", *ATTRIBUTE_TABLES, "daily_demand")
 @dg.asset(
     deps=["clean_sales", "clean_stock", "clean_plan"],
     group_name="features",
-    kinds=KINDS,
+    kinds=TABLE_KINDS,
     description="One row per series and period from the series' first sale to the last closed day, zeros filled in. "
     "A day without stock or with a closed shop is marked: it is not a day without demand.",
 )
@@ -123,7 +129,7 @@ def first_sales(lake: Lake) -> pl.DataFrame:
 @dg.asset(
     deps=["daily_demand", "clean_plan", "clean_products", "clean_stores", "clean_stock"],
     group_name="features",
-    kinds=KINDS,
+    kinds=TABLE_KINDS,
     description="One row per series, forecast origin and horizon: what was known at the origin about that day, and, "
     "where the day is past, the units it brought. Rows to train on, rows of the backtest origins, and rows of the "
     "next forecast, all made by one builder. The feature contract is noted with the table's version.",
@@ -162,7 +168,7 @@ def demand_features(context: dg.AssetExecutionContext, project: Project) -> dg.M
 @dg.asset(
     deps=["daily_demand", "clean_plan", "clean_products", "clean_stores", "clean_stock", "demand_features"],
     group_name="features",
-    kinds=KINDS,
+    kinds=TABLE_KINDS,
     description="What models read for the next forecast: the rows of `demand_features` at the last closed day, made by "
     "the same builder from the days that features look back on, under the contract that models were trained with. "
     "Beside it the tables forecast_plan, what the plan says of these days, to be read again otherwise, and "

@@ -9,25 +9,24 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.features.assets import first_sales, last_day
-from demand_forecast.defs.metadata import SHOWN, lake_metadata, picture, table_metadata
+from demand_forecast.defs.metadata import SHOWN, TABLE_KINDS, lake_metadata, picture, table_metadata
 from demand_forecast.defs.models.group_model import group_demand, level_of
-from demand_forecast.defs.project import BASELINE, Project
+from demand_forecast.defs.project import Project
 from demand_forecast.domain.alignment.align import Groups
 from demand_forecast.domain.alignment.group_forecast import forecast_groups
 from demand_forecast.domain.alignment.groups import membership
 from demand_forecast.domain.demand.calendar import calendar_of
-from demand_forecast.domain.models import load_model
+from demand_forecast.domain.evaluation.roles import Role
+from demand_forecast.domain.models import BASELINE_MODEL, load_model
 from demand_forecast.domain.models.training_rows import newest_origin
-from demand_forecast.domain.replenishment.policy import CORRELATION
+from demand_forecast.domain.replenishment.policy import CORRELATION, PLAN
 from demand_forecast.domain.replenishment.policy import reorder_plan as plan_orders
-from demand_forecast.domain.tables import QUANTILE_COLUMNS, series_key
-from demand_forecast.domain.watching.live_accuracy import Role
+from demand_forecast.domain.tables import QUANTILE_COLUMNS, meaning_of, series_key
 from demand_forecast.lake.tables import Lake
 from demand_forecast.tracking.ledger import PromotionLedger
 from demand_forecast.tracking.registry import ModelVersion
 from demand_forecast.tracking.trial import TrialChoice, choose_trial
 
-KINDS = {"polars", "deltalake"}
 OF_THE_NIGHT = (
     *("forecast_features", "forecast_plan", "new_product_features", "group_forecast", "demand_forecast"),
     *("published_forecasts", "reorder_plan", "series_overview", "challenger_forecast"),
@@ -48,7 +47,7 @@ class NoChampionError(RuntimeError):
 @dg.asset(
     deps=["daily_demand", "clean_plan", "clean_products", "clean_stores", "group_model"],
     group_name="forecasts",
-    kinds={"lightgbm", *KINDS},
+    kinds={"lightgbm", *TABLE_KINDS},
     description="The demand of groups of series at the last closed day, forecast directly by `group_model`. The "
     "forecasts of series are moved towards these, by group and day, as far as the champion's backtest says.",
 )
@@ -84,7 +83,7 @@ def group_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.Ma
 @dg.asset(
     deps=["promoted_model", "forecast_features", "group_forecast", "backtest"],
     group_name="forecasts",
-    kinds=KINDS,
+    kinds=TABLE_KINDS,
     description="Expected units and nine quantiles for every series and day of the horizon, by the champion.",
 )
 def demand_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
@@ -134,7 +133,7 @@ def forecast_by(project: Project, version: ModelVersion, rows: pl.DataFrame) -> 
 @dg.asset(
     deps=["demand_forecast"],
     group_name="forecasts",
-    kinds=KINDS,
+    kinds=TABLE_KINDS,
     description="What was published, beside what the previous champion, seasonal naive and a challenger on trial would "
     "have said of the same days: forecasts of the last weeks, by origin and role, to be scored when their days have "
     "come.",
@@ -147,7 +146,7 @@ def published_forecasts(context: dg.AssetExecutionContext, project: Project) -> 
     choice, tried = forecast_on_trial(project)
     shadows: dict[Role, ModelVersion | None] = {
         "previous": tracking.previous(),
-        "baseline": tracking.newest(BASELINE),
+        "baseline": tracking.newest(BASELINE_MODEL),
         "challenger": choice.version,
     }
     made = [published.with_columns(role=pl.lit("champion"))]
@@ -204,7 +203,7 @@ def alignment_weight(project: Project, version: str) -> float:
 @dg.asset(
     deps=["demand_forecast", "backtest", "clean_stock", "clean_products"],
     group_name="forecasts",
-    kinds=KINDS,
+    kinds=TABLE_KINDS,
     description="What to order now, by series: up to the service-level quantile of demand over lead time and review "
     "period, less the stock on hand and on order.",
 )
@@ -219,7 +218,7 @@ def reorder_plan(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
     context.log.info(
         f"{plan['order_quantity'].sum():,.0f} units to order in {(plan['order_quantity'] > 0).sum():,} series"
     )
-    table = table_metadata(plan, lake.replace("reorder_plan", plan))
+    table = table_metadata(plan, lake.replace("reorder_plan", plan), meaning_of(PLAN))
     shown = {"error_correlation": round(alike, 3), "orders": picture(reorder_summary(plan))}
     return dg.MaterializeResult(metadata=shown | table)
 

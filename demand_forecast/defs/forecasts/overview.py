@@ -3,12 +3,12 @@
 import dagster as dg
 import polars as pl
 
-from demand_forecast.defs.forecasts.assets import KINDS, learned_correlation
-from demand_forecast.defs.metadata import markdown_table, table_metadata
+from demand_forecast.defs.forecasts.assets import learned_correlation
+from demand_forecast.defs.metadata import TABLE_KINDS, markdown_table, table_metadata
 from demand_forecast.defs.project import Project
 from demand_forecast.domain.models.training_rows import newest_origin
-from demand_forecast.domain.tables import DAY_KEY, SERIES
-from demand_forecast.domain.watching.attention import OVERVIEW_MEANING, REASONS, first_day, recent_days
+from demand_forecast.domain.tables import DAY_KEY, SERIES, meaning_of
+from demand_forecast.domain.watching.attention import OVERVIEW, REASONS, first_day, recent_days
 from demand_forecast.domain.watching.attention import series_overview as overview_of
 from demand_forecast.domain.watching.live_accuracy import newest_published
 
@@ -22,7 +22,7 @@ LONGEST = 120  # two reasons in words
         *("backtest", "clean_products", "clean_stores"),
     ],
     group_name="forecasts",
-    kinds=KINDS,
+    kinds=TABLE_KINDS,
     description="One row per series for the planner: how it sells and is expected to, stock and order, the risk to run "
     "out before an order arrives, recent errors of the published forecasts, drift; in words why it needs attention, "
     "and how urgently.",
@@ -51,4 +51,4 @@ def series_overview(context: dg.AssetExecutionContext, project: Project) -> dg.M
     context.log.info(f"{len(urgent):,} of {len(overview):,} series need attention" + (f": {why}" if why else ""))
     table = urgent.head(SHOWN).select(*SERIES, pl.col("attention").list.join("; "), "urgency")
     shown = {"need_attention": len(urgent), "most_urgent": dg.MetadataValue.md(markdown_table(table, LONGEST))}
-    return dg.MaterializeResult(metadata=shown | counts | table_metadata(overview, version, OVERVIEW_MEANING))
+    return dg.MaterializeResult(metadata=shown | counts | table_metadata(overview, version, meaning_of(OVERVIEW)))

@@ -15,7 +15,7 @@ from demand_forecast.defs.features.contract import data_versions, read_contract
 from demand_forecast.defs.metadata import Metadata, picture
 from demand_forecast.defs.project import SETTINGS, Project, code_version
 from demand_forecast.domain.features import FeatureContract
-from demand_forecast.domain.models import ForecastModel, create, describe, load_model
+from demand_forecast.domain.models import ForecastModel, create, family, learners, load_model
 from demand_forecast.domain.models.training_rows import newest_origin, training_rows
 from demand_forecast.tracking.registry import ModelVersion
 
@@ -41,14 +41,14 @@ def read_features(project: Project) -> tuple[pl.DataFrame, FeatureContract]:
 
 
 def _model_asset(name: str) -> dg.AssetsDefinition:
-    members = [member for member in describe(name).members if member in SETTINGS.training.candidates]
+    members = [member for member in family(name).members() if member in SETTINGS.training.candidates]
 
     @dg.asset(
         name=name,
         deps=["demand_features", *members],
         group_name="models",
-        kinds={"mlflow", *describe(name).kinds},
-        description=f"{describe(name).text} Tracked as an MLflow run, registered with the versions of the tables it "
+        kinds={"mlflow", *(library.replace("-", "") for library in learners(name))},
+        description=f"{family(name).text} Tracked as an MLflow run, registered with the versions of the tables it "
         "saw. The same recipe on the same tables is not trained twice.",
     )
     def model(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
@@ -101,10 +101,10 @@ def _train(
 
 def _registered_members(project: Project, model: ForecastModel, folder: Path) -> dict[str, ForecastModel]:
     """The models that `model` is made of, as registered for the tables as they are now."""
-    registered = registered_candidates(project) if model.members else {}
+    registered = registered_candidates(project) if model.members() else {}
     return {
         name: load_model(project.tracking.download(registered[name].version, folder / name))
-        for name in model.members
+        for name in model.members()
         if name in registered
     }
 

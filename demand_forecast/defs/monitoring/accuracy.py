@@ -7,13 +7,12 @@ from datetime import date, timedelta
 import dagster as dg
 import polars as pl
 
-from demand_forecast.defs.metadata import Metadata, markdown_table, picture, table_metadata
+from demand_forecast.defs.metadata import TABLE_KINDS, Metadata, markdown_table, picture, table_metadata
 from demand_forecast.defs.project import Project
 from demand_forecast.domain.demand.calendar import calendar_of
 from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL, hierarchy_levels
+from demand_forecast.domain.evaluation.roles import CHAMPION, PREVIOUS
 from demand_forecast.domain.watching.live_accuracy import (
-    CHAMPION,
-    PREVIOUS,
     SCORE_MEANING,
     SCORES,
     accuracy_over,
@@ -45,7 +44,7 @@ FIGURES = (
 @dg.asset(
     deps=["daily_demand", "clean_products", "clean_stores", PUBLISHED],
     group_name="monitoring",
-    kinds={"polars", "deltalake"},
+    kinds=TABLE_KINDS,
     description="Every published forecast against what was sold, scored when its day's actuals arrive: by origin, "
     "horizon, level and class of demand, beside seasonal naive and the previous champion in the shadow. Sums, so that "
     "any window's WAPE, bias, RMSE and WQL are ratios of sums. Only days whose actuals changed are scored again.",

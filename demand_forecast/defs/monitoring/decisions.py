@@ -8,17 +8,17 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.features.assets import last_day
-from demand_forecast.defs.metadata import Metadata, decision_first, markdown_table, picture, table_metadata
+from demand_forecast.defs.metadata import TABLE_KINDS, Metadata, decision_first, markdown_table, picture, table_metadata
 from demand_forecast.defs.monitoring.accuracy import read_scores
-from demand_forecast.defs.project import CHAMPION, Project
+from demand_forecast.defs.project import Project
 from demand_forecast.domain.demand.calendar import calendar_of
+from demand_forecast.domain.evaluation.roles import CHAMPION
 from demand_forecast.domain.watching.champion_review import review_champion, weeks_table
 from demand_forecast.domain.watching.live_accuracy import accuracy_over, in_windows, series_scores
 from demand_forecast.domain.watching.retraining import DRIFT_HISTORY, decide_retraining, promised_wql, windows_table
 from demand_forecast.tracking.ledger import PromotionLedger
 from demand_forecast.tracking.registry import ModelVersion
 
-KINDS = {"polars", "deltalake"}
 RETRAIN_DECISION, CHAMPION_REVIEW = "retrain_decision", "champion_review"
 DECIDED: dict[str, pl.DataType] = {
     "day": pl.Date(),
@@ -58,7 +58,7 @@ MEANING = {
 @dg.asset(
     deps=["forecast_accuracy", "drift_report"],
     group_name="monitoring",
-    kinds=KINDS,
+    kinds=TABLE_KINDS,
     description="Whether models are trained again, one row a night with its reasons: errors above what the backtest "
     "promised, or drift, in enough of the last windows and in the newest; or a training that is too old. Training only "
     "makes challengers: who serves is decided by promoted_model.",
@@ -97,7 +97,7 @@ def retrain_decision(context: dg.AssetExecutionContext, project: Project) -> dg.
 @dg.asset(
     deps=["forecast_accuracy", "promoted_model"],
     group_name="monitoring",
-    kinds=KINDS,
+    kinds=TABLE_KINDS,
     description="The champion week by week against the previous champion in the shadow and against seasonal naive, on "
     "the forecasts that it published since it took over. Where it loses enough of the last weeks, the newest among "
     "them, the sensor rollback takes it back.",

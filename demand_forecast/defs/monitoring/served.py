@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.forecasts.assets import FORGOTTEN_AFTER, KEPT_HORIZONS
-from demand_forecast.defs.metadata import lake_metadata, markdown_table
+from demand_forecast.defs.metadata import TABLE_KINDS, lake_metadata, markdown_table
 from demand_forecast.defs.project import Project
 from demand_forecast.domain.demand.calendar import calendar_of
 from demand_forecast.lake.tables import Lake
@@ -19,7 +19,7 @@ TABLE = "served_predictions"
 @dg.asset(
     deps=["forecast_service"],
     group_name="monitoring",
-    kinds={"polars", "deltalake"},
+    kinds=TABLE_KINDS,
     description="Every answer of the running service about a forecast, one row a series, with the arm that gave it, or "
     "would have: taken once from the segment files below home that are finished, which are deleted then.",
 )

@@ -7,12 +7,12 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.features.assets import last_day
-from demand_forecast.defs.metadata import decision_first, markdown_table, table_metadata
+from demand_forecast.defs.metadata import TABLE_KINDS, decision_first, markdown_table, table_metadata
 from demand_forecast.defs.monitoring.accuracy import ORIGINS, PUBLISHED
 from demand_forecast.defs.monitoring.served import TABLE as ANSWERS
 from demand_forecast.defs.project import Project
+from demand_forecast.domain.evaluation.roles import CHALLENGER, CHAMPION
 from demand_forecast.domain.tables import SERIES
-from demand_forecast.domain.watching.live_accuracy import CHALLENGER, CHAMPION
 from demand_forecast.domain.watching.trial import (
     LOSSES,
     SCOPES,
@@ -66,7 +66,7 @@ MEANING = {
 @dg.asset(
     deps=[ANSWERS, "forecast_accuracy", "daily_demand", PUBLISHED],
     group_name="monitoring",
-    kinds={"polars", "deltalake"},
+    kinds=TABLE_KINDS,
     description="Whether the challenger on trial does better than the champion, on the same pairs of series and day: "
     "on what it answered, and on all series. One row a night and scope, with standard errors clustered by series and "
     "by day. It moves no alias: who serves is decided by promoted_model.",

@@ -8,14 +8,20 @@ import polars as pl
 from demand_forecast.defs.metadata import declared_columns, lake_metadata, picture, table_metadata
 from demand_forecast.defs.project import SALES_DAYS, Project, known_deliveries
 from demand_forecast.domain.tables import now
-from demand_forecast.sources.collect import InputTable, SourceError, collect_inputs, collect_sales, inputs_mark
-from demand_forecast.sources.delivery import Days
+from demand_forecast.sources.collecting.inputs import collect_inputs, inputs_mark
+from demand_forecast.sources.collecting.sales import collect_sales
+from demand_forecast.sources.days import Days
+from demand_forecast.sources.delivery import InputTable
+from demand_forecast.sources.errors import SourceError
 from demand_forecast.sources.landing import Landing
 from demand_forecast.workspace.file_lock import file_lock
 
 
 def collect_new(project: Project, days: Days | None, landing: Landing) -> int:
-    """Appends what is new to raw_sales and gives the number of rows; alone, or two at once would append the same."""
+    """Appends what is new to raw_sales and gives the number of rows. Holds the lock that prevents duplicate appends.
+
+    Raises SourceError where a source cannot be read, LakeError where the lake cannot be read or written.
+    """
     with file_lock(project.home.collecting):
         known = known_deliveries(project.lake)
         added = project.lake.append("raw_sales", collect_sales(project.settings, known, days, now(), landing))

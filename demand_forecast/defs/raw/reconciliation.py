@@ -1,4 +1,4 @@
-"""What lies in the sources compared with what the lake holds, and the difference collected."""
+"""Compares what lies in the sources with what the lake holds, and collects the difference."""
 
 from datetime import timedelta
 
@@ -8,9 +8,12 @@ import polars as pl
 from demand_forecast.defs.metadata import markdown_table, table_metadata
 from demand_forecast.defs.project import Project, all_closed_days, known_deliveries
 from demand_forecast.domain.tables import now
-from demand_forecast.sources.collect import KNOWN, collect_inputs, collected, known_sales, look_at_sales
-from demand_forecast.sources.delivery import Days
-from demand_forecast.sources.reconcile import GONE, INPUT_TABLES, held_rows, input_findings, sales_findings
+from demand_forecast.sources.collecting.index import KNOWN, known_sales
+from demand_forecast.sources.collecting.inputs import collect_inputs
+from demand_forecast.sources.collecting.reconcile import GONE, INPUT_TABLES, held_rows, input_findings, sales_findings
+from demand_forecast.sources.collecting.sales import new_rows
+from demand_forecast.sources.collecting.scan import scan_of_sales
+from demand_forecast.sources.days import Days
 from demand_forecast.workspace.file_lock import file_lock
 
 RECONCILIATION = "reconciliation"
@@ -24,20 +27,26 @@ MEANING = {
 
 
 def reconcile_sales(project: Project, closed: Days) -> pl.DataFrame:
-    """Reads every source in full, collects what raw_sales lacks of the `closed` days and gives the findings."""
+    """Reads every source in full, collects what raw_sales lacks of the `closed` days and gives the findings.
+
+    Raises SourceError where a source cannot be read, LakeError where the lake cannot be read or written.
+    """
     lake, settings = project.lake, project.settings
     with file_lock(project.home.collecting):
         known, held = pl.DataFrame(schema=KNOWN), held_rows(pl.LazyFrame(schema=KNOWN))
         if lake.exists("raw_sales"):
             known, held = known_sales(lake.scan("raw_sales")), held_rows(lake.scan("raw_sales"))
-        look = look_at_sales(settings, known, closed, full=True)
-        lake.append("raw_sales", collected(settings, look))
+        scan = scan_of_sales(settings, known, closed, full=True)
+        lake.append("raw_sales", new_rows(settings, scan))
         known_deliveries(lake)
-    return sales_findings(look, held, closed)
+    return sales_findings(scan, held, closed)
 
 
 def reconcile_inputs(project: Project) -> pl.DataFrame:
-    """Replaces those of raw_products, raw_stores, raw_plan and raw_stock whose source has changed."""
+    """Replaces those of raw_products, raw_stores, raw_plan and raw_stock whose source has changed; gives the findings.
+
+    Raises SourceError where a source cannot be read, LakeError where the lake cannot be read or written.
+    """
     found = []
     for table in INPUT_TABLES:
         name, at = f"raw_{table}", now()
@@ -57,7 +66,7 @@ def reconcile_inputs(project: Project) -> pl.DataFrame:
     freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=49), warn_window=timedelta(hours=25)),
     description="Everything that lies in the sources, whatever is known of it, compared with what the lake holds, by "
     "source, report and day. What is missing or different is collected. What is held and no longer in its source is "
-    "reported and kept: landing folders are emptied by their owners. Holds the last look; earlier versions stay.",
+    "reported and kept: landing folders are emptied by their owners. Holds the newest findings; earlier versions stay.",
 )
 def reconciliation(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
     findings = pl.concat([reconcile_sales(project, all_closed_days()), reconcile_inputs(project)])

@@ -10,8 +10,9 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.forecasts.assets import forecast_on_trial, learned_correlation
-from demand_forecast.defs.project import CHAMPION, Project
+from demand_forecast.defs.project import Project
 from demand_forecast.domain.demand.calendar import calendar_of
+from demand_forecast.domain.evaluation.roles import CHAMPION
 from demand_forecast.domain.evaluation.scoring import summary_table
 from demand_forecast.domain.models.training_rows import newest_origin
 from demand_forecast.publishing.bento import build_bento

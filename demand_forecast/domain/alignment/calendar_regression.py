@@ -45,8 +45,8 @@ def regress(panel: pl.DataFrame, inputs: PanelInputs, calendar: Calendar, known:
     precision = np.concatenate([np.full(len(effect.columns), effect.scale**-2) for effect in effects])
     relative = units / mean
     fit = _ridge(matrix[:known][counts], np.log(relative[counts] + OFFSET), precision)
-    said = np.maximum(np.exp(np.clip(matrix @ fit, -10, 10)) - OFFSET, 0)
-    return np.asarray(mean * said[known:] * _level(relative[counts], said[:known][counts]))
+    fitted = np.maximum(np.exp(np.clip(matrix @ fit, -10, 10)) - OFFSET, 0)
+    return np.asarray(mean * fitted[known:] * _level(relative[counts], fitted[:known][counts]))
 
 
 def _ridge(matrix: Array, target: Array, precision: Array) -> Array:
@@ -59,9 +59,9 @@ def _ridge(matrix: Array, target: Array, precision: Array) -> Array:
     return np.asarray(fit)
 
 
-def _level(sold: Array, said: Array) -> float:
+def _level(sold: Array, fitted: Array) -> float:
     weight = 0.5 ** (np.arange(len(sold))[::-1] / LEVEL_HALF_LIFE)
-    return float((weight @ sold + LEVEL_PRIOR) / (weight @ said + LEVEL_PRIOR))
+    return float((weight @ sold + LEVEL_PRIOR) / (weight @ fitted + LEVEL_PRIOR))
 
 
 def _effects(panel: pl.DataFrame, inputs: PanelInputs, calendar: Calendar, known: int) -> Iterator[Effects]:

@@ -49,22 +49,24 @@ def backtest_groups(
     `level` at each of `origins`, from what was known there; and the model of the last of them, trained on all.
 
     The mean is the geometric mean of two forecasts that err differently: one LightGBM for the groups of all levels, on
-    the features that series have, and a regression on the calendar by group.
+    the features that series have, and a regression on the calendar by group. Raises as `build_demand_features`.
     """
     series = demand.select(SERIES).unique()
-    groups = group_tables(demand, series, plan, products, stores, covariates)
-    wanted = _wanted(series, level, products, stores)
-    arguments: dict[str, Any] = {"covariates": groups.covariates, "frequency": frequency, "horizon": horizon}
+    tables = group_tables(demand, series, plan, products, stores, covariates)
+    groups = _groups_of(series, level, products, stores)
+    arguments: dict[str, Any] = {"covariates": tables.covariates, "frequency": frequency, "horizon": horizon}
     few = training.model_copy(update={"max_rows": MAX_ROWS})
-    history = build_history(*groups.tables, **arguments)
-    features, contract = build_demand_features(*groups.tables, **arguments, origins=origins, training=few, seed=seed)
+    history = build_history(*tables.for_features, **arguments)
+    features, contract = build_demand_features(
+        *tables.for_features, **arguments, origins=origins, training=few, seed=seed
+    )
     parts = []
     for origin in sorted(origins):
         started = perf_counter()
         model = _boosting(features, contract, origin, seed, threads)
         on_fit(origin, perf_counter() - started)
-        asked = features.filter(~pl.col("training") & (pl.col("forecast_origin") == origin))
-        parts.append(_combined(model, asked, history, wanted, origin))
+        rows = features.filter(~pl.col("training") & (pl.col("forecast_origin") == origin))
+        parts.append(_combined(model, rows, history, groups, origin))
     return pl.concat(parts), model
 
 
@@ -81,19 +83,19 @@ def forecast_groups(
     frequency: Frequency,
 ) -> pl.DataFrame:
     """The table `group_forecast`: that of `backtest_groups` at the last day of `demand`, by the `model` trained there
-    or before. `series`: those of `demand` (`store_id, product_id`).
+    or before. `series`: those of `demand` (`store_id, product_id`). Raises as `build_features`.
     """
-    groups = group_tables(demand, series, plan, products, stores, covariates)
-    wanted = _wanted(series, level, products, stores)
+    tables = group_tables(demand, series, plan, products, stores, covariates)
+    groups = _groups_of(series, level, products, stores)
     horizon = model.contract.horizon
-    history = build_history(*groups.tables, covariates=groups.covariates, frequency=frequency, horizon=horizon)
+    history = build_history(*tables.for_features, covariates=tables.covariates, frequency=frequency, horizon=horizon)
     origin = pl.lit(history.last_day)
-    rows = wanted.join(pl.select(horizon=pl.int_range(1, horizon + 1, dtype=pl.Int32)), how="cross")
-    asked = build_features(history, rows.with_columns(forecast_origin=origin), model.contract)
-    return _combined(model, asked, history, wanted, history.last_day)
+    rows = groups.join(pl.select(horizon=pl.int_range(1, horizon + 1, dtype=pl.Int32)), how="cross")
+    rows = build_features(history, rows.with_columns(forecast_origin=origin), model.contract)
+    return _combined(model, rows, history, groups, history.last_day)
 
 
-def _wanted(series: pl.DataFrame, level: Level, products: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
+def _groups_of(series: pl.DataFrame, level: Level, products: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
     """The groups of `level`, under the names of series."""
     groups = membership(series, level, products, stores).select(GROUP).unique()
     return groups.rename(dict(zip(GROUP, SERIES, strict=True))).sort(SERIES)
@@ -108,19 +110,19 @@ def _boosting(
 
 
 def _combined(
-    model: ForecastModel, asked: pl.DataFrame, history: History, wanted: pl.DataFrame, origin: date
+    model: ForecastModel, rows: pl.DataFrame, history: History, groups: pl.DataFrame, origin: date
 ) -> pl.DataFrame:
-    asked = asked.join(wanted, on=SERIES, how="semi", maintain_order="left")
-    boosted = asked.select(*SERIES, "forecast_origin", "date", "horizon", boosted=pl.Series(model.expected(asked)))
-    both = boosted.join(_regressed(history, wanted, origin), on=[*SERIES, "horizon"], how="inner")
+    rows = rows.join(groups, on=SERIES, how="semi", maintain_order="left")
+    boosted = rows.select(*SERIES, "forecast_origin", "date", "horizon", boosted=pl.Series(model.expected(rows)))
+    both = boosted.join(_regressed(history, groups, origin), on=[*SERIES, "horizon"], how="inner")
     mean = (pl.col("boosted") * pl.col("regressed")).sqrt().cast(pl.Float32)
     named = both.select(*SERIES, "forecast_origin", "date", "horizon", mean=mean)
     return named.rename(dict(zip(SERIES, GROUP, strict=True))).sort(*GROUP, "horizon")
 
 
-def _regressed(history: History, wanted: pl.DataFrame, origin: date) -> pl.DataFrame:
+def _regressed(history: History, groups: pl.DataFrame, origin: date) -> pl.DataFrame:
     parts = []
-    for row in history.series.join(wanted, on=SERIES).iter_rows(named=True):
+    for row in history.series.join(groups, on=SERIES).iter_rows(named=True):
         panel = history.panel.slice(row["start"], row["rows"])
         known = int((panel["date"] <= origin).sum())
         if known:

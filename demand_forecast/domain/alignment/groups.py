@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from demand_forecast.domain.demand.hierarchy import TOTAL, Level, attach_static, hierarchy_levels
+from demand_forecast.domain.demand.precedence import Keys, by_key
 from demand_forecast.domain.tables import SERIES
 from demand_forecast.settings import Covariates
 
@@ -28,7 +29,7 @@ class GroupTables:
     covariates: Covariates
 
     @property
-    def tables(self) -> tuple[pl.DataFrame, ...]:
+    def for_features(self) -> tuple[pl.DataFrame, ...]:
         """As features are built from them."""
         return self.demand, self.plan, self.products, self.stores
 
@@ -130,24 +131,24 @@ def _complete(groups: pl.DataFrame) -> pl.DataFrame:
 
 
 def _group_plan(plan: pl.DataFrame, members: pl.DataFrame, names: list[str]) -> pl.DataFrame:
-    """clean_plan of the groups: rows for all stay, rows of shops and of products are brought to their groups."""
+    """clean_plan of the groups: rows for all stay, those of shops and products become rows of their groups."""
     for key in SERIES:
         if key not in plan.columns:
             plan = plan.with_columns(pl.lit(None, pl.String).alias(key))
     plan = plan.select(*SERIES, "date", *names).filter(~pl.all_horizontal(pl.col(names).is_null()) if names else False)
-    parts = [plan.filter(pl.all_horizontal(pl.col(SERIES).is_null())).cast(dict.fromkeys(_numbers(plan), pl.Float64))]
-    for keys in (["store_id"], ["product_id"], list(SERIES)):
-        missing = [pl.col(key).is_null() for key in SERIES if key not in keys]
-        parts.append(_brought(plan.filter(*(pl.col(key).is_not_null() for key in keys), *missing), members, keys))
-    return pl.concat(parts)
+    parts = [
+        _to_groups(rows, members, keys) if keys else rows.cast(dict.fromkeys(_numbers(plan), pl.Float64))
+        for keys, rows in by_key(plan)
+    ]
+    return pl.concat(reversed(parts))
 
 
 def _numbers(plan: pl.DataFrame) -> list[str]:
     return [name for name in plan.columns if plan.schema[name].is_numeric()]
 
 
-def _brought(part: pl.DataFrame, members: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    """Of a number the mean over a group's shops (products, series), silence counting as 0; of texts the most frequent.
+def _to_groups(part: pl.DataFrame, members: pl.DataFrame, keys: Keys) -> pl.DataFrame:
+    """Numbers as the mean over a group's shops (products, series), a missing one as 0; texts as the most frequent.
 
     `part`: rows of the plan that name exactly `keys`.
     """
@@ -155,10 +156,10 @@ def _brought(part: pl.DataFrame, members: pl.DataFrame, keys: list[str]) -> pl.D
     texts = [name for name in part.columns if name not in (*SERIES, "date", *numbers)]
     belongs = members.select(*keys, *GROUP).unique()
     size = belongs.group_by(GROUP).agg(size=pl.len())
-    said = part.group_by(*keys, "date").agg(
+    stated = part.group_by(*keys, "date").agg(
         pl.col(numbers).cast(pl.Float64).mean(), *(pl.col(name).drop_nulls().first() for name in texts)
     )
     usual = (pl.col(name).drop_nulls().mode().sort().first() for name in texts)
-    total = said.join(belongs, on=keys).group_by(*GROUP, "date").agg(pl.col(numbers).sum(), *usual)
+    total = stated.join(belongs, on=keys).group_by(*GROUP, "date").agg(pl.col(numbers).sum(), *usual)
     mean = total.join(size, on=GROUP).with_columns(pl.col(numbers) / pl.col("size"))
     return mean.rename(dict(zip(GROUP, SERIES, strict=True))).select(part.columns)

@@ -1,4 +1,4 @@
-"""Sales lines that count, and beside them every line that does not, with its reason."""
+"""Sales lines that count, and every line that does not, with its reason."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ ENOUGH_LINES = 100  # fewer lines say nothing about a 99th percentile
 
 @dataclass(frozen=True)
 class Known:
-    """What a sales line is judged by, beside itself."""
+    """What a sales line is judged by besides itself."""
 
     raw: pl.LazyFrame  # numbered
     cleaning: Cleaning
@@ -33,23 +33,23 @@ class Known:
     before: pl.LazyFrame | None  # clean_sales of the days before
 
 
-Found = pl.Expr | Callable[[pl.DataFrame, Known], pl.Expr]
+Condition = pl.Expr | Callable[[pl.DataFrame, Known], pl.Expr]
 
 
 @dataclass(frozen=True)
 class Rule:
     """Why a line does not count: the name, what it means, and which lines it holds for.
 
-    `found` is an expression over the typed lines, or a function of the lines (with the `reason` found so far) and of
-    what is known beside them that gives one.
+    `condition` is an expression over the typed lines, or a function that makes one from the lines (with the `reason`
+    found so far) and from what is known beside them.
     """
 
     reason: str
     meaning: str
-    found: Found
+    condition: Condition
 
     def holds(self, lines: pl.DataFrame, known: Known) -> pl.Expr:
-        return self.found if isinstance(self.found, pl.Expr) else self.found(lines, known)
+        return self.condition if isinstance(self.condition, pl.Expr) else self.condition(lines, known)
 
 
 class ConservationError(RuntimeError):
@@ -79,7 +79,7 @@ def clean_sales(
     of the days before them: by these absurd units are judged. With a cancellation in `cleaning`, `raw` must be whole.
 
     Raises MissingCovariateError for a past-only covariate that sales do not have, ValueError where `cleaning` names a
-    column that sales do not have.
+    column that sales do not have, ConservationError where `raw` changed while it was read.
     """
     rows = numbered(raw)
     lines = read_sales_lines(rows, SalesReading(cleaning, past_only, date_formats, decimals))
@@ -130,9 +130,9 @@ def _remaining(lines: pl.DataFrame) -> pl.DataFrame:
     return lines.filter(pl.col("reason").is_null())
 
 
-def _raw_rows(rows: pl.LazyFrame, wanted: pl.DataFrame) -> pl.DataFrame:
-    """The raw lines of `wanted` (`row` and more columns), which is small: only they are held in memory."""
-    joined = rows.join(wanted.lazy(), on="row", how="inner", maintain_order="left")
+def _raw_rows(rows: pl.LazyFrame, chosen: pl.DataFrame) -> pl.DataFrame:
+    """The raw lines of `chosen` (`row` and more columns), which is small: only they are held in memory."""
+    joined = rows.join(chosen.lazy(), on="row", how="inner", maintain_order="left")
     return joined.collect(engine="streaming")
 
 
@@ -199,8 +199,8 @@ def _usual_lines(units: pl.DataFrame, suspects: pl.DataFrame, known: Known) -> p
 def _overall(units: pl.DataFrame, known: Known) -> float | None:
     lines = units.lazy().filter(pl.col("units") <= known.cleaning.max_units).select("units")
     parts = [lines] if known.before is None else [lines, known.before.filter(pl.col("units") > 0).select("units")]
-    found = pl.concat(parts).select(pl.len(), pl.col("units").quantile(0.99, "lower")).collect().row(0)
-    return found[1] if found[0] >= ENOUGH_LINES else None
+    count, usual = pl.concat(parts).select(pl.len(), pl.col("units").quantile(0.99, "lower")).collect().row(0)
+    return usual if count >= ENOUGH_LINES else None
 
 
 def _usual(units: pl.DataFrame, suspects: pl.DataFrame, keys: list[str]) -> pl.DataFrame:

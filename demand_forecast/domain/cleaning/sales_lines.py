@@ -48,9 +48,8 @@ def read_sales_lines(raw: pl.LazyFrame, reading: SalesReading) -> pl.DataFrame:
 
     Raises MissingCovariateError, and ValueError where `cleaning` names a column that raw_sales does not have.
     """
-    columns = raw.collect_schema().names()
-    found = mapped_columns(columns)
-    require_covariates(reading.past_only, "past_only", {"sales": _that_say_something(raw, found, reading.past_only)})
+    columns = mapped_columns(raw.collect_schema().names())
+    require_covariates(reading.past_only, "past_only", {"sales": _given(raw, columns, reading.past_only)})
     marked = _with_superseded(_with_dates(raw, reading))
     typed = marked.select(
         "row",
@@ -60,25 +59,25 @@ def read_sales_lines(raw: pl.LazyFrame, reading: SalesReading) -> pl.DataFrame:
         "day",
         "date_read",
         "superseded",
-        *_keys_and_numbers(reading, found),
-        *_marks(reading.cleaning, found),
+        *_keys_and_numbers(reading, columns),
+        *_marks(reading.cleaning, columns),
     )
     return typed.rename({"date_read": "date"}).collect(engine="streaming")
 
 
-def _that_say_something(raw: pl.LazyFrame, found: Sequence[str], past_only: Sequence[str]) -> list[str]:
-    """`found` without the covariates that no line has, not even empty: raw_sales has a column for each declared one."""
-    declared = [name for name in past_only if name in found]
+def _given(raw: pl.LazyFrame, columns: Sequence[str], past_only: Sequence[str]) -> list[str]:
+    """`columns` without the covariates that no line has: raw_sales has a column for every declared one."""
+    declared = [name for name in past_only if name in columns]
     whole = raw.filter(pl.col("fault").is_null())
     counts = whole.select(pl.len().alias("row"), *(pl.col(name).count() for name in declared))
-    lines, *said = counts.collect(engine="streaming").row(0)
-    silent = {name for name, count in zip(declared, said, strict=True) if lines and not count}
-    return [name for name in found if name not in silent]
+    lines, *known = counts.collect(engine="streaming").row(0)
+    absent = {name for name, count in zip(declared, known, strict=True) if lines and not count}
+    return [name for name in columns if name not in absent]
 
 
-def _keys_and_numbers(reading: SalesReading, found: Sequence[str]) -> list[pl.Expr]:
+def _keys_and_numbers(reading: SalesReading, columns: Sequence[str]) -> list[pl.Expr]:
     id_case = reading.cleaning.id_case
-    price = reading.number("price") if "price" in found else pl.lit(None, pl.Float32)
+    price = reading.number("price") if "price" in columns else pl.lit(None, pl.Float32)
     unreadable = strip_to_null(pl.col("price")).is_not_null() & ~price.is_finite().fill_null(False)
     covariates = {f"covariate_{name}": reading.number(name) for name in reading.past_only}
     return [
@@ -86,50 +85,50 @@ def _keys_and_numbers(reading: SalesReading, found: Sequence[str]) -> list[pl.Ex
         identifier(pl.col("product_id"), id_case).alias("product_id"),
         reading.number("units").alias("units"),
         price.alias("price"),
-        (unreadable if "price" in found else pl.lit(False)).alias("unreadable_price"),
+        (unreadable if "price" in columns else pl.lit(False)).alias("unreadable_price"),
         *(pl.when(value.is_finite()).then(value).alias(name) for name, value in covariates.items()),
     ]
 
 
-def _marks(cleaning: Cleaning, found: Sequence[str]) -> list[pl.Expr]:
-    identity = duplicate_identity(cleaning, found)
+def _marks(cleaning: Cleaning, columns: Sequence[str]) -> list[pl.Expr]:
+    identity = duplicate_identity(cleaning, columns)
     marks = [
         pl.col("fault").is_not_null().alias("malformed"),
         pl.struct(identity).hash().alias("content"),
-        _matches(cleaning.non_product, "non_product", cleaning, found).alias("non_product"),
-        _matches(cleaning.cancellation, "cancellation", cleaning, found).alias("cancellation"),
+        _matches(cleaning.non_product, "non_product", cleaning, columns).alias("non_product"),
+        _matches(cleaning.cancellation, "cancellation", cleaning, columns).alias("cancellation"),
     ]
     if cleaning.extract:
-        marks.append(strip_to_null(_column(cleaning.extract, "extract", found)).alias("extract"))
+        marks.append(strip_to_null(_column(cleaning.extract, "extract", columns)).alias("extract"))
     if cleaning.cancellation:
         same = [name for name in cleaning.cancellation.same if name not in ("store_id", "product_id")]
-        marks += [strip_to_null(_column(name, "cancellation.same", found)).alias(f"same_{name}") for name in same]
+        marks += [strip_to_null(_column(name, "cancellation.same", columns)).alias(f"same_{name}") for name in same]
         marks.append(_clock(pl.col("date")).alias("clock"))
     return marks
 
 
-def duplicate_identity(cleaning: Cleaning, found: Sequence[str]) -> list[str]:
+def duplicate_identity(cleaning: Cleaning, columns: Sequence[str]) -> list[str]:
     """The columns in which two lines of a report are equal when one of them is a copy.
 
     Where equal lines are kept (a till may sell the same twice), only the same line of the same file is one.
     """
     place = ["file", "line"] if cleaning.duplicates == "keep" else []
-    return ["source", "report", *place, *found, "extra"]
+    return ["source", "report", *place, *columns, "extra"]
 
 
-def _matches(match: Match | None, key: str, cleaning: Cleaning, found: Sequence[str]) -> pl.Expr:
+def _matches(match: Match | None, key: str, cleaning: Cleaning, columns: Sequence[str]) -> pl.Expr:
     if match is None:
         return pl.lit(False)
-    text = _column(match.column, f"{key}.column", found)
+    text = _column(match.column, f"{key}.column", columns)
     value = identifier(text, cleaning.id_case) if match.column in ("store_id", "product_id") else strip_to_null(text)
     return value.str.contains(match.pattern).fill_null(False)
 
 
-def _column(name: str, key: str, found: Sequence[str]) -> pl.Expr:
-    if name not in found:
+def _column(name: str, key: str, columns: Sequence[str]) -> pl.Expr:
+    if name not in columns:
         raise ValueError(
             f"cleaning.{key}: raw_sales has no column {name!r}; map it under sales.columns. "
-            f"Columns here: {', '.join(found)}"
+            f"Columns here: {', '.join(columns)}"
         )
     return pl.col(name)
 

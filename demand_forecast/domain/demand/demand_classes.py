@@ -1,4 +1,4 @@
-"""How a series sells: often or seldom, in equal or in unequal amounts, or not for long enough to say."""
+"""Classes of demand: how often and how evenly a series sells, or that it is new or no longer sells."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -7,7 +7,8 @@ import polars as pl
 
 from demand_forecast.domain.tables import SERIES
 
-DEMAND_CLASSES = ("smooth", "erratic", "intermittent", "lumpy", "dormant", "new")
+NEW = "new"
+DEMAND_CLASSES = ("smooth", "erratic", "intermittent", "lumpy", "dormant", NEW)
 INTERVAL_CUT = 1.32
 VARIATION_CUT = 0.49
 MEMORY = timedelta(days=364)
@@ -32,7 +33,7 @@ def demand_classes(demand: pl.DataFrame, origins: Sequence[date], key: Sequence[
 
 
 def counts() -> pl.Expr:
-    """Whether a day of `daily_demand` says something about demand: open, in stock for half of it; unknown counts."""
+    """Whether a day of `daily_demand` is evidence of demand: open, in stock for half of it; unknown counts as such."""
     return pl.col("open").fill_null(True) & (pl.col("in_stock").fill_null(1) >= MIN_IN_STOCK)
 
 
@@ -51,7 +52,7 @@ def _class(origin: date) -> pl.Expr:
     often, even = pl.col("interval") <= INTERVAL_CUT, pl.col("variation") <= VARIATION_CUT
     return (
         pl.when(pl.col("first") > origin - NEW_FOR)
-        .then(pl.lit("new"))
+        .then(pl.lit(NEW))
         .when(pl.col("sold").fill_null(0) == 0)
         .then(pl.lit("dormant"))
         .when(often)

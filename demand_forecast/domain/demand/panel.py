@@ -9,9 +9,9 @@ import polars as pl
 
 from demand_forecast.domain.demand.calendar import Frequency
 from demand_forecast.domain.demand.grid import WEEK, Grid, monday
+from demand_forecast.domain.demand.precedence import by_key
 from demand_forecast.domain.tables import SERIES
 
-PLAN_LEVELS = ((), ("store_id",), ("product_id",), SERIES)  # the later one is the more particular and counts
 RECENT = timedelta(days=56)
 NEXT_TO_NOTHING = 1e-6  # weight of a line without units in the mean price of its day
 UNIX = date(1970, 1, 1)
@@ -58,9 +58,9 @@ def _whole(first: int, last: int, frequency: Frequency) -> tuple[int, int]:
 
 
 def continues(before: pl.DataFrame, after: pl.DataFrame, history: pl.LazyFrame) -> bool:
-    """Whether the days up to that of `before` stay as they are when `after` is put behind them.
+    """Whether appending `after` leaves the days up to that of `before` unchanged.
 
-    They do not where `after` has the first price of a series, which counts for the time before it too, or the first
+    It does not where `after` has the first price of a series, which counts for the time before it too, or the first
     sale of one that only had rows, or no day at all. `before`, `after`: as for `build_daily_demand`, and what it made;
     `history`: daily_demand up to `before`.
     """
@@ -113,15 +113,15 @@ def _mean(values: pl.Series, place: np.ndarray, weight: np.ndarray, length: int)
     if not values.count():
         return np.full(length, np.nan, np.float32)
     known = values.is_not_null().to_numpy()
-    place, weight, said = place[known], weight[known], values.drop_nulls().to_numpy()
-    total = np.bincount(place, weights=weight * said.astype(np.float64), minlength=length)
+    place, weight, numbers = place[known], weight[known], values.drop_nulls().to_numpy()
+    total = np.bincount(place, weights=weight * numbers.astype(np.float64), minlength=length)
     weights = np.bincount(place, weights=weight, minlength=length)
     return np.divide(total, weights, out=np.full(length, np.nan), where=weights > 0).astype(np.float32)
 
 
 def _price(grid: Grid, sold_at: np.ndarray, plan: pl.DataFrame | None, before: pl.DataFrame | None) -> np.ndarray:
-    asked = _plan_values(grid, plan, "price", hold=True)
-    known = np.where(np.isnan(asked), sold_at, asked)
+    planned = _plan_values(grid, plan, "price", hold=True)
+    known = np.where(np.isnan(planned), sold_at, planned)
     if before is not None and len(grid):
         held = grid.positions(before.drop_nulls("price").select(*SERIES, "date", "price"), SERIES, carry=True)
         place = held["position"].to_numpy()  # each series' first day
@@ -130,35 +130,29 @@ def _price(grid: Grid, sold_at: np.ndarray, plan: pl.DataFrame | None, before: p
 
 
 def _plan_values(grid: Grid, plan: pl.DataFrame | None, column: str, *, hold: bool) -> np.ndarray:
-    """What the plan says of `column` at each position, the most particular key first; NaN where it says nothing.
+    """The plan's `column` at each position, of the most particular key that has one; NaN where none has.
 
     With `hold` a value counts until the next of its key, else for its date only.
     """
     values = np.full(len(grid), np.nan, np.float32)
     if plan is None or column not in plan.columns:
         return values
-    for keys in PLAN_LEVELS:
-        rows = plan.filter(pl.col(column).is_not_null(), *_names_only(keys)).select("date", *keys, column)
+    for keys, rows in by_key(plan.drop_nulls(column)):
         if rows.is_empty():
             continue
-        found = grid.positions(rows, keys, carry=hold).sort("position", "day")
-        level = np.full(len(grid), np.nan, np.float32)
-        level[found["position"].to_numpy()] = found[column].to_numpy()  # of equal positions the last, the latest day
-        level = grid.forward(level) if hold else level
-        values = np.where(np.isnan(level), values, level)
+        placed = grid.positions(rows.select("date", *keys, column), keys, carry=hold).sort("position", "day")
+        of_key = np.full(len(grid), np.nan, np.float32)
+        of_key[placed["position"].to_numpy()] = placed[column].to_numpy()  # of equal positions the last, the latest day
+        of_key = grid.forward(of_key) if hold else of_key
+        values = np.where(np.isnan(values), of_key, values)
     return values
-
-
-def _names_only(keys: Sequence[str]) -> list[pl.Expr]:
-    return [pl.col(name).is_not_null() if name in keys else pl.col(name).is_null() for name in SERIES]
 
 
 def _in_stock(grid: Grid, stock: pl.DataFrame | None) -> np.ndarray:
     shares = np.ones(len(grid), np.float32)
     if stock is not None and not stock.is_empty():
-        said = stock.filter(pl.col("in_stock").is_not_null()).select(*SERIES, "date", "in_stock")
-        found = grid.positions(said, SERIES)
-        shares[found["position"].to_numpy()] = found["in_stock"].to_numpy()
+        known = grid.positions(stock.select(*SERIES, "date", "in_stock").drop_nulls("in_stock"), SERIES)
+        shares[known["position"].to_numpy()] = known["in_stock"].to_numpy()
     return shares
 
 

@@ -3,19 +3,21 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 
 import polars as pl
 
 from demand_forecast.domain.demand.calendar import Calendar
 from demand_forecast.domain.demand.covariates import require_covariates
+from demand_forecast.domain.demand.precedence import by_key
 from demand_forecast.settings import Covariates
 
-KEYS = (("store", "product"), ("product",), ("store",), ())  # the most particular row counts
+NUMBERS = ("store", "product")  # that stand for ids
 
 
 @dataclass(frozen=True)
 class PlanColumns:
-    """What the plan says, by how it is read."""
+    """The declared columns of a plan, by how they are read."""
 
     price: bool = False
     open: bool = False
@@ -61,7 +63,7 @@ def spread_plan(
     if calendar.step > 1:
         plan = plan.with_columns(pl.col("date").dt.truncate("1w"))
     values = _covariate_values(plan, columns, calendar)
-    within = plan.filter(pl.col("date") >= panel["date"].min())  # of years of plan a night lays a year
+    within = plan.filter(pl.col("date") >= panel["date"].min())  # a plan may hold years, a night needs one
     panel = _lay(panel, within, {**values, **_opening(columns, calendar)})
     if not columns.price:
         return panel.with_columns(pl.col("price").forward_fill().over("series"))
@@ -70,13 +72,13 @@ def spread_plan(
 
 
 def _planned_price(panel: pl.DataFrame, plan: pl.DataFrame, last_day: date) -> pl.DataFrame:
-    """The price after `last_day`: of each key the last one said, of the keys the most particular."""
+    """The price after `last_day`: the newest of the most particular key."""
     future = panel.filter(pl.col("date") > last_day).select("series", "store", "product", "date").sort("date")
     names = []
-    for keys in KEYS:
-        names.append("@".join(("price", *keys)))
-        said = _of_key(plan, keys).select(*keys, "date", pl.col("price").cast(pl.Float32).alias(names[-1]))
-        future = future.join_asof(said, on="date", by=list(keys) or None, check_sortedness=False)
+    for keys, rows in by_key(plan, NUMBERS):
+        names.append(f"price@{','.join(keys)}")
+        prices = rows.select(*keys, "date", pl.col("price").cast(pl.Float32).alias(names[-1]))
+        future = future.join_asof(prices, on="date", by=list(keys) or None, check_sortedness=False)
     future = future.select("series", "date", planned=pl.coalesce(names))
     panel = panel.join(future, on=["series", "date"], how="left", maintain_order="left")
     return panel.with_columns(price=pl.coalesce("planned", "price")).drop("planned")
@@ -121,30 +123,20 @@ def open_planned() -> pl.Expr:
 
 
 def _lay(panel: pl.DataFrame, plan: pl.DataFrame, values: dict[str, pl.Expr]) -> pl.DataFrame:
-    found: dict[str, list[str]] = {name: [] for name in values}
-    for number, keys in enumerate(KEYS):
-        part = _of_key(plan, keys).group_by(*keys, "date").agg(**values)
+    laid: dict[str, list[str]] = {name: [] for name in values}
+    for keys, rows in by_key(plan, NUMBERS):
+        part = rows.group_by(*keys, "date").agg(**values)
         part = part.filter(~pl.all_horizontal(pl.col(*values).is_null()))
-        said = [name for name in values if part[name].count()]
-        if said:
-            renamed = {name: f"{name}@{number}" for name in said}
-            part = part.select(*keys, "date", *said).rename(renamed)
+        renamed = {name: f"{name}@{','.join(keys)}" for name in values if part[name].count()}
+        if renamed:
+            part = part.select(*keys, "date", *renamed).rename(renamed)
             panel = panel.join(part, on=[*keys, "date"], how="left", maintain_order="left")
-            for name in said:
-                found[name].append(renamed[name])
-    return panel.with_columns(_first_of(found, values, plan)).drop(
-        *(name for names in found.values() for name in names)
-    )
+            for name, column in renamed.items():
+                laid[name].append(column)
+    return panel.with_columns(_first_known(laid, values, plan)).drop(*chain(*laid.values()))
 
 
-def _first_of(found: dict[str, list[str]], values: dict[str, pl.Expr], plan: pl.DataFrame) -> Iterator[pl.Expr]:
+def _first_known(laid: dict[str, list[str]], values: dict[str, pl.Expr], plan: pl.DataFrame) -> Iterator[pl.Expr]:
     schema = plan.clear().select(**values).schema
-    for name, columns in found.items():
+    for name, columns in laid.items():
         yield (pl.coalesce(columns) if columns else pl.lit(None, schema[name])).alias(name)
-
-
-def _of_key(plan: pl.DataFrame, keys: tuple[str, ...]) -> pl.DataFrame:
-    """The plan's rows that name exactly `keys`."""
-    return plan.filter(
-        pl.col(name).is_not_null() if name in keys else pl.col(name).is_null() for name in ("store", "product")
-    )

@@ -61,7 +61,7 @@ def backtest_origins(
     return [calendar.ahead(last_day, -horizon - apart * back) for back in reversed(range(min(count, possible)))]
 
 
-class Trial(NamedTuple):
+class OriginForecast(NamedTuple):
     """What a candidate expected at one origin, before anything is learned from all origins."""
 
     name: str
@@ -85,26 +85,26 @@ def run_backtest(
 
     `features`: the table `demand_features`. A candidate gives the model for an origin, which is then trained on what
     was known there; a fitted model is used as it is: unfair where it has seen days after the origin. All candidates
-    forecast the same rows. `on_fit` hears of every candidate, origin and the seconds of its fit.
-    Raises HistoryTooShort where an origin has nothing to train on or no known outcome.
+    forecast the same rows. `on_fit` is called with every candidate, origin and the seconds of its fit.
+    Raises HistoryTooShort where an origin has nothing to train on or no known outcome, ContractError where `features`
+    is not what `contract` says.
     """
-    trials = [trial for origin in origins for trial in _at_origin(features, contract, candidates, origin, on_fit)]
-    learned = _alignment(trials, groups)
+    made = [one for origin in origins for one in _at_origin(features, contract, candidates, origin, on_fit)]
+    learned = _alignment(made, groups)
     weights = {(row["model"], row["forecast_origin"]): row["weight"] for row in learned.iter_rows(named=True)}
     parts = []
-    for trial in trials:
-        weight = weights.get((trial.name, _origin(trial)), 0.0)
-        mean = groups.align(trial.rows, trial.mean, weight) if groups else trial.mean
-        told = trial.model.distribution(trial.rows, mean).with_columns(trial.rows["units"], model=pl.lit(trial.name))
-        parts.append(pl.concat([told, trial.model.probabilities(trial.rows, mean)], how="horizontal"))
+    for name, model, rows, expected in made:
+        mean = groups.align(rows, expected, weights.get((name, _origin(rows)), 0.0)) if groups else expected
+        forecast = model.distribution(rows, mean).with_columns(rows["units"], model=pl.lit(name))
+        parts.append(pl.concat([forecast, model.probabilities(rows, mean)], how="horizontal"))
     return pl.concat(parts), learned
 
 
-def _alignment(trials: list[Trial], groups: Groups | None) -> pl.DataFrame:
+def _alignment(made: list[OriginForecast], groups: Groups | None) -> pl.DataFrame:
     """The table `alignment` of the models that may be aligned; a null origin is the next forecast's."""
     rows: list[tuple[str, date | None, float, float, float]] = []
-    for name in dict.fromkeys(trial.name for trial in trials if trial.model.aligned and groups):
-        errors = {_origin(trial): groups.errors(trial.rows, trial.mean) for trial in trials if trial.name == name}  # type: ignore[union-attr]
+    for name in dict.fromkeys(one.name for one in made if one.model.aligned and groups):
+        errors = {_origin(one.rows): groups.errors(one.rows, one.mean) for one in made if one.name == name}  # type: ignore[union-attr]
         weights = learn_weights(errors)
         for origin, error in errors.items():
             rows.append((name, origin, weights[origin], error[0.0], error[weights[origin]]))
@@ -113,8 +113,8 @@ def _alignment(trials: list[Trial], groups: Groups | None) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=ALIGNMENT, orient="row")
 
 
-def _origin(trial: Trial) -> date:
-    return trial.rows["forecast_origin"][0]  # type: ignore[no-any-return]
+def _origin(rows: pl.DataFrame) -> date:
+    return rows["forecast_origin"][0]  # type: ignore[no-any-return]
 
 
 def _at_origin(
@@ -123,13 +123,13 @@ def _at_origin(
     candidates: Mapping[str, Candidate],
     origin: date,
     on_fit: Callable[[str, date, float], None] | None,
-) -> Iterator[Trial]:
+) -> Iterator[OriginForecast]:
     known = training_rows(features, origin)
-    rows = features.filter(~pl.col("training") & (pl.col("forecast_origin") == origin))
+    ahead = features.filter(~pl.col("training") & (pl.col("forecast_origin") == origin))
     # a series that starts after the origin is known from its first sale only: scoring it would look like a low bias
-    asked = rows.filter(pl.col("units").is_not_null().all().over(SERIES))
-    for found, what in ((known, "to train on"), (asked, "with a known outcome")):
-        if found.is_empty():
+    scored = ahead.filter(pl.col("units").is_not_null().all().over(SERIES))
+    for rows, what in ((known, "to train on"), (scored, "with a known outcome")):
+        if rows.is_empty():
             raise HistoryTooShort(
                 f"backtest origin {origin}: no rows {what} in demand_features (horizon {contract.horizon}); lower "
                 "backtest: origins or horizon:, bring older sales, or materialize demand_features again"
@@ -140,17 +140,17 @@ def _at_origin(
         model = _trained(candidate(origin), fitted, known, contract)
         if on_fit:
             on_fit(name, origin, perf_counter() - started)
-        yield Trial(name, model, asked, model.expected(asked))
+        yield OriginForecast(name, model, scored, model.expected(scored))
 
 
 def _trained(
     model: ForecastModel, fitted: dict[str, ForecastModel], known: pl.DataFrame, contract: FeatureContract
 ) -> ForecastModel:
-    """`model` as it is where it is fitted, else fitted on `known`, or the one of `fitted` that was made alike."""
+    """`model` as it is where it is fitted, else fitted on `known`, or the one of `fitted` with the same parameters."""
     if model.is_fitted:
         return model
-    alike = fitted.get(model.name)
-    if alike is None or alike.parameters != model.parameters:
-        alike = model.adopt(fitted).fit(known, contract)
-        fitted.setdefault(model.name, alike)
-    return alike
+    same = fitted.get(model.name)
+    if same is None or same.parameters != model.parameters:
+        same = model.adopt(fitted).fit(known, contract)
+        fitted.setdefault(model.name, same)
+    return same

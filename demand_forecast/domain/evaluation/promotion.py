@@ -12,7 +12,7 @@ Outcome = Literal["promoted", "kept", "refused"]
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Contender:
     """A registered model version with its metrics (a row of `summary_table`) over its backtest origins."""
 
     version: str
@@ -53,15 +53,15 @@ class Decision:
     reasons: list[str]
 
 
-class Finding(NamedTuple):
-    """One rule applied, as a sentence with its figures."""
+class Gate(NamedTuple):
+    """Whether one rule is met, as a sentence with its figures."""
 
     passed: bool
     reason: str
 
 
 def decide(
-    challengers: Sequence[Candidate], champion: Candidate | None, baseline: Candidate, rules: Promotion
+    challengers: Sequence[Contender], champion: Contender | None, baseline: Contender, rules: Promotion
 ) -> Decision:
     """The best admissible challenger on `rules.metric` takes over if it beats the champion by `rules.margin`.
 
@@ -71,8 +71,8 @@ def decide(
     """
     entrants = [one for one in challengers if champion or one.model != baseline.model]
     admission = [(one, _admission(one, champion, baseline, rules)) for one in entrants]
-    admissible = [one for one, findings in admission if all(finding.passed for finding in findings)]
-    reasons = [finding.reason for _, findings in admission for finding in findings]
+    admissible = [one for one, gates in admission if all(gate.passed for gate in gates)]
+    reasons = [gate.reason for _, gates in admission for gate in gates]
     best = _best(admissible or entrants, rules)
     if best is None:
         return _decision("kept" if champion else "refused", None, champion, baseline, rules, ["there is no challenger"])
@@ -83,7 +83,7 @@ def decide(
     return _decision(outcome, best, champion, baseline, rules, [*reasons, duel.reason])
 
 
-def _best(entrants: Sequence[Candidate], rules: Promotion) -> Candidate | None:
+def _best(entrants: Sequence[Contender], rules: Promotion) -> Contender | None:
     """The lowest on `rules.metric`; of those within the margin of it, which a few origins cannot tell apart, the one
     with the best quantiles: orders are made from them.
     """
@@ -94,59 +94,53 @@ def _best(entrants: Sequence[Candidate], rules: Promotion) -> Candidate | None:
     return min(tied, key=lambda one: (_rank(one.value("wql")), _rank(one.value(rules.metric))))
 
 
-def _admission(one: Candidate, champion: Candidate | None, baseline: Candidate, rules: Promotion) -> list[Finding]:
-    """What speaks against admitting `one`; if nothing does, the gates that it passed."""
+def _admission(one: Contender, champion: Contender | None, baseline: Contender, rules: Promotion) -> list[Gate]:
+    """The gates that `one` fails; if it fails none, those that it passes."""
     rivals = [champion, baseline] if champion else [baseline]
     known = [*(_same_origins(one, rival) for rival in rivals), _finite(one, rules.metric, "bias", "calibration_error")]
     known.append(_finite(rivals[0], rules.metric))
-    failed = [finding for finding in known if not finding.passed]
+    failed = [gate for gate in known if not gate.passed]
     return failed or [_unbiased(one, rules), _calibrated(one, rules)]
 
 
-def _same_origins(one: Candidate, rival: Candidate) -> Finding:
+def _same_origins(one: Contender, rival: Contender) -> Gate:
     same = bool(one.origins) and set(one.origins) == set(rival.origins)
-    return Finding(
+    return Gate(
         same,
         f"{one.label} was scored on {_days(one.origins)}, {rival.label} on {_days(rival.origins)}: "
         "only the same origins can be compared; backtest both again",
     )
 
 
-def _finite(one: Candidate, *metrics: str) -> Finding:
+def _finite(one: Contender, *metrics: str) -> Gate:
     missing = [metric for metric in metrics if not math.isfinite(one.value(metric))]
-    return Finding(
-        not missing, f"{one.label} has no finite {', '.join(missing)}; look for missing forecasts in backtest"
-    )
+    return Gate(not missing, f"{one.label} has no finite {', '.join(missing)}; look for missing forecasts in backtest")
 
 
-def _unbiased(one: Candidate, rules: Promotion) -> Finding:
+def _unbiased(one: Contender, rules: Promotion) -> Gate:
     bias = one.value("bias")
     passed = abs(bias) <= rules.max_bias
-    return Finding(
-        passed, f"{one.label}: bias {bias:+.1%} is {'within' if passed else 'outside'} ±{rules.max_bias:.1%}"
-    )
+    return Gate(passed, f"{one.label}: bias {bias:+.1%} is {'within' if passed else 'outside'} ±{rules.max_bias:.1%}")
 
 
-def _calibrated(one: Candidate, rules: Promotion) -> Finding:
-    found = one.value("calibration_error")
-    passed = found <= rules.max_calibration_error
+def _calibrated(one: Contender, rules: Promotion) -> Gate:
+    error = one.value("calibration_error")
+    passed = error <= rules.max_calibration_error
     relation = "within" if passed else "above"
-    return Finding(
-        passed, f"{one.label}: calibration error {found:.3f} is {relation} {rules.max_calibration_error:.3f}"
-    )
+    return Gate(passed, f"{one.label}: calibration error {error:.3f} is {relation} {rules.max_calibration_error:.3f}")
 
 
-def _duel(one: Candidate, incumbent: Candidate, rules: Promotion) -> Finding:
+def _duel(one: Contender, incumbent: Contender, rules: Promotion) -> Gate:
     improvement = _improvement(one, incumbent, rules.metric)
     passed = improvement > 0 and improvement >= rules.margin
-    return Finding(
+    return Gate(
         passed,
         f"{one.label}: {rules.metric} {one.value(rules.metric):.4f} against {incumbent.value(rules.metric):.4f} of "
         f"{incumbent.label} is an improvement of {improvement:+.2%}; a change needs {rules.margin:+.2%}",
     )
 
 
-def _improvement(one: Candidate, incumbent: Candidate, metric: str) -> float:
+def _improvement(one: Contender, incumbent: Contender, metric: str) -> float:
     """1 - challenger / champion; 0 where the champion is perfect: it cannot be beaten."""
     to_beat = incumbent.value(metric)
     return 1 - one.value(metric) / to_beat if to_beat > 0 else 0.0
@@ -154,9 +148,9 @@ def _improvement(one: Candidate, incumbent: Candidate, metric: str) -> float:
 
 def _decision(
     outcome: Outcome,
-    best: Candidate | None,
-    champion: Candidate | None,
-    baseline: Candidate,
+    best: Contender | None,
+    champion: Contender | None,
+    baseline: Contender,
     rules: Promotion,
     reasons: list[str],
 ) -> Decision:

@@ -9,7 +9,8 @@ import polars as pl
 from demand_forecast.domain.demand.demand_classes import DEMAND_CLASSES
 from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL, TOTAL, Level
 from demand_forecast.domain.evaluation import metrics
-from demand_forecast.domain.evaluation.scoring_inputs import Array, Evidence, Whole, gather
+from demand_forecast.domain.evaluation.scoring_inputs import Array, ScoringInputs, Whole, gather
+from demand_forecast.domain.models import BASELINE_MODEL
 
 ALL_LEVELS = "all"
 CLASS_LEVEL = "class "
@@ -39,7 +40,6 @@ def score_backtest(
     stores: pl.DataFrame,
     *,
     season: int,
-    baseline: str = "seasonal_naive",
 ) -> pl.DataFrame:
     """Model, forecast_origin, level, metric, value of every model in `backtest`.
 
@@ -55,12 +55,12 @@ def score_backtest(
 
     Raises ValueError when the models did not forecast the same series and days.
     """
-    evidence = gather(backtest, demand, levels, products, stores)
-    by_level = [part for level in levels for part in _score_level(evidence, level, season)]
-    by_origin = pl.concat([*by_level, *_score_quantiles(evidence), _class_sizes(evidence)])
+    inputs = gather(backtest, demand, levels, products, stores)
+    by_level = [part for level in levels for part in _score_level(inputs, level, season)]
+    by_origin = pl.concat([*by_level, *_score_quantiles(inputs), _class_sizes(inputs)])
     by_origin = pl.concat([by_origin, _wrmsse(by_origin)])
     scores = pl.concat([by_origin, _mean_over_origins(by_origin)])
-    return pl.concat([scores, _calibration(scores), _value_added(scores, baseline)]).sort(*PLACE, "metric")
+    return pl.concat([scores, _calibration(scores), _value_added(scores)]).sort(*PLACE, "metric")
 
 
 def summary_table(scores: pl.DataFrame) -> pl.DataFrame:
@@ -78,12 +78,12 @@ def summary_table(scores: pl.DataFrame) -> pl.DataFrame:
     return wide.with_columns(missing).select("model", *SUMMARY).sort("wrmsse", "model", nulls_last=True)
 
 
-def _score_level(evidence: Evidence, level: Level, season: int) -> Iterator[pl.DataFrame]:
+def _score_level(inputs: ScoringInputs, level: Level, season: int) -> Iterator[pl.DataFrame]:
     """The level's scores, after `series` those of its classes too."""
-    for days in _node_days(evidence, level, season):
-        yield _named(_score_nodes(days, RUN), evidence, level.name)
+    for days in _node_days(inputs, level, season):
+        yield _named(_score_nodes(days, RUN), inputs, level.name)
         if level == SERIES_LEVEL:
-            yield _named(_score_nodes(_classed(days, evidence), [*RUN, "demand_class"]), evidence)
+            yield _named(_score_nodes(_classed(days, inputs), [*RUN, "demand_class"]), inputs)
 
 
 def _score_nodes(days: pl.DataFrame, by: list[str]) -> pl.DataFrame:
@@ -92,38 +92,38 @@ def _score_nodes(days: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     return days.group_by(by).agg(wape=metrics.wape(), bias=metrics.bias()).join(means, on=by)
 
 
-def _classed(days: pl.DataFrame, evidence: Evidence) -> pl.DataFrame:
-    series = np.argsort(evidence.nodes[SERIES_LEVEL.name].to_numpy())
-    found = evidence.history.classes[series[days["node"].to_numpy()], days["origin"].to_numpy()]
+def _classed(days: pl.DataFrame, inputs: ScoringInputs) -> pl.DataFrame:
+    series = np.argsort(inputs.nodes[SERIES_LEVEL.name].to_numpy())
+    found = inputs.history.classes[series[days["node"].to_numpy()], days["origin"].to_numpy()]
     return days.with_columns(demand_class=pl.Series(found, dtype=pl.UInt8))
 
 
-def _node_days(evidence: Evidence, level: Level, season: int) -> Iterator[pl.DataFrame]:
+def _node_days(inputs: ScoringInputs, level: Level, season: int) -> Iterator[pl.DataFrame]:
     """For each model: model, origin, node, units, mean, weight and both scales of every day of every node."""
-    members = evidence.members(level)
-    node, slot = np.nonzero(members @ evidence.counted)
-    origin = evidence.origin_of[slot]
-    squared, absolute = _node_scales(evidence, level, season)
+    members = inputs.members(level)
+    node, slot = np.nonzero(members @ inputs.counted)
+    origin = inputs.origin_of[slot]
+    squared, absolute = _node_scales(inputs, level, season)
     known = pl.DataFrame(
         {
             "origin": origin.astype(np.uint8),
             "node": node.astype(np.uint32),
-            "units": (members @ evidence.units)[node, slot],
-            "weight": (members @ evidence.history.weights)[node, origin],
+            "units": (members @ inputs.units)[node, slot],
+            "weight": (members @ inputs.history.weights)[node, origin],
             "squared_scale": squared[node, origin],
             "absolute_scale": absolute[node, origin],
         }
     ).with_columns(pl.col("squared_scale", "absolute_scale").fill_nan(None))
-    for model, mean in enumerate(evidence.means):
+    for model, mean in enumerate(inputs.means):
         forecast = pl.Series((members @ mean)[node, slot])
         yield known.with_columns(model=pl.lit(model, pl.UInt32), mean=forecast)
 
 
-def _node_scales(evidence: Evidence, level: Level, season: int) -> tuple[Array, Array]:
+def _node_scales(inputs: ScoringInputs, level: Level, season: int) -> tuple[Array, Array]:
     """(nodes, origins) each: the mean square of what demand moves in one period, and the mean of it in one season."""
-    history, members = evidence.history, evidence.members(level)
+    history, members = inputs.history, inputs.members(level)
     first = np.full(members.shape[0], history.units.shape[1])
-    np.minimum.at(first, evidence.nodes[level.name].to_numpy(), history.first)
+    np.minimum.at(first, inputs.nodes[level.name].to_numpy(), history.first)
     squared, absolute = [], []
     for start in range(0, len(first), BLOCK):
         rows = slice(start, start + BLOCK)
@@ -148,28 +148,28 @@ def _mean_until(moves: Array, first: Whole, lag: int, known: Sequence[int]) -> A
     return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
 
 
-def _score_quantiles(evidence: Evidence) -> Iterator[pl.DataFrame]:
+def _score_quantiles(inputs: ScoringInputs) -> Iterator[pl.DataFrame]:
     for name, by in ((SERIES_LEVEL.name, RUN), (None, [*RUN, "demand_class"])):
-        scores = evidence.pairs.group_by(by).agg(
+        scores = inputs.pairs.group_by(by).agg(
             pinball=metrics.pinball(), wql=metrics.wql(), coverage_80=metrics.coverage_80(), **metrics.pit_shares()
         )
-        yield _named(scores, evidence, name)
+        yield _named(scores, inputs, name)
 
 
-def _class_sizes(evidence: Evidence) -> pl.DataFrame:
-    sizes = evidence.pairs.group_by(*RUN, "demand_class").agg(
+def _class_sizes(inputs: ScoringInputs) -> pl.DataFrame:
+    sizes = inputs.pairs.group_by(*RUN, "demand_class").agg(
         pl.col("series").n_unique().cast(pl.Float64), share_of_units=pl.col("units").sum()
     )
     share = metrics.ratio(pl.col("share_of_units"), pl.col("share_of_units").sum().over(RUN))
-    return _named(sizes.with_columns(share_of_units=share), evidence)
+    return _named(sizes.with_columns(share_of_units=share), inputs)
 
 
-def _named(wide: pl.DataFrame, evidence: Evidence, level: str | None = None) -> pl.DataFrame:
+def _named(wide: pl.DataFrame, inputs: ScoringInputs, level: str | None = None) -> pl.DataFrame:
     """Long, with names for numbers; without a `level` the level is the class."""
     by_class = CLASS_LEVEL + pl.col("demand_class").replace_strict(dict(enumerate(DEMAND_CLASSES)))
     named = wide.with_columns(
-        pl.col("model").replace_strict(dict(enumerate(evidence.models))),
-        pl.col("origin").replace_strict(dict(enumerate(evidence.origins))).alias("forecast_origin"),
+        pl.col("model").replace_strict(dict(enumerate(inputs.models))),
+        pl.col("origin").replace_strict(dict(enumerate(inputs.origins))).alias("forecast_origin"),
         (by_class if level is None else pl.lit(level)).alias("level"),
     )
     return _long(named.drop("origin", "demand_class", strict=False))
@@ -196,10 +196,10 @@ def _calibration(scores: pl.DataFrame) -> pl.DataFrame:
     return _long(shares.select(*PLACE, calibration_error=metrics.calibration_error()))
 
 
-def _value_added(scores: pl.DataFrame, baseline: str) -> pl.DataFrame:
+def _value_added(scores: pl.DataFrame) -> pl.DataFrame:
     """fva_* of every model, none when the baseline was not backtested."""
     place = ["forecast_origin", "level", "metric"]
-    naive = scores.filter(pl.col("model") == baseline).select(*place, pl.col("value").alias("naive"))
+    naive = scores.filter(pl.col("model") == BASELINE_MODEL).select(*place, pl.col("value").alias("naive"))
     compared = scores.filter(pl.col("metric").is_in(VALUE_ADDED)).join(naive, on=place, nulls_equal=True)
     value = metrics.forecast_value_added(pl.col("value"), pl.col("naive"))
     return compared.select(*PLACE, metric="fva_" + pl.col("metric"), value=value)

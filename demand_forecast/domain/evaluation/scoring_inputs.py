@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from demand_forecast.domain.demand.demand_classes import DEMAND_CLASSES, MIN_IN_STOCK, demand_classes
+from demand_forecast.domain.demand.demand_classes import DEMAND_CLASSES, MIN_IN_STOCK, NEW, demand_classes
 from demand_forecast.domain.demand.hierarchy import Level, attach_static
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, SERIES
 
@@ -19,11 +19,10 @@ Whole = npt.NDArray[np.int64]
 
 FORECAST = ("mean", *QUANTILE_COLUMNS, "pit_low", "pit_high")
 WEIGHT_DAYS = 28
-NEW = DEMAND_CLASSES.index("new")
 
 
 @dataclass(frozen=True)
-class History:
+class SalesHistory:
     """What series sold up to the last origin.
 
     units (series, periods): zero before the `first` period (series,) of the series; known: periods up to each origin;
@@ -39,7 +38,7 @@ class History:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ScoringInputs:
     """Rows of arrays are series, numbered as in `nodes`; a slot is an origin and a day forecast from it.
 
     pairs: model, origin, series, slot (numbers), demand_class, units, mean, q10 … q90, pit_low, pit_high of the days
@@ -50,15 +49,15 @@ class Evidence:
     origins: list[date]
     origin_of: Whole
     pairs: pl.DataFrame
-    history: History
+    history: SalesHistory
     nodes: pl.DataFrame
 
     def dense(self, model: int, value: pl.Expr) -> Array:
         """(series, slots) of one model, zero where the day does not count."""
         pairs = self.pairs.lazy().filter(pl.col("model") == model).select("series", "slot", value.alias("value"))
-        series, slot, found = (column.to_numpy() for column in pairs.collect())
+        series, slot, values = (column.to_numpy() for column in pairs.collect())
         cells = np.zeros((self.nodes.height, len(self.origin_of)))
-        cells[series, slot] = found
+        cells[series, slot] = values
         return cells
 
     @cached_property
@@ -90,8 +89,8 @@ def gather(
     levels: Sequence[Level],
     products: pl.DataFrame,
     stores: pl.DataFrame,
-) -> Evidence:
-    """The evidence of `backtest` against `demand` (`daily_demand`); raises as `score_backtest`."""
+) -> ScoringInputs:
+    """What `backtest` is scored from, with `demand` (`daily_demand`). Raises ValueError as `score_backtest` says."""
     series = backtest.select(SERIES).unique().sort(SERIES).with_row_index("series")
     slots = backtest.select("forecast_origin", "date").unique().sort("forecast_origin", "date").with_row_index("slot")
     models, origins = (backtest[name].unique().sort().to_list() for name in ("model", "forecast_origin"))
@@ -101,7 +100,7 @@ def gather(
     history = _history(demand, series, origins)
     codes = pl.Series(history.classes[pairs["series"].to_numpy(), pairs["origin"].to_numpy()], dtype=pl.UInt8)
     pairs = pairs.with_columns(demand_class=codes)
-    return Evidence(
+    return ScoringInputs(
         models=models,
         origins=origins,
         origin_of=slots["origin"].to_numpy().astype(np.int64),
@@ -120,7 +119,7 @@ def _level_nodes(series: pl.DataFrame, levels: Sequence[Level]) -> pl.DataFrame:
 
 
 def _numbered(backtest: pl.DataFrame, series: pl.DataFrame, slots: pl.DataFrame, models: list[str]) -> pl.DataFrame:
-    """Names as numbers, numbers as f64. A forecast that is missing is NaN, and so are the metrics it goes into."""
+    """Names as numbers, numbers as f64. A missing forecast is NaN, and so are the metrics made of it."""
     values = pl.col(FORECAST).cast(pl.Float64).fill_null(float("nan"))
     placed = backtest.lazy().join(series.lazy(), on=SERIES).join(slots.lazy(), on=["forecast_origin", "date"])
     number = pl.col("model").cast(pl.Enum(models)).to_physical().alias("model")
@@ -130,17 +129,17 @@ def _numbered(backtest: pl.DataFrame, series: pl.DataFrame, slots: pl.DataFrame,
 def _require_same_days(pairs: pl.DataFrame, models: list[str], origins: list[date]) -> None:
     cell = (pl.col("series").cast(pl.Int64) * (pl.col("slot").max() + 1) + pl.col("slot")).alias("cell")
     keyed = pairs.select("model", "origin", cell)
-    asked = keyed.group_by("origin").agg(pl.col("cell").n_unique().alias("asked"))
-    answered = keyed.group_by("model", "origin").agg(
-        pl.col("cell").n_unique().alias("answered"), pl.len().alias("rows")
+    expected = keyed.group_by("origin").agg(pl.col("cell").n_unique().alias("expected"))
+    forecast = keyed.group_by("model", "origin").agg(
+        pl.col("cell").n_unique().alias("forecast"), pl.len().alias("rows")
     )
-    counted = answered.join(asked, on="origin").sort("model", "origin")
-    wrong = counted.filter((pl.col("answered") < pl.col("asked")) | (pl.col("rows") > pl.col("asked")))
+    counted = forecast.join(expected, on="origin").sort("model", "origin")
+    wrong = counted.filter((pl.col("forecast") < pl.col("expected")) | (pl.col("rows") > pl.col("expected")))
     for row in wrong.head(1).iter_rows(named=True):
         raise ValueError(
             f"backtest: {models[row['model']]} at origin {origins[row['origin']]} has {row['rows']} rows for "
-            f"{row['answered']} series-days, the models together have {row['asked']} series-days; rebuild the backtest "
-            "so that every model forecasts the same series and days, each once"
+            f"{row['forecast']} series-days, the models together have {row['expected']} series-days; rebuild the "
+            "backtest so that every model forecasts the same series and days, each once"
         )
 
 
@@ -155,7 +154,7 @@ def _counting(pairs: pl.DataFrame, demand: pl.DataFrame, series: pl.DataFrame) -
     return counting.drop("date")
 
 
-def _history(demand: pl.DataFrame, series: pl.DataFrame, origins: list[date]) -> History:
+def _history(demand: pl.DataFrame, series: pl.DataFrame, origins: list[date]) -> SalesHistory:
     past = _past(demand, series, origins[-1])
     number, day = past["series"].to_numpy(), past["date"].to_physical().to_numpy()
     dates = np.unique(day)
@@ -165,7 +164,7 @@ def _history(demand: pl.DataFrame, series: pl.DataFrame, origins: list[date]) ->
     first = np.full(series.height, len(dates))
     np.minimum.at(first, number, period)
     ends = np.array(origins, "M8[D]").astype(np.int64)
-    return History(
+    return SalesHistory(
         units=units,
         first=first,
         known=[int(end) for end in np.searchsorted(dates, ends, side="right")],
@@ -198,7 +197,7 @@ def _weights(past: pl.DataFrame, origin: date, count: int) -> Array:
 def _classes(past: pl.DataFrame, origins: list[date], count: int) -> Whole:
     """A series that has not sold by an origin is new there."""
     found = demand_classes(past, origins, ["series"])
-    classes = np.full((count, len(origins)), NEW)
+    classes = np.full((count, len(origins)), DEMAND_CLASSES.index(NEW))
     origin = np.searchsorted(np.array(origins, "M8[D]"), found["forecast_origin"].to_numpy())
     classes[found["series"].to_numpy(), origin] = found["demand_class"].to_physical().to_numpy()
     return classes

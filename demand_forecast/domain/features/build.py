@@ -22,7 +22,7 @@ def build_features(history: History, rows: pl.DataFrame, contract: FeatureContra
 
     `rows`: `store_id, product_id, forecast_origin, horizon`, and any other column, which is kept. Adds `date`
     (the target), the contract's columns (float32; Int32 codes for categories; null where not known), `expected_open`
-    (0..1) and `units` (null after the history's last day; in rows for `training`, what would have sold in stock).
+    (0..1) and `units` (null after the history's last day; in rows for `training`, unconstrained demand).
     Raises ContractError for a series, an origin or a horizon that the history does not have.
     """
     series = history.series.select(*series_key(), "series")
@@ -35,7 +35,7 @@ def build_features(history: History, rows: pl.DataFrame, contract: FeatureContra
 
 
 def build_numbered(history: History, rows: pl.DataFrame, contract: FeatureContract) -> pl.DataFrame:
-    """`build_features` for rows that carry the number of their `series` in place of its key."""
+    """`build_features` for rows that have the number of their `series` in place of its key. Raises as it does."""
     features = contract.features()
     _covers(history, contract)
     placed = _placed(history, rows.with_row_index("place"), contract.horizon)
@@ -96,10 +96,10 @@ def _build_shard(
         if read_at not in ("row", "series"):
             source = panel.select(known_ahead(contract.inputs)) if read_at == "target" else panel
             parts.append(read_features(source, group, _index(placed, read_at, ahead, history.calendar)))
-    outcome = panel.select("date", "units", "wanted").select(pl.all().gather(placed["target"]))
+    outcome = panel.select("date", "units", "unconstrained").select(pl.all().gather(placed["target"]))
     wide = pl.concat([*parts, outcome], how="horizontal")
     if "training" in wide.columns:
-        wide = wide.with_columns(units=pl.when("training").then("wanted").otherwise("units"))
+        wide = wide.with_columns(units=pl.when("training").then("unconstrained").otherwise("units"))
     return finished(wide, features, contract)
 
 

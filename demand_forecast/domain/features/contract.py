@@ -15,10 +15,10 @@ from demand_forecast.domain.tables import SERIES
 KEYS = (*SERIES, "forecast_origin", "horizon", "date")
 OUTCOME = ("units", "weight", "training")
 PANEL_COLUMNS = (
-    *("series", "sellable", "wanted", "in_stock", "open", "product_units", "open_usual", "similar", "trust"),
+    *("series", "sellable", "unconstrained", "in_stock", "open", "product_units", "open_usual", "similar", "trust"),
     *("trust_cycle", "pull", "pull_cycle", "first_sale", "on_sale", "listed", "announced", "start", "first", "rows"),
 )
-LIBRARIES = ("lightgbm", "numpy", "polars", "scikit-learn")
+LIBRARIES = ("numpy", "polars")  # that compute features; those of a model are kept with the model
 
 
 class ContractError(ValueError):
@@ -117,7 +117,10 @@ class FeatureContract:
 
 
 def make_contract(inputs: PanelInputs, horizon: int, categories: dict[str, tuple[str, ...]]) -> FeatureContract:
-    """The contract of the features that a history with `inputs` has."""
+    """The contract of the features of a history with `inputs`.
+
+    Raises ContractError where a covariate has the name of a feature or of a column that the builder uses.
+    """
     columns = tuple(map(_column, declare(inputs)))
     taken = {*KEYS, *OUTCOME, "expected_open", *PANEL_COLUMNS}
     names = Counter(column.name for column in columns if column.read_at != "row")

@@ -234,10 +234,10 @@ def _prices(calendar: Calendar, price: str) -> Iterator[Feature]:
     yield Feature("price_highest", "past_only", "origin", highest, "highest price of a year", model_input=False)
     kind: Kind = "known_future" if price == "known_future" else "past_only"
     day: ReadAt = "target" if price == "known_future" else "origin"
-    asked = pl.col("price")
-    yield Feature("price", kind, day, asked, "price asked")
-    yield Feature("price_to_usual", kind, day, asked, "price against its quarter's mean", relative_to="price_usual")
-    yield Feature("price_to_highest", kind, day, asked, "price against its year's highest", relative_to="price_highest")
+    now = pl.col("price")
+    yield Feature("price", kind, day, now, "price asked")
+    yield Feature("price_to_usual", kind, day, now, "price against its quarter's mean", relative_to="price_usual")
+    yield Feature("price_to_highest", kind, day, now, "price against its year's highest", relative_to="price_highest")
 
 
 def _dates(calendar: Calendar) -> Iterator[Feature]:

@@ -1,4 +1,4 @@
-"""The history of every series as one table without holes, extended over the periods to forecast."""
+"""The history of every series as one table without gaps, extended over the periods to forecast."""
 
 from dataclasses import dataclass, replace
 from datetime import date
@@ -8,6 +8,7 @@ import polars as pl
 
 from demand_forecast.domain.demand.calendar import Calendar, Frequency, calendar_of
 from demand_forecast.domain.demand.covariates import require_covariates
+from demand_forecast.domain.demand.demand_classes import counts
 from demand_forecast.domain.demand.plan import PlanColumns, open_planned, plan_columns, spread_plan
 from demand_forecast.domain.features.contract import ContractError
 from demand_forecast.domain.features.declaration import PanelInputs
@@ -15,8 +16,6 @@ from demand_forecast.domain.features.launches import product_groups, similar_lev
 from demand_forecast.domain.features.new_products import with_new_products
 from demand_forecast.domain.tables import series_key
 from demand_forecast.settings import Covariates
-
-MIN_IN_STOCK = 0.5  # a day with less of it says more about the shelf than about demand
 
 
 @dataclass(frozen=True)
@@ -40,10 +39,10 @@ class History:
 
     def only(self, series: pl.Series) -> "History":
         """The same history of the `series` (u32 numbers) alone."""
-        wanted = self.series.filter(pl.col("series").is_in(series.unique().implode()))
-        panel = self.panel.filter(pl.col("series").is_in(wanted["series"].implode()))
+        kept = self.series.filter(pl.col("series").is_in(series.unique().implode()))
+        panel = self.panel.filter(pl.col("series").is_in(kept["series"].implode()))
         starts = pl.col("rows").cum_sum() - pl.col("rows")
-        return replace(self, panel=panel, series=wanted.with_columns(start=starts))
+        return replace(self, panel=panel, series=kept.with_columns(start=starts))
 
 
 def build_history(
@@ -71,7 +70,7 @@ def build_history(
     calendar = calendar_of(frequency)
     planned = plan_columns(plan, covariates)
     demand = demand.sort("store_id", "product_id", "date")
-    demand = demand.with_columns(_wanted(demand), series=pl.struct(series_key()).rle_id())
+    demand = demand.with_columns(_unconstrained(demand), series=pl.struct(series_key()).rle_id())
     last_day = _last_day(demand)
     sold = _sold(demand, started)
     _without_holes(sold, calendar, last_day)
@@ -97,16 +96,15 @@ def _last_day(demand: pl.DataFrame) -> date:
     return last
 
 
-def _wanted(demand: pl.DataFrame) -> pl.Expr:
-    """What would have sold with goods all day: units by the share of the day in stock, whole where units are.
+def _unconstrained(demand: pl.DataFrame) -> pl.Expr:
+    """Unconstrained demand: units divided by the share of the day in stock, rounded where all units are whole.
 
-    Null on days that say more about the shelf than about demand.
+    Null on days that do not count: they say more about the shelf than about demand.
     """
     share = pl.col("in_stock").fill_null(1)
     full = pl.col("units").cast(pl.Float64) / share
     whole = demand.select((pl.col("units") == pl.col("units").round()).all()).item()
-    counts = pl.col("open") & (share >= MIN_IN_STOCK)
-    return pl.when(counts).then(full.round() if whole else full).cast(pl.Float32).alias("wanted")
+    return pl.when(counts()).then(full.round() if whole else full).cast(pl.Float32).alias("unconstrained")
 
 
 def _sold(demand: pl.DataFrame, started: pl.DataFrame | None) -> pl.DataFrame:
@@ -160,7 +158,7 @@ def _panel(
         "series",
         "date",
         pl.col("units").cast(pl.Float32),
-        "wanted",
+        "unconstrained",
         pl.col("price").cast(pl.Float32),
         pl.col("in_stock").cast(pl.Float32),
         "open",
@@ -180,12 +178,12 @@ def _panel(
 
 
 def _sellable(began: object) -> pl.Expr:
-    """The demand that levels are made of: from the day after the first sale, which sold by definition.
+    """What levels are made of: unconstrained demand from the day after the first sale, which sold by definition.
 
-    A series that sold on the first day of all was there before.
+    A series that sold on the first day of the history was on sale before.
     """
     first = pl.col("first_sale")
-    return pl.when((pl.col("date") > first) | (first == began)).then("wanted")
+    return pl.when((pl.col("date") > first) | (first == began)).then("unconstrained")
 
 
 def _product_units(panel: pl.DataFrame, calendar: Calendar) -> pl.DataFrame:

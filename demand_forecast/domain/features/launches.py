@@ -18,9 +18,9 @@ def with_launches(
 ) -> pl.DataFrame:
     """`sold` (`series, store_id, product_id, first_sale` …), and after it the series announced that never sold.
 
-    Adds `on_sale`, the first day on which customers could buy it as far as anyone said, and `listed`, whether someone
-    did: a series is listed from the first day on which the plan names it or, failing that, the stock report has it on
-    hand, if that is at most eight weeks before its first sale. A series without a sale is announced if it was listed
+    Adds `on_sale`, the first day on which customers could buy it as far as is known, and `listed`, whether an input
+    says so: a series is listed from the first day on which the plan names it or, failing that, the stock report has it
+    on hand, if that is at most eight weeks before its first sale. A series without a sale is announced if it was listed
     in the eight weeks to `last_day`, or will be by `until`. A plan row without a store lists a product in every shop
     unless it sold somewhere before. What the first day of a plan names was there before: it says nothing.
     """
@@ -72,10 +72,10 @@ def _planned(sold: pl.DataFrame, plan: pl.DataFrame) -> pl.DataFrame:
 def waiting_days(
     series: pl.DataFrame, demand: pl.DataFrame, last_day: date, lead: int, calendar: Calendar
 ) -> pl.DataFrame:
-    """`series, date, units, wanted, open` of listed series before their first sale, from `lead` periods before listing.
+    """`series, date, units, unconstrained, open` of listed series: from `lead` periods before listing to first sale.
 
-    Nothing is known until the listing (null); from then on nothing was sold and, with the shop open, nothing wanted.
-    They count as outcomes of a forecast, not towards the level: the goods may have come later than the list.
+    Nothing is known until the listing (null); from then on nothing was sold and, with the shop open, demand was zero.
+    They count as outcomes of a forecast, not towards the level: the goods may have come after the listing.
     """
     step = timedelta(days=calendar.step)
     end = pl.col("first_sale").fill_null(last_day + step) - step
@@ -85,8 +85,8 @@ def waiting_days(
     )
     opened = demand.group_by("store_id", "date").agg(pl.col("open").any())
     waiting = waiting.join(opened, on=["store_id", "date"], how="left", maintain_order="left")
-    nothing = pl.when(pl.col("date") >= pl.col("on_sale")).then(pl.lit(0, pl.Float32))
-    return waiting.select("series", "date", units=nothing, wanted=pl.when("open").then(nothing), open="open")
+    zero = pl.when(pl.col("date") >= pl.col("on_sale")).then(pl.lit(0, pl.Float32))
+    return waiting.select("series", "date", units=zero, unconstrained=pl.when("open").then(zero), open="open")
 
 
 def similar_level(
@@ -104,8 +104,8 @@ def similar_level(
     new = series.filter((pl.col("on_sale") > began) | pl.col("announced"))
     if new.is_empty():
         return panel.with_columns(similar=pl.lit(None, pl.Float32))
-    wanted = demand.select("date", "wanted", cell=series["cell"].gather(demand["series"]), series="series")
-    launched = wanted.join(new.select("series", "store", "first_sale", *groups), on="series")
+    by_cell = demand.select("date", "unconstrained", cell=series["cell"].gather(demand["series"]), series="series")
+    launched = by_cell.join(new.select("series", "store", "first_sale", *groups), on="series")
     launched = launched.filter(
         (pl.col("date") > pl.col("first_sale")) & (pl.col("date") <= pl.col("first_sale") + timedelta(days=LAUNCH_DAYS))
     )
@@ -113,16 +113,21 @@ def similar_level(
     rows = panel.lazy().filter(young, pl.col("date") <= demand["date"].max()).select("series", "date")
     days = rows.join(new.lazy().select("series", "cell"), on="series").select(CELL).unique().collect()
     cells = days.join(new.select("cell", "store", *groups).unique(), on="cell").sort("date")
-    known = _chained(cells, launched, _cell_mean(wanted, calendar), groups, calendar)
+    known = _chained(cells, launched, _cell_mean(by_cell, calendar), groups, calendar)
     cell = pl.col("series").replace_strict(new["series"], new["cell"], default=None, return_dtype=pl.UInt32)
     panel = panel.with_columns(cell=pl.when(young).then(cell))
     return panel.join(known, on=CELL, how="left", maintain_order="left").drop("cell")
 
 
-def _cell_mean(wanted: pl.DataFrame, calendar: Calendar) -> pl.DataFrame:
+def _cell_mean(by_cell: pl.DataFrame, calendar: Calendar) -> pl.DataFrame:
     """Mean units per series and period of a cell, over the short level window."""
-    daily = wanted.group_by(CELL).agg(units=pl.col("wanted").sum(), days=pl.col("wanted").count())
+    daily = by_cell.group_by(CELL).agg(_units_and_days())
     return _trailing(daily, ["cell"], calendar.level_windows[0] * calendar.step)
+
+
+def _units_and_days() -> list[pl.Expr]:
+    demand = pl.col("unconstrained")
+    return [demand.sum().alias("units"), demand.count().alias("days")]
 
 
 def _trailing(daily: pl.DataFrame, keys: list[str], days: int) -> pl.DataFrame:
@@ -142,7 +147,7 @@ def _chained(
     )
     prior = GROUP_LAUNCHES * calendar.periods(LAUNCH_DAYS)
     for keys in ([], *(["store", *groups[:number]] for number in range(len(groups) + 1))):
-        daily = launched.group_by(*keys, "date").agg(units=pl.col("wanted").sum(), days=pl.col("wanted").count())
+        daily = launched.group_by(*keys, "date").agg(_units_and_days())
         trailing = _trailing(daily, keys, calendar.year * calendar.step)
         cells = cells.join_asof(trailing, on="date", by=keys or None, check_sortedness=False)
         units, seen = pl.col("units").fill_null(0), pl.col("days").fill_null(0)

@@ -1,7 +1,7 @@
 """Products that nobody sells yet: one series for every kind of product in every shop, on sale from the first day ahead.
 
-They stand in the history as series that were announced, so that the builder says of a brand-new product what it would
-say of one in the plan. They are nobody's example: no feature of a real series depends on them.
+They are in the history as announced series, so that a brand-new product gets the features that one in the plan would
+get. No feature of a real series depends on them.
 """
 
 import json
@@ -10,24 +10,24 @@ from datetime import date
 
 import polars as pl
 
-NEW = " new:"  # identifiers are read without surrounding space: no real one begins with one
+NEW_PREFIX = " new:"  # identifiers are read without surrounding space: no real one begins with one
 MAX_KINDS = 300  # as many series in every shop; the most common kinds are kept
 
 
 def new_product_id(attributes: Mapping[str, str | None]) -> str:
     """The `product_id` of the new product of a kind; `attributes`: the declared text attributes of products."""
-    return NEW + json.dumps(dict(attributes), ensure_ascii=False, sort_keys=True)
+    return NEW_PREFIX + json.dumps(dict(attributes), ensure_ascii=False, sort_keys=True)
 
 
 def kind_of(product_id: str) -> dict[str, str | None]:
     """The attributes of which `new_product_id` made `product_id`."""
-    kind: dict[str, str | None] = json.loads(product_id.removeprefix(NEW))
+    kind: dict[str, str | None] = json.loads(product_id.removeprefix(NEW_PREFIX))
     return kind
 
 
 def is_new_product() -> pl.Expr:
     """Whether a row is of a product that nobody sells yet."""
-    return pl.col("product_id").str.starts_with(NEW)
+    return pl.col("product_id").str.starts_with(NEW_PREFIX)
 
 
 def with_new_products(
@@ -53,7 +53,7 @@ def _kinds(sold: pl.DataFrame, products: pl.DataFrame, static: Sequence[str], gr
     """`product_id`, `groups` and the numbers among `static` of every kind."""
     numbers = [name for name in static if name in products.columns and name not in groups]
     known = sold.select("product_id").unique().join(products, on="product_id", how="left")
-    found = known.group_by(pl.lit(NEW).alias("product_id"), *groups).agg(pl.col(numbers).median(), rows=pl.len())
+    found = known.group_by(pl.lit(NEW_PREFIX).alias("product_id"), *groups).agg(pl.col(numbers).median(), rows=pl.len())
     common = found.sort("rows", *groups, descending=[True, *(False for _ in groups)]).head(MAX_KINDS)
     ids = [new_product_id(kind) for kind in common.select(groups).to_dicts() or [{}]]
     return common.drop("rows").with_columns(pl.Series("product_id", ids))

@@ -1,4 +1,4 @@
-"""The plan read again: what the builder would have made of the same days under another plan."""
+"""Features for a what-if: what the builder would have made of the same days under another plan."""
 
 import polars as pl
 
@@ -64,12 +64,14 @@ def lay_launch_price(
 
     It is the only price that they ever had, so it is the usual and the highest one too. Another price from some later
     day on is laid after, by `read_plan_again`. Without planned prices both stay as they are.
+    Raises as `read_plan_again`.
     """
     if "price" not in planned.columns:
         return rows, planned
-    asked = pl.lit(price, pl.Float32)
-    priced = planned.with_columns(price=asked)
-    return read_plan_again(rows.with_columns(price_usual=asked, price_highest=asked), planned, priced, contract), priced
+    launch = pl.lit(price, pl.Float32)
+    priced = planned.with_columns(price=launch)
+    rows = rows.with_columns(price_usual=launch, price_highest=launch)
+    return read_plan_again(rows, planned, priced, contract), priced
 
 
 def _panel(planned: pl.DataFrame, changed: pl.DataFrame) -> pl.DataFrame:

@@ -28,11 +28,11 @@ def trailing_column(column: str, window: int, stride: int = 1) -> str:
 
 def with_trailing(panel: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
     """`panel` with the trailing means that are among `names`, float64; null where no row of the window is known."""
-    asked: dict[tuple[str, int], list[int]] = defaultdict(list)
+    windows_of: dict[tuple[str, int], list[int]] = defaultdict(list)
     for match in map(NAME.fullmatch, sorted({*names} - {*panel.columns})):
         if match:
-            asked[match["column"], int(match["stride"])].append(int(match["window"]))
-    for (column, stride), windows in asked.items():
+            windows_of[match["column"], int(match["stride"])].append(int(match["window"]))
+    for (column, stride), windows in windows_of.items():
         means = trailing_means(panel, column, windows, stride=stride)
         panel = panel.with_columns(
             pl.Series(trailing_column(column, window, stride), mean, nan_to_null=panel[column].null_count() > 0)

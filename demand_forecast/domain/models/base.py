@@ -1,9 +1,13 @@
-"""What every candidate can do: learn from a feature frame, forecast from one, travel as files."""
+"""What every model can do: learn from a feature frame, forecast from one, be saved and loaded.
+
+A family is a subclass with a `name`: defining it registers it, and the package imports every module of its folder.
+"""
 
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -23,13 +27,32 @@ class ModelError(ValueError):
 
 
 class ForecastModel(ABC):
-    """One candidate. Its parameters are set when it is made, everything else when it is fitted."""
+    """One model. Its parameters are set when it is made, everything else when it is fitted.
 
-    name: ClassVar[str]
-    text: ClassVar[str]
-    kinds: ClassVar[frozenset[str]]
-    members: ClassVar[tuple[str, ...]] = ()  # the candidates that it is made of
+    A family is made by `Family(seed=…, threads=…)`: `threads` 0 means as many as the machine has.
+    """
+
+    name: ClassVar[str]  # in settings, tables, the asset graph and the registry
+    title: ClassVar[str]  # for readers; the name in words where a family gives none
+    text: ClassVar[str]  # one sentence for the asset graph
+    libraries: ClassVar[tuple[str, ...]]  # distributions that it needs, the learner's first; imported where used
+    by_default: ClassVar[bool] = False  # whether it is a candidate where the settings name none
     aligned: ClassVar[bool] = False  # whether its means may be moved towards the forecasts of groups
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "name" in vars(cls):
+            _register(cls)
+
+    @classmethod
+    def members(cls) -> tuple[str, ...]:
+        """The families that it is made of, none for most."""
+        return ()
+
+    @classmethod
+    def missing(cls) -> list[str]:
+        """The libraries that it needs and that are not installed here. Imports none of them."""
+        return [library for library in cls.libraries if _version(library) is None]
 
     def __init__(self, **parameters: Any) -> None:
         self.parameters = parameters
@@ -50,7 +73,7 @@ class ForecastModel(ABC):
         return self._contract
 
     def adopt(self, fitted: Mapping[str, "ForecastModel"]) -> Self:  # noqa: ARG002
-        """Takes those of `fitted`, by name and fitted on the rows that `fit` will get, that this model is made of."""
+        """Takes its members from `fitted`: models by family name, fitted on the rows that `fit` will get."""
         return self
 
     def fit(self, rows: pl.DataFrame, contract: FeatureContract) -> Self:
@@ -64,15 +87,15 @@ class ForecastModel(ABC):
         return self
 
     def forecast(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The forecast of every row of a feature frame: `distribution` around `expected`."""
+        """The forecast of every row of a feature frame: `distribution` around `expected`. Raises as `expected`."""
         return self.distribution(rows, self.expected(rows))
 
     def expected(self, rows: pl.DataFrame) -> Floats:
         """Expected units of every row of a feature frame, shape (rows,); zero where the shop is expected closed.
 
-        Raises ContractError where `rows` is not what the model's contract says.
+        Raises ContractError where `rows` is not what the model's contract says, ModelError before `fit`.
         """
-        if self._expected is None or self._expected[0] is not rows:  # an ensemble and its members are asked alike
+        if self._expected is None or self._expected[0] is not rows:  # an ensemble and its members get the same frame
             self.contract.check(rows)
             self._expected = rows, self._mean(rows, column(rows, "expected_open"))
         return self._expected[1]
@@ -97,13 +120,14 @@ class ForecastModel(ABC):
         return pl.DataFrame(bounds.astype(np.float32), schema=["pit_low", "pit_high"])
 
     def importance(self) -> pl.DataFrame | None:
-        """`feature`, `gain` (share of the whole), largest first; None where the model does not know."""
+        """`feature`, `gain` (share of the whole), largest first; None where the model has none."""
         return None
 
     def save(self, folder: Path) -> None:
-        """Writes the model into `folder` in native formats: no pickle."""
+        """Writes the model into `folder` in native formats: no pickle. Raises ModelError before `fit`."""
         folder.mkdir(parents=True, exist_ok=True)
         content = {"name": self.name, "parameters": self.parameters, **self._fitted(folder)}
+        content["libraries"] = {library: _version(library) for library in self.libraries}
         content["contract"] = json.loads(self.contract.to_json())
         (folder / MODEL_FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
@@ -135,17 +159,32 @@ class ForecastModel(ABC):
 
     @abstractmethod
     def _fitted(self, folder: Path) -> dict[str, Any]:
-        """What fitting found. What JSON cannot hold goes into `folder` as the learner's own file."""
+        """What was learned, as JSON; what JSON cannot hold goes into `folder` in the learner's own format."""
 
     @abstractmethod
     def _restore(self, content: dict[str, Any], folder: Path) -> None:
-        """Takes back what `_fitted` gave and wrote."""
+        """Restores what `_fitted` returned and wrote."""
+
+
+FAMILIES: dict[str, type[ForecastModel]] = {}
+
+
+def _register(family: type[ForecastModel]) -> None:
+    absent = [attribute for attribute in ("text", "libraries") if not hasattr(family, attribute)]
+    if absent:
+        raise ModelError(f"{family.__module__}: model family {family.name} has no {absent[0]}: give the class one")
+    other = FAMILIES.setdefault(family.name, family)
+    if other is not family:
+        raise ModelError(f"{family.__module__}: {other.__module__} has a model family {family.name} too: rename one")
+    family.title = vars(family).get("title", family.name.replace("_", " "))
 
 
 class LevelModel(ForecastModel):
     """A model of demand relative to the series' base level, with a distribution fitted to its errors."""
 
     aligned: ClassVar[bool] = True
+    averaged: ClassVar[bool] = False  # whether the ensemble takes it
+    learner_file: ClassVar[str]  # what it learned, in the learner's own format
     dispersion: Dispersion
 
     def _learn(self, rows: pl.DataFrame) -> None:
@@ -171,12 +210,15 @@ class LevelModel(ForecastModel):
         return self.dispersion.probabilities(mean, column(rows, "variance_to_mean"), units)
 
     def _fitted(self, folder: Path) -> dict[str, Any]:
-        self._save_learner(folder)
+        self._save_learner(folder / self.learner_file)
         return {"dispersion": asdict(self.dispersion)}
 
     def _restore(self, content: dict[str, Any], folder: Path) -> None:
         self.dispersion = Dispersion(**content["dispersion"])
-        self._load_learner(folder)
+        file = folder / self.learner_file
+        if not file.is_file():
+            raise ModelError(f"{file}: missing; train and register the model again")
+        self._load_learner(file)
 
     @abstractmethod
     def _train(self, matrix: Any, units: Floats, level: Floats, weight: Floats) -> None: ...
@@ -186,10 +228,10 @@ class LevelModel(ForecastModel):
         """Expected units over base level, by row of the matrix."""
 
     @abstractmethod
-    def _save_learner(self, folder: Path) -> None: ...
+    def _save_learner(self, file: Path) -> None: ...
 
     @abstractmethod
-    def _load_learner(self, folder: Path) -> None: ...
+    def _load_learner(self, file: Path) -> None: ...
 
 
 def column(rows: pl.DataFrame, name: str) -> Floats:
@@ -207,3 +249,10 @@ def read_description(folder: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not {"name", "parameters", "contract"} <= content.keys():
         raise ModelError(f"{file}: not a saved model: name, parameters or contract is missing; train and register one")
     return content
+
+
+def _version(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None

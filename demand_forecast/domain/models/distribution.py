@@ -1,4 +1,4 @@
-"""How sure a forecast is: nine quantiles around its mean, from a distribution that suits what is sold."""
+"""Predictive distributions: nine quantiles around a mean, for whole and for fractional units."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 POISSON_BELOW = 1.001  # variance to mean under which the negative binomial is as good as its limit
 SMALLEST = 1e-9
-COUNTED_BELOW = 50.0  # mean units up to which summing probabilities is quicker than solving for quantiles
+SUMMED_BELOW = 50.0  # mean units up to which summing probabilities is quicker than solving for quantiles
 ROUNDING = 1e-12  # of a sum of probabilities
 FITTED_ROWS = 40_000  # three parameters: more rows move none of them by more than 0.02
 START = np.log([0.5, 0.5, 0.1])
@@ -39,14 +39,14 @@ class Dispersion:
         return count_quantiles(mean, variance) if self.counts else continuous_quantiles(mean, variance)
 
     def probabilities(self, mean: Floats, ratio: Floats, units: Floats) -> tuple[Floats, Floats]:
-        """The probability of less than `units`, and of at most `units`: the same but where units have mass."""
+        """P(demand < units) and P(demand <= units), which differ where there is point mass; shape (rows,) each."""
         variance = self.variance(mean, ratio)
         bounds = count_probabilities if self.counts else continuous_probabilities
         return bounds(mean, variance, units)
 
 
 def fit_dispersion(mean: Floats, units: Floats, ratio: Floats, weight: Floats) -> Dispersion:
-    """The dispersion under which `units` are most likely, rows counted by `weight`.
+    """The maximum-likelihood dispersion of `units`, rows weighted by `weight`.
 
     Likelihood rather than squared errors: a single wholesale order would outweigh thousands of usual days.
     """
@@ -58,11 +58,13 @@ def fit_dispersion(mean: Floats, units: Floats, ratio: Floats, weight: Floats) -
     counts = bool(np.all(units == np.round(units)))
     density = _count_log_density if counts else _continuous_log_density
 
-    def surprise(parameters: Floats) -> float:
+    def negative_likelihood(parameters: Floats) -> float:
         return -float(np.average(density(m, terms @ np.exp(parameters), y), weights=w))
 
-    found = minimize(surprise, START, method="Nelder-Mead", options={"xatol": 0.01, "fatol": 1e-6, "maxiter": 300})
-    constant, own, square = np.exp(np.clip(found.x, -20, 5))
+    fit = minimize(
+        negative_likelihood, START, method="Nelder-Mead", options={"xatol": 0.01, "fatol": 1e-6, "maxiter": 300}
+    )
+    constant, own, square = np.exp(np.clip(fit.x, -20, 5))
     return Dispersion(float(constant), float(own), float(square), counts)
 
 
@@ -73,19 +75,19 @@ def count_quantiles(mean: Floats, variance: Floats) -> Floats:
     Probabilities are summed from zero up, p(k + 1) = p(k) (k + n) / (k + 1) (1 - mean / variance): a day sells few.
     """
     result = np.zeros((len(mean), len(QUANTILE_LEVELS)))
-    few, many = (mean > 0) & (mean <= COUNTED_BELOW), mean > COUNTED_BELOW
+    few, many = (mean > 0) & (mean <= SUMMED_BELOW), mean > SUMMED_BELOW
     result[few] = _counted_quantiles(mean[few], variance[few])
     if many.any():
         from scipy.stats import nbinom
 
         result[many] = nbinom.ppf(
-            np.array(QUANTILE_LEVELS)[None, :], *(p[:, None] for p in _nb(mean[many], variance[many]))
+            np.array(QUANTILE_LEVELS)[None, :], *(p[:, None] for p in negative_binomial(mean[many], variance[many]))
         )
     return result
 
 
 def _counted_quantiles(mean: Floats, variance: Floats) -> Floats:
-    n, p = _nb(mean, variance)
+    n, p = negative_binomial(mean, variance)
     found = np.zeros((len(mean), len(QUANTILE_LEVELS)))
     rows, probability = np.arange(len(mean)), np.exp(n * np.log(p))
     total, k = probability.copy(), 0
@@ -99,8 +101,8 @@ def _counted_quantiles(mean: Floats, variance: Floats) -> Floats:
     return found
 
 
-def _nb(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
-    """Shape and success probability of the negative binomial with these moments."""
+def negative_binomial(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
+    """Shape and success probability of the negative binomial with these moments, the variance above the mean."""
     wide = np.maximum(variance, POISSON_BELOW * mean)
     return mean**2 / (wide - mean), mean / wide
 
@@ -109,7 +111,7 @@ def count_probabilities(mean: Floats, variance: Floats, units: Floats) -> tuple[
     """P(demand < units) and P(demand <= units) of the distribution of `count_quantiles`; shape (rows,) each."""
     from scipy.stats import nbinom
 
-    law = nbinom(*_nb(np.maximum(mean, SMALLEST), variance))
+    law = nbinom(*negative_binomial(np.maximum(mean, SMALLEST), variance))
     return law.cdf(units - 1), law.cdf(units)
 
 
@@ -166,7 +168,7 @@ def _count_log_density(mean: Floats, variance: Floats, units: Floats) -> Floats:
     """Of the negative binomial, in the shape n = mean^2 / (variance - mean)."""
     from scipy.special import gammaln
 
-    n = mean**2 / (np.maximum(variance, POISSON_BELOW * mean) - mean)
+    n, _ = negative_binomial(mean, variance)
     chosen = gammaln(units + n) - gammaln(n) - gammaln(units + 1)
     return chosen + n * np.log(n / (n + mean)) + units * np.log(mean / (n + mean))
 
@@ -183,5 +185,5 @@ def _continuous_log_density(mean: Floats, variance: Floats, units: Floats) -> Fl
 
 
 def _known(ratio: Floats) -> Floats:
-    """Where a series is too young to have shown its own, that of a Poisson."""
+    """The series' own ratio, that of a Poisson where it is too young to have one."""
     return np.where(np.isfinite(ratio), ratio, 1.0)

@@ -7,39 +7,40 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import polars as pl
 
-from demand_forecast.domain.models.base import ForecastModel, ModelError, column
+from demand_forecast.domain.models.base import FAMILIES, ForecastModel, LevelModel, ModelError, column
 from demand_forecast.domain.models.distribution import Dispersion, Floats
-from demand_forecast.domain.models.gradient_boosting import GradientBoosting
-from demand_forecast.domain.models.lightgbm_tweedie import LightGBMTweedie
-
-MEMBERS: dict[str, type[GradientBoosting] | type[LightGBMTweedie]] = {
-    member.name: member for member in (LightGBMTweedie, GradientBoosting)
-}
 
 
 class Ensemble(ForecastModel):
-    """The mean of LightGBM's and scikit-learn's means, with the mean of their dispersions (Bates and Granger 1969,
-    The combination of forecasts, Operational Research Quarterly 20, 451-468, with equal weights).
+    """The mean of the means of all families that are `averaged`, with the mean of their dispersions (Bates and Granger
+    1969, The combination of forecasts, Operational Research Quarterly 20, 451-468, with equal weights).
     """
 
     name: ClassVar[str] = "ensemble"
     text: ClassVar[str] = "The mean of LightGBM's and scikit-learn's forecasts: their errors differ."
-    kinds: ClassVar[frozenset[str]] = frozenset({"lightgbm", "scikitlearn"})
-    members: ClassVar[tuple[str, ...]] = tuple(MEMBERS)
+    libraries: ClassVar[tuple[str, ...]] = ()
+    by_default: ClassVar[bool] = True
     aligned: ClassVar[bool] = True
+
+    @classmethod
+    def members(cls) -> tuple[str, ...]:
+        return tuple(sorted(_averaged()))
 
     def __init__(self, *, seed: int = 7, threads: int = 0) -> None:
         super().__init__(seed=seed, threads=threads)
-        self._models: dict[str, LightGBMTweedie | GradientBoosting] = {}
+        self._models: dict[str, LevelModel] = {}
 
     def adopt(self, fitted: Mapping[str, ForecastModel]) -> Self:
-        self._models = {name: fitted[name] for name in MEMBERS if name in fitted}  # type: ignore[misc]
+        members = self.members()
+        self._models = {
+            name: model for name, model in fitted.items() if name in members and isinstance(model, LevelModel)
+        }
         return self
 
     def _learn(self, rows: pl.DataFrame) -> None:
-        for name, member in MEMBERS.items():
-            if name not in self._models:
-                self._models[name] = member(**self.parameters).fit(rows, self.contract)
+        made = {name: family(**self.parameters) for name, family in _averaged().items() if name not in self._models}
+        fitted = self._models | {name: model.fit(rows, self.contract) for name, model in made.items()}
+        self._models = dict(sorted(fitted.items()))
 
     def _mean(self, rows: pl.DataFrame, expected_open: Floats) -> Floats:  # noqa: ARG002
         return np.mean([model.expected(rows) for model in self._models.values()], axis=0)
@@ -62,6 +63,19 @@ class Ensemble(ForecastModel):
         return {"members": list(self._models)}
 
     def _restore(self, content: dict[str, Any], folder: Path) -> None:
-        if content["members"] != list(MEMBERS):
-            raise ModelError(f"{folder}: an ensemble of {content['members']}, known is {list(MEMBERS)}; train it again")
-        self._models = {name: MEMBERS[name].load(folder / name) for name in MEMBERS}
+        families = _averaged()
+        unknown = [name for name in content["members"] if name not in families]
+        if unknown:
+            raise ModelError(
+                f"{folder}: an ensemble of {content['members']}, known are {sorted(families)}; train it again"
+            )
+        self._models = {name: families[name].load(folder / name) for name in content["members"]}
+
+
+def _averaged() -> dict[str, type[LevelModel]]:
+    """The families that are averaged and whose libraries are installed."""
+    return {
+        name: family
+        for name, family in FAMILIES.items()
+        if issubclass(family, LevelModel) and family.averaged and not family.missing()
+    }

@@ -9,7 +9,6 @@ import numpy as np
 from demand_forecast.domain.models.base import LevelModel, ModelError
 from demand_forecast.domain.models.distribution import Floats
 
-LEARNER_FILE = "model.skops"
 SUBSAMPLE = 200_000  # up to here scikit-learn 1.9 weighs every row for every bin: 255 bins took 14 s of a fit of 17 s
 TRUSTED_TYPES = ["sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"]
 
@@ -21,7 +20,10 @@ class GradientBoosting(LevelModel):
 
     name: ClassVar[str] = "gradient_boosting"
     text: ClassVar[str] = "Gradient-boosted trees (scikit-learn, Poisson loss), one model for all series and horizons."
-    kinds: ClassVar[frozenset[str]] = frozenset({"scikitlearn"})
+    libraries: ClassVar[tuple[str, ...]] = ("scikit-learn", "skops")
+    by_default: ClassVar[bool] = True
+    averaged: ClassVar[bool] = True
+    learner_file: ClassVar[str] = "model.skops"
 
     def __init__(self, *, seed: int = 7, threads: int = 0) -> None:
         super().__init__(seed=seed, threads=threads)
@@ -59,17 +61,14 @@ class GradientBoosting(LevelModel):
         threads = self.parameters["threads"]
         return threadpool_limits(threads, user_api="openmp") if threads else nullcontext()
 
-    def _save_learner(self, folder: Path) -> None:
+    def _save_learner(self, file: Path) -> None:
         import skops.io
 
-        skops.io.dump(self._learner, folder / LEARNER_FILE)
+        skops.io.dump(self._learner, file)
 
-    def _load_learner(self, folder: Path) -> None:
+    def _load_learner(self, file: Path) -> None:
         import skops.io
 
-        file = folder / LEARNER_FILE
-        if not file.is_file():
-            raise ModelError(f"{file}: missing; train and register the model again")
         foreign = sorted(set(skops.io.get_untrusted_types(file=file)) - set(TRUSTED_TYPES))
         if foreign:
             raise ModelError(f"{file}: holds {', '.join(foreign)}, which this model never saves; do not use the file")

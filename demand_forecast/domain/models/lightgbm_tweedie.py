@@ -6,10 +6,9 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from demand_forecast.domain.models.base import LevelModel, ModelError
+from demand_forecast.domain.models.base import LevelModel
 from demand_forecast.domain.models.distribution import Floats
 
-LEARNER_FILE = "model.txt"
 ROUNDS = 150
 POWER = 1.1  # of the Tweedie variance: sums of a few counted sales a day
 
@@ -18,8 +17,12 @@ class LightGBMTweedie(LevelModel):
     """One global model for all series and horizons; boosting starts from the base level."""
 
     name: ClassVar[str] = "lightgbm"
+    title: ClassVar[str] = "LightGBM"
     text: ClassVar[str] = "Gradient-boosted trees (LightGBM, Tweedie loss), one model for all series and horizons."
-    kinds: ClassVar[frozenset[str]] = frozenset({"lightgbm"})
+    libraries: ClassVar[tuple[str, ...]] = ("lightgbm",)
+    by_default: ClassVar[bool] = True
+    averaged: ClassVar[bool] = True
+    learner_file: ClassVar[str] = "model.txt"
 
     def __init__(self, *, seed: int = 7, threads: int = 0, rounds: int = ROUNDS) -> None:
         super().__init__(seed=seed, threads=threads, rounds=rounds)
@@ -59,13 +62,10 @@ class LightGBMTweedie(LevelModel):
         frame = pl.DataFrame({"feature": self._booster.feature_name(), "gain": gain / max(gain.sum(), 1e-12)})
         return frame.sort("gain", descending=True)
 
-    def _save_learner(self, folder: Path) -> None:
-        self._booster.save_model(folder / LEARNER_FILE)
+    def _save_learner(self, file: Path) -> None:
+        self._booster.save_model(file)
 
-    def _load_learner(self, folder: Path) -> None:
+    def _load_learner(self, file: Path) -> None:
         import lightgbm
 
-        file = folder / LEARNER_FILE
-        if not file.is_file():
-            raise ModelError(f"{file}: missing; train and register the model again")
         self._booster = lightgbm.Booster(model_file=file)

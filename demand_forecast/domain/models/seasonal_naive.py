@@ -20,10 +20,11 @@ class SeasonalNaive(ForecastModel):
 
     name: ClassVar[str] = "seasonal_naive"
     text: ClassVar[str] = "What was sold a season ago, the forecast that every other candidate must beat."
-    kinds: ClassVar[frozenset[str]] = frozenset({"numpy"})
+    libraries: ClassVar[tuple[str, ...]] = ("numpy",)
+    by_default: ClassVar[bool] = True
 
     def _learn(self, rows: pl.DataFrame) -> None:
-        """Nothing to learn: all it needs stands in the row."""
+        """Nothing to learn: all it needs is in the row."""
 
     def _mean(self, rows: pl.DataFrame, expected_open: Floats) -> Floats:
         season_ago = column(rows, "last_season_units")

@@ -4,41 +4,79 @@ Source: Silver, Pyke & Thomas (2017), Inventory and Production Management in Sup
 system with the service measured as P1, the probability of no stock-out between two deliveries.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
 from demand_forecast.domain.demand.calendar import Frequency, calendar_of
-from demand_forecast.domain.replenishment.protection import DailyDemand, fit_correlation
-from demand_forecast.domain.tables import QUANTILE_COLUMNS, SERIES
+from demand_forecast.domain.replenishment.protection import DailyMoments, fit_correlation
+from demand_forecast.domain.tables import MEANING, QUANTILE_COLUMNS, SERIES, Column, schema_of
 from demand_forecast.settings import Replenishment
 
 PLAN_KEY = [*SERIES, "forecast_origin"]
-PLAN_COLUMNS = {
-    "store_id": pl.String,
-    "product_id": pl.String,
-    "forecast_origin": pl.Date,
-    "on_hand": pl.Float32,
-    "on_order": pl.Float32,
-    "protection_days": pl.Int32,
-    "expected_demand": pl.Float32,
-    "target_stock": pl.Float32,
-    "order_quantity": pl.Float32,
-    "expected_stock": pl.Float32,
-    "service_level": pl.Float32,
-    "stock_known": pl.Boolean,
-    "protection_cut": pl.Boolean,
-}
+PLAN = (
+    Column("store_id", pl.String(), MEANING["store_id"]),
+    Column("product_id", pl.String(), MEANING["product_id"]),
+    Column("forecast_origin", pl.Date(), MEANING["forecast_origin"]),
+    Column("on_hand", pl.Float32(), "units in the store that were counted", "On hand", "units", 735.0),
+    Column("on_order", pl.Float32(), "units ordered and not yet here that were counted", "On order", "units", 0.0),
+    Column("protection_days", pl.Int32(), "days covered: lead time + review period, at most the forecast", example=10),
+    Column(
+        "expected_demand",
+        pl.Float32(),
+        "expected units over the protection period",
+        "Expected to sell until the next order arrives",
+        "units",
+        959.2474,
+    ),
+    Column(
+        "target_stock",
+        pl.Float32(),
+        "order-up-to level: the service-level quantile of demand over the protection period",
+        "Stock to aim for",
+        "units",
+        1064.0,
+    ),
+    Column("order_quantity", pl.Float32(), "units to order now", "To order", "units", 329.0),
+    Column(
+        "expected_stock",
+        pl.Float32(),
+        "expected units left at the end of the protection period, after the order",
+        "Expected to be left at the end",
+        "units",
+        104.7526,
+    ),
+    Column(
+        "service_level",
+        pl.Float32(),
+        "probability that the stock after the order covers demand over the protection period",
+        "Chance that it lasts",
+        "share",
+        0.9514657,
+    ),
+    Column("stock_known", pl.Boolean(), "whether a stock report says what is on hand; else 0 counts", example=True),
+    Column(
+        "protection_cut", pl.Boolean(), "whether lead time + review period is longer than the forecast", example=False
+    ),
+)
+"""The columns of `reorder_plan`."""
 CORRELATION = 0.1  # between errors of a series' days where no backtest tells; measured: 0.03 on the sample, 0.10 on M5
 ROUNDING = 1e-4  # of stock counted in float32: 12.00001 missing units are 12
-RISK_COLUMNS = {
-    "store_id": pl.String,
-    "product_id": pl.String,
-    "forecast_origin": pl.Date,
-    "lead_time": pl.Float32,
-    "review_period": pl.Float32,
-    "service_level_asked": pl.Float32,
-    "stock_out_risk": pl.Float32,
-}
+STOCK_OUT = (
+    Column("lead_time", pl.Float32(), "days between order and delivery", example=3),
+    Column("review_period", pl.Float32(), "days between orders", example=7),
+    Column("service_level_asked", pl.Float32(), "service level that the order aims at", example=0.95),
+    Column(
+        "stock_out_risk",
+        pl.Float32(),
+        "probability that demand until an order placed now arrives is above on_hand + on_order",
+        "Stock-out risk",
+        "share",
+        0.780966,
+    ),
+)
+"""The policy that the plan applied, and what `stock_out_risk` adds to the key of a plan's row."""
 POLICY = {
     "lead_time": pl.col("lead_time") >= 0,
     "review_period": pl.col("review_period") >= 1,
@@ -53,6 +91,7 @@ def reorder_plan(
     frequency: Frequency,
     overrides: pl.DataFrame | None = None,
     correlation: float = CORRELATION,
+    series: Sequence[str] = SERIES,
 ) -> pl.DataFrame:
     """One row per series and origin of `forecast` (demand_forecast): how much to order at the end of the origin.
 
@@ -67,11 +106,14 @@ def reorder_plan(
 
     A protection period longer than the forecast is cut to it: `protection_days` says what is covered and
     `protection_cut` that it is too little. `service_level` is that of the stock after the order.
+
+    `series` are the columns by which the three tables name a series, and by which the result is sorted.
     """
-    policies = _policies(forecast.select(PLAN_KEY).unique().sort(PLAN_KEY), settings, overrides)
-    policies = _with_stock(policies, stock, calendar_of(frequency).step)
-    days = _protected_days(forecast, policies, calendar_of(frequency).step)
-    return _orders(policies.join(_reach(days), on=PLAN_KEY), days, correlation)
+    key = [*series, "forecast_origin"]
+    policies = _policies(forecast.select(key).unique().sort(key), settings, overrides, series)
+    policies = _with_stock(policies, stock, calendar_of(frequency).step, series)
+    days = _protected_days(forecast, policies, calendar_of(frequency).step, key)
+    return _orders(policies.join(_reach(days, key), on=key), days, correlation, key)
 
 
 def stock_out_risk(
@@ -100,7 +142,9 @@ def stock_out_risk(
     found = policies.rename({"service_level": "service_level_asked"}).with_columns(
         pl.when(stock["stock_known"]).then(pl.Series(risk)).alias("stock_out_risk")
     )
-    return found.select(pl.col(name).cast(dtype) for name, dtype in RISK_COLUMNS.items())
+    return found.select(
+        pl.col(name).cast(dtype) for name, dtype in (schema_of(PLAN[:3]) | schema_of(STOCK_OUT)).items()
+    )
 
 
 def error_correlation(backtest: pl.DataFrame, model: str, settings: Replenishment, frequency: Frequency) -> float:
@@ -118,50 +162,55 @@ def error_correlation(backtest: pl.DataFrame, model: str, settings: Replenishmen
     return fit_correlation(_daily_demand(days), days["units"].cast(pl.Float64).to_numpy())
 
 
-def _policies(series: pl.DataFrame, settings: Replenishment, overrides: pl.DataFrame | None) -> pl.DataFrame:
-    """`series` with lead_time, review_period (days) and service_level."""
+def _policies(
+    rows: pl.DataFrame, settings: Replenishment, overrides: pl.DataFrame | None, series: Sequence[str] = SERIES
+) -> pl.DataFrame:
+    """`rows` with lead_time, review_period (days) and service_level."""
     known = [name for name in POLICY if overrides is not None and name in overrides.columns]
     if overrides is not None and known:
-        key = [column for column in SERIES if column in overrides.columns]
+        key = [column for column in series if column in overrides.columns]
         own = overrides.select(*key, pl.col(known).cast(pl.Float64, strict=False))
-        series = series.join(own, on=key, how="left")
+        rows = rows.join(own, on=key, how="left")
     absent = [pl.lit(None, pl.Float64).alias(name) for name in POLICY if name not in known]
-    return series.with_columns(absent).with_columns(
+    return rows.with_columns(absent).with_columns(
         pl.when(possible).then(pl.col(name)).otherwise(float(getattr(settings, name))).alias(name)
         for name, possible in POLICY.items()
     )
 
 
-def _with_stock(policies: pl.DataFrame, stock: pl.DataFrame | None, step: int) -> pl.DataFrame:
+def _with_stock(policies: pl.DataFrame, stock: pl.DataFrame | None, step: int, series: Sequence[str]) -> pl.DataFrame:
     """`policies` with on_hand and on_order of the last report until the origin's period ends, and stock_known."""
     if stock is None or "on_hand" not in stock.columns:
         return policies.with_columns(on_hand=0.0, on_order=0.0, stock_known=False)
     counted = [name for name in ("on_hand", "on_order") if name in stock.columns]
-    reports = stock.drop_nulls("on_hand").select("date", *SERIES, pl.col(counted).cast(pl.Float64))
+    key = [*series, "forecast_origin"]
+    reports = stock.drop_nulls("on_hand").select("date", *series, pl.col(counted).cast(pl.Float64))
     last = (
-        policies.select(PLAN_KEY)
-        .join(reports, on=SERIES)
+        policies.select(key)
+        .join(reports, on=series)
         .filter(pl.col("date") < pl.col("forecast_origin").dt.offset_by(f"{step}d"))
         .sort("date")
-        .group_by(PLAN_KEY)
+        .group_by(key)
         .agg(pl.col(counted).last())
     )
-    found = policies.join(last, on=PLAN_KEY, how="left", maintain_order="left")
+    found = policies.join(last, on=key, how="left", maintain_order="left")
     on_order = pl.col("on_order").fill_null(0.0) if "on_order" in counted else pl.lit(0.0)
     return found.with_columns(
         pl.col("on_hand").fill_null(0.0), on_order.alias("on_order"), stock_known=pl.col("on_hand").is_not_null()
     )
 
 
-def _protected_days(forecast: pl.DataFrame, policies: pl.DataFrame, step: int) -> pl.DataFrame:
+def _protected_days(
+    forecast: pl.DataFrame, policies: pl.DataFrame, step: int, key: Sequence[str] = PLAN_KEY
+) -> pl.DataFrame:
     """The periods that the protection period reaches, with how many of their `step` days are in it (`covered`) and in
     the lead time (`awaited`).
     """
     asked = pl.col("lead_time") + pl.col("review_period")
-    numbered = policies.select(*PLAN_KEY, "lead_time", asked.alias("asked_days")).with_row_index("series")
+    numbered = policies.select(*key, "lead_time", asked.alias("asked_days")).with_row_index("series")
     before = (pl.col("horizon") - 1) * step
     near = forecast.filter(before < (numbered["asked_days"].max() or 0))
-    days = near.join(numbered, on=PLAN_KEY).with_columns(
+    days = near.join(numbered, on=key).with_columns(
         covered=(pl.col("asked_days") - before).clip(0, step),
         awaited=(pl.col("lead_time") - before).clip(0, step),
         step=pl.lit(step),
@@ -169,21 +218,21 @@ def _protected_days(forecast: pl.DataFrame, policies: pl.DataFrame, step: int) -
     return days.filter(pl.col("covered") > 0).sort("series", "horizon")
 
 
-def _reach(days: pl.DataFrame) -> pl.DataFrame:
+def _reach(days: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
     protection = pl.col("covered").sum()
-    return days.group_by(PLAN_KEY).agg(
+    return days.group_by(key).agg(
         pl.col("series").first(),
         protection.ceil().alias("protection_days"),
         (protection < pl.col("asked_days").first()).alias("protection_cut"),
     )
 
 
-def _daily_demand(days: pl.DataFrame) -> DailyDemand:
+def _daily_demand(days: pl.DataFrame) -> DailyMoments:
     mean, quantiles = days["mean"].cast(pl.Float64), days.select(pl.col(QUANTILE_COLUMNS).cast(pl.Float64))
-    return DailyDemand.of(days["series"].to_numpy(), mean.to_numpy(), quantiles.to_numpy())
+    return DailyMoments.of(days["series"].to_numpy(), mean.to_numpy(), quantiles.to_numpy())
 
 
-def _orders(policies: pl.DataFrame, days: pl.DataFrame, correlation: float) -> pl.DataFrame:
+def _orders(policies: pl.DataFrame, days: pl.DataFrame, correlation: float, key: Sequence[str]) -> pl.DataFrame:
     policies = policies.sort("series")
     demand = _daily_demand(days).total(correlation, (days["covered"] / days["step"]).to_numpy())
     target = demand.quantile(policies["service_level"].to_numpy())
@@ -196,4 +245,6 @@ def _orders(policies: pl.DataFrame, days: pl.DataFrame, correlation: float) -> p
         pl.Series("expected_stock", np.maximum(position + order - demand.mean, 0.0)),
         pl.Series("service_level", demand.at_most(position + order)),
     )
-    return plan.select(pl.col(name).cast(dtype) for name, dtype in PLAN_COLUMNS.items())
+    schema = schema_of(PLAN)
+    columns = [*key, *(name for name in schema if name not in PLAN_KEY)]
+    return plan.select(columns).cast({name: schema[name] for name in columns if name in schema})  # type: ignore[arg-type]

@@ -2,8 +2,8 @@
 
 Quantiles of days do not add up; means and variances do. The variance of a day is that of the distribution whose nine
 quantiles lie nearest to those forecast, with one spread for all days of a series, so that the rounding of quantiles of
-counts evens out. Errors of the days of one period are alike, because they share what was wrong about the level: how
-much so is learned from the retailer's own backtest.
+counts evens out. Errors of the days of one period are correlated, because they share the error of the level; how much
+is learned from the retailer's own backtest.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,13 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from demand_forecast.domain.models.distribution import Floats, continuous_quantiles, count_quantiles
+from demand_forecast.domain.models.distribution import (
+    SMALLEST,
+    Floats,
+    continuous_quantiles,
+    count_quantiles,
+    negative_binomial,
+)
 
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -22,9 +28,7 @@ COUNTED_BELOW = 30.0  # mean units a day from which whole numbers are as good as
 COUNT_RATIOS = np.geomspace(1.0, 50.0, 21)  # variance to mean
 SQUARED_VARIATIONS = np.geomspace(1e-4, 20.0, 90)  # variance to squared mean
 MEAN_STEP = 0.05  # of log mean, within which quantiles of counts are taken as the same
-SMALLEST = 1e-9
-ABOVE_POISSON = 1.001  # variance to mean of the negative binomial that stands for its limit
-PROMISES = (0.8, 0.85, 0.9, 0.95, 0.98, 0.99)  # service levels that are asked for
+PROMISES = (0.8, 0.85, 0.9, 0.95, 0.98, 0.99)  # service levels in use
 
 
 @dataclass(frozen=True)
@@ -37,14 +41,14 @@ class DemandSum:
 
     def quantile(self, level: Floats) -> Floats:
         """The units not exceeded with probability `level`."""
-        return self._by_family(lambda law, rows: law.ppf(level[rows]))
+        return self._by_law(lambda law, rows: law.ppf(level[rows]))
 
     def at_most(self, units: Floats) -> Floats:
         """The probability of a demand of at most `units`."""
-        return self._by_family(lambda law, rows: law.cdf(units[rows]))
+        return self._by_law(lambda law, rows: law.cdf(units[rows]))
 
     def kept(self, units: Floats) -> float:
-        """In what share of the series a service of PROMISES, on average, would have been kept with demand of `units`.
+        """The share of series whose service level would have been met with demand of `units`; mean over PROMISES.
 
         By randomised quantiles: the probability at `units` itself counts in proportion, so that the share is that of
         PROMISES where the distribution is right, however coarse the units are.
@@ -53,21 +57,20 @@ class DemandSum:
         inside = (np.array(PROMISES)[:, None] - fewer) / np.maximum(most - fewer, SMALLEST)
         return float(np.clip(inside, 0, 1).mean())
 
-    def _by_family(self, ask: Callable[[Any, Flags], Floats]) -> Floats:
+    def _by_law(self, evaluate: Callable[[Any, Flags], Floats]) -> Floats:
         from scipy.stats import gamma, nbinom
 
-        answer = np.zeros(len(self.mean))
+        result = np.zeros(len(self.mean))
         mean = np.maximum(self.mean, SMALLEST)
         for rows in (self.whole, ~self.whole):
             m, v = mean[rows], np.maximum(self.variance[rows], SMALLEST)
-            wide = np.maximum(v, ABOVE_POISSON * m)
-            law = nbinom(m**2 / (wide - m), m / wide) if rows is self.whole else gamma(m**2 / v, scale=v / m)
-            answer[rows] = ask(law, rows)
-        return answer
+            law = nbinom(*negative_binomial(m, v)) if rows is self.whole else gamma(m**2 / v, scale=v / m)
+            result[rows] = evaluate(law, rows)
+        return result
 
 
 @dataclass(frozen=True)
-class DailyDemand:
+class DailyMoments:
     """Demand of each day (row): the number of its series from 0, mean and variance; `whole`, by series: units are
     whole numbers.
     """
@@ -98,11 +101,11 @@ class DailyDemand:
         return DemandSum(mean, (1 - correlation) * apart + correlation * alike, self.whole)
 
 
-def fit_correlation(days: DailyDemand, units: Floats) -> float:
-    """The correlation between days, 0..1, with which high service levels would have been kept for the `units` (rows).
+def fit_correlation(days: DailyMoments, units: Floats) -> float:
+    """The correlation between days, 0..1, with which high service levels would have been met for the `units` (rows).
 
-    Calibrated, not most likely: the likelihood is ruled by the few series that come back to life, and then promises
-    too little for all others.
+    Calibrated, not most likely: the few series that start to sell again dominate the likelihood, and service would be
+    too low for all others.
     """
     from scipy.optimize import brentq
 

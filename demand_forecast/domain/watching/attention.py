@@ -11,8 +11,8 @@ from demand_forecast.domain.demand.demand_classes import counts
 from demand_forecast.domain.demand.hierarchy import attach_static
 from demand_forecast.domain.evaluation.metrics import ratio
 from demand_forecast.domain.models.training_rows import newest_origin
-from demand_forecast.domain.replenishment.policy import CORRELATION, PLAN_KEY, stock_out_risk
-from demand_forecast.domain.tables import SERIES
+from demand_forecast.domain.replenishment.policy import CORRELATION, PLAN, PLAN_KEY, STOCK_OUT, stock_out_risk
+from demand_forecast.domain.tables import MEANING, SERIES, Column, schema_of
 from demand_forecast.domain.watching.live_accuracy import Window, series_accuracy
 from demand_forecast.settings import Replenishment
 
@@ -28,53 +28,60 @@ LEAST_WEEKS = 2
 LEAST_WEEKS_BEFORE = 8  # a series that began later is still finding its level
 NEIGHBOURS = 11  # series at least, those nearest in level, of which an error is usual; a tenth of them where more
 COMMON = 20  # series at least to which a change is common
-OVERVIEW: dict[str, pl.DataType] = {
-    "forecast_origin": pl.Date(),
-    "level": pl.Float32(),
-    "level_before": pl.Float32(),
-    "expected_total": pl.Float32(),
-    "on_hand": pl.Float32(),
-    "on_order": pl.Float32(),
-    "stock_known": pl.Boolean(),
-    "lead_time": pl.Float32(),
-    "review_period": pl.Float32(),
-    "service_level_asked": pl.Float32(),
-    "protection_days": pl.Int32(),
-    "protection_cut": pl.Boolean(),
-    "expected_demand": pl.Float32(),
-    "target_stock": pl.Float32(),
-    "order_quantity": pl.Float32(),
-    "expected_stock": pl.Float32(),
-    "service_level": pl.Float32(),
-    "stock_out_risk": pl.Float32(),
-    "pairs": pl.Int32(),
-    "wape": pl.Float32(),
-    "bias": pl.Float32(),
-    "error_ratio": pl.Float32(),
-    "drift_ratio": pl.Float32(),
-    "drift_z": pl.Float32(),
-    "reasons": pl.List(pl.String()),
-    "attention": pl.List(pl.String()),
-    "urgency": pl.Float32(),
-}
-OVERVIEW_MEANING = {
-    "level": f"units per open, in-stock period over the last {WEEKS} weeks",
-    "level_before": f"the same over the {WEEKS_BEFORE} weeks before",
-    "expected_total": "expected units over all periods of the forecast",
-    "lead_time": "days between order and delivery",
-    "review_period": "days between orders",
-    "service_level_asked": "service level that the order aims at",
-    "stock_out_risk": "probability that demand until an order placed now arrives is above on_hand + on_order",
-    "pairs": f"published forecasts of the last {WEEKS} weeks, the newest of each period, whose period counts",
-    "wape": "sum |forecast - sold| / sum sold over these",
-    "bias": "sum (forecast - sold) / sum sold over these",
-    "error_ratio": "wape to its median over series with a similar level",
-    "drift_ratio": "level to level_before, after the change that all series have in common",
-    "drift_z": "the distance of these in standard errors",
-    "reasons": "why the series needs attention: stock_out, error, drift",
-    "attention": "the same in words",
-    "urgency": "units a period that the reasons put at stake; 0 without a reason",
-}
+OVERVIEW = (
+    Column("forecast_origin", pl.Date(), MEANING["forecast_origin"], example="2026-10-04"),
+    Column("level", pl.Float32(), f"units per open, in-stock period over the last {WEEKS} weeks", example=26.17857),
+    Column("level_before", pl.Float32(), f"the same over the {WEEKS_BEFORE} weeks before", example=28.43575),
+    Column(
+        "expected_total",
+        pl.Float32(),
+        "expected units over all periods of the forecast",
+        "Expected",
+        "units",
+        1138.523,
+    ),
+    *(column for column in (*PLAN, *STOCK_OUT) if column.name not in PLAN_KEY),
+    Column(
+        "pairs",
+        pl.Int32(),
+        f"published forecasts of the last {WEEKS} weeks, the newest of each period, whose period counts",
+    ),
+    Column("wape", pl.Float32(), "sum |forecast - sold| / sum sold over these", "Error", "share"),
+    Column("bias", pl.Float32(), "sum (forecast - sold) / sum sold over these"),
+    Column(
+        "error_ratio", pl.Float32(), "wape to its median over series with a similar level", "Error to usual", "times"
+    ),
+    Column(
+        "drift_ratio",
+        pl.Float32(),
+        "level to level_before, after the change that all series have in common",
+        "Drift",
+        "times",
+        0.9317551,
+    ),
+    Column("drift_z", pl.Float32(), "the distance of these in standard errors", example=-0.4201396),
+    Column(
+        "reasons",
+        pl.List(pl.String()),
+        "why the series needs attention: stock_out, error, drift",
+        example=["stock_out"],
+    ),
+    Column(
+        "attention",
+        pl.List(pl.String()),
+        "the same in words",
+        example=["may run out before an order arrives: 78%"],
+    ),
+    Column(
+        "urgency",
+        pl.Float32(),
+        "units a period that the reasons put at stake; 0 without a reason",
+        "At stake",
+        "units",
+        31.75528,
+    ),
+)
+"""The columns of `series_overview`, beside its key and the attributes of product and store."""
 
 
 class Reason(NamedTuple):
@@ -158,10 +165,11 @@ def series_overview(
         series = series.join(part, on=SERIES, how="left", maintain_order="left")
     enough = calendar_of(frequency).periods(LEAST_DAYS)
     known = _attention(_error_ratio(series).with_columns(enough_pairs=enough))
-    shown = known.select(*SERIES, pl.col(*OVERVIEW)).cast(OVERVIEW)  # type: ignore[arg-type]
+    schema = schema_of(OVERVIEW)
+    shown = known.select(*SERIES, pl.col(*schema)).cast(schema)  # type: ignore[arg-type]
     texts = [name for table in (products, stores) for name, dtype in table.schema.items() if dtype == pl.String]
     own = [name for name in dict.fromkeys(texts) if name not in shown.columns]
-    return attach_static(shown, products, stores).select(*SERIES, *own, *OVERVIEW)
+    return attach_static(shown, products, stores).select(*SERIES, *own, *schema)
 
 
 def first_day(origin: date) -> date:

@@ -1,4 +1,4 @@
-"""When the champion is taken back: it loses, week by week, to the champion before it or to seasonal naive."""
+"""When the champion is rolled back: it loses, week by week, to the champion before it or to seasonal naive."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -7,9 +7,8 @@ from typing import Any, Literal
 
 import polars as pl
 
+from demand_forecast.domain.evaluation.roles import CHAMPION, PREVIOUS
 from demand_forecast.domain.watching.live_accuracy import (
-    CHAMPION,
-    PREVIOUS,
     Window,
     accuracy_over,
     in_windows,

@@ -1,24 +1,19 @@
-"""The live proof: every published forecast scored when its actuals arrive, as sums that any window can add up."""
+"""Live accuracy: every published forecast scored when its actuals arrive, as sums that add up over any window."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 from polars.selectors import by_name
 
-from demand_forecast.domain.demand.demand_classes import counts
+from demand_forecast.domain.demand.demand_classes import NEW, counts
 from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL, Level, attach_static
 from demand_forecast.domain.evaluation.metrics import forecast_value_added, pinball_of, ratio
+from demand_forecast.domain.evaluation.roles import BASELINE, CHAMPION, PREVIOUS, Role
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS, SERIES
 
-Role = Literal["champion", "previous", "baseline", "challenger"]
-CHAMPION: Role = "champion"
-PREVIOUS: Role = "previous"
-BASELINE: Role = "baseline"
-CHALLENGER: Role = "challenger"
 ALL = "all"
-NEW = "new"
 KEY: dict[str, pl.DataType] = {
     "date": pl.Date(),
     "forecast_origin": pl.Date(),
@@ -206,7 +201,7 @@ def series_accuracy(published: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFra
 
 
 def series_scores(scores: pl.DataFrame) -> pl.DataFrame:
-    """The rows at series level over all classes: those that retraining and rollback look at."""
+    """The rows at series level over all classes: those that decide on retraining and rollback."""
     return scores.filter(pl.col("level") == SERIES_LEVEL.name, pl.col("demand_class") == ALL)
 
 

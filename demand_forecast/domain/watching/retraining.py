@@ -1,4 +1,4 @@
-"""When models are trained again: what was promised is no longer kept, the data drifted, or the training is old."""
+"""When models are trained again: errors above those of the backtest, drifted data, or an old training."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -8,8 +8,8 @@ from typing import Any, Literal
 import polars as pl
 
 from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL
+from demand_forecast.domain.evaluation.roles import CHAMPION
 from demand_forecast.domain.watching.live_accuracy import (
-    CHAMPION,
     Window,
     accuracy_over,
     in_windows,

@@ -8,6 +8,7 @@ import polars as pl
 from demand_forecast.domain.demand.demand_classes import DEMAND_CLASSES
 from demand_forecast.domain.evaluation.metrics import wape
 from demand_forecast.domain.evaluation.scoring import CLASS_LEVEL, SUMMARY
+from demand_forecast.domain.models import BASELINE_MODEL
 from demand_forecast.reports import style
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def skill_by_origin(metrics: pl.DataFrame, *, metric: str = "fva_wape") -> "Figu
     `metrics`: `backtest_metrics`; `metric`: one of its `fva_` metrics, read at the level of the summary.
     """
     skill = metrics.filter(metric=metric, level=SUMMARY[metric]).drop_nulls("forecast_origin")
-    skill = skill.filter(pl.col("model") != style.BASELINE)
+    skill = skill.filter(pl.col("model") != BASELINE_MODEL)
     if skill.is_empty():
         return style.blank("Seasonal naive is the only model: nothing to compare it with")
     better = f"share by which {metric.removeprefix('fva_').upper()} is smaller than seasonal naive's"

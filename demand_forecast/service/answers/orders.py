@@ -6,13 +6,13 @@ from typing import Any
 import polars as pl
 
 from demand_forecast.domain.replenishment.policy import reorder_plan
-from demand_forecast.domain.tables import SERIES
 from demand_forecast.service.answers.what_if import numbers_under
 from demand_forecast.service.contract.schema import AskedOrder, Change
 from demand_forecast.service.state.published import readable
 from demand_forecast.service.state.served import Served
 from demand_forecast.settings import Replenishment
 
+PLACE = "place"  # in the request: one series may be asked about under several policies
 POLICY = ("lead_time", "review_period", "service_level")
 STOCK = ("on_hand", "on_order")
 PLANNED = {"service_level": "service_level_asked"}  # as the overview calls it: there `service_level` is what is reached
@@ -27,23 +27,20 @@ def orders(served: Served, asked: Sequence[AskedOrder], changes: Sequence[Change
     """
     published, origin = served.published, served.info.forecast_origin
     rows = published.places(asked)
-    # the place in the request takes the shop's: one series may be asked about under several policies
-    places = pl.Series("store_id", [f"{place:06}" for place in range(len(rows))])
-    terms = _terms(served, rows, asked).with_columns(places, product_id=pl.lit(""))
+    terms = _terms(served, rows, asked).with_row_index(PLACE)
     values = numbers_under(served, rows, changes) if changes else published.values[rows]
-    forecast = published.frame(rows, values).with_columns(
-        places.gather([place for place in range(len(rows)) for _ in range(published.horizon)]), product_id=pl.lit("")
-    )
+    forecast = published.frame(rows, values).with_columns((pl.row_index() // published.horizon).alias(PLACE))
     plan = reorder_plan(
         forecast,
-        terms.select(*SERIES, *STOCK, date=pl.lit(origin)),
+        terms.select(PLACE, *STOCK, date=pl.lit(origin)),
         Replenishment(),
         served.info.frequency,
-        terms.select(*SERIES, *POLICY),
+        terms.select(PLACE, *POLICY),
         served.info.error_correlation,
+        series=[PLACE],
     )
     policies = terms.select(pl.col(POLICY[:2]).cast(pl.Int32), asked_level="service_level")
-    found = readable(pl.concat([plan.drop(*SERIES, "forecast_origin"), policies], how="horizontal")).to_dicts()
+    found = readable(pl.concat([plan.drop(PLACE, "forecast_origin"), policies], how="horizontal")).to_dicts()
     keys = ({"store_id": item.store_id, "product_id": item.product_id} for item in asked)
     said = (_why(order, order.pop("asked_level"), otherwise=bool(changes)) for order in found)
     return [key | {"why": why} | order for key, why, order in zip(keys, said, found, strict=True)]

@@ -11,7 +11,7 @@ from demand_forecast.domain.demand.calendar import calendar_of
 from demand_forecast.domain.features import ContractError, FeatureContract, lay_launch_price, read_plan_again
 from demand_forecast.publishing.package import FEATURES
 from demand_forecast.service.contract.problems import Problem
-from demand_forecast.service.contract.schema import AskedSeries, Change, Planned, SeriesId, WhatIfRequest
+from demand_forecast.service.contract.schema import AskedSeries, Change, Planned, SeriesId
 from demand_forecast.service.state.published import LEVELS, Numbers, numbers_of, readable
 from demand_forecast.service.state.served import Served
 
@@ -19,18 +19,19 @@ OPEN = "open"
 SHOWN = 20  # values that an answer names
 
 
-def what_if(served: Served, series: Sequence[SeriesId], asked: WhatIfRequest) -> list[dict[str, Any]]:
-    """The content of a WhatIfForecast for each of `series`, under the plan that is `asked`. Raises Problem 404, 422."""
+def what_if(
+    served: Served, series: Sequence[SeriesId], changes: Sequence[Change], horizon: int, levels: Sequence[float]
+) -> list[dict[str, Any]]:
+    """The content of a WhatIfForecast for each of `series`, with the plan changed. Raises Problem 404, 422."""
     published = served.published
-    horizon = published.periods(asked.horizon)
     rows = published.places(series)
     found = []
-    for row, block in zip(rows, numbers_under(served, rows, asked.changes), strict=True):
+    for row, block in zip(rows, numbers_under(served, rows, changes), strict=True):
         content = published.forecast(row, horizon, ())
         content |= {
             "published_mean": content["mean"],
             "mean": block[0, :horizon],
-            "quantiles": {str(level): block[LEVELS[level], :horizon] for level in asked.quantiles},
+            "quantiles": {str(level): block[LEVELS[level], :horizon] for level in levels},
         }
         found.append(content)
     return found

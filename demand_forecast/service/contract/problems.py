@@ -1,10 +1,13 @@
-"""What goes wrong, told to clients in one shape: problem details (RFC 9457)."""
+"""Errors as clients see them, all in one shape: problem details (RFC 9457)."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
+from pydantic import BaseModel, Field
 from starlette.responses import Response
+
+from demand_forecast.service.contract.schema import NamedSeries
 
 MEDIA_TYPE = "application/problem+json"
 MEANING = {
@@ -23,7 +26,7 @@ MEANING = {
 
 
 class Problem(Exception):  # noqa: N818  the RFC's word
-    """An answer that is an error: HTTP status, what to tell the client, members beyond those of RFC 9457, headers."""
+    """Raised wherever a request cannot be answered: status, detail for the client, further members, headers."""
 
     def __init__(
         self, status: int, detail: str, more: dict[str, Any] | None = None, headers: dict[str, str] | None = None
@@ -32,7 +35,34 @@ class Problem(Exception):  # noqa: N818  the RFC's word
         self.status, self.detail, self.more, self.headers = status, detail, more or {}, headers or {}
 
     def answer(self, instance: str, request_id: str) -> Response:
-        """The answer that tells it; `instance` is the path that was asked."""
+        """The response; `instance` is the path that was asked."""
         content = {"type": "about:blank", "title": HTTPStatus(self.status).phrase, "status": self.status}
         content |= {"detail": self.detail, "instance": instance, "request_id": request_id} | self.more
         return Response(orjson.dumps(content), self.status, self.headers, MEDIA_TYPE)
+
+
+class InvalidField(BaseModel):
+    """What is wrong with a request, and where."""
+
+    at: Annotated[str, Field(examples=["series.0.product_id"])]
+    what: Annotated[str, Field(examples=["Field required"])]
+
+
+class UnknownSeries(NamedSeries):
+    """A series that is not in the forecast, and the known ids nearest to it."""
+
+    nearest_stores: Annotated[list[str], Field(description="where the store is not known")] = []
+    nearest_products: Annotated[list[str], Field(description="of the store, where that is known")] = []
+
+
+class ProblemDetails(BaseModel):
+    """Problem details for HTTP APIs, RFC 9457."""
+
+    type: Annotated[str, Field(examples=["about:blank"])]
+    title: Annotated[str, Field(description="the status in words", examples=["Not Found"])]
+    status: int
+    detail: Annotated[str, Field(description="what is wrong, where, and what to do")]
+    instance: Annotated[str, Field(description="the path that was asked", examples=["/v1/forecast"])]
+    request_id: Annotated[str, Field(description="to find it in the service's log")]
+    errors: Annotated[list[InvalidField], Field(description="with status 422: the first of them")] = []
+    unknown: Annotated[list[UnknownSeries], Field(description="with status 404: the first of them")] = []

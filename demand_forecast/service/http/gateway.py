@@ -10,15 +10,17 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from functools import lru_cache
+from functools import cache, lru_cache
+from inspect import isawaitable
 from ipaddress import ip_address
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route
 
 from demand_forecast.service.contract.problems import Problem
+from demand_forecast.service.http.json_route import Answer, JsonRoute
 from demand_forecast.service.state.keys import KeyRing
 from demand_forecast.settings import Serving
 
@@ -27,7 +29,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
-GET, HEAD, POST = "GET", "HEAD", "POST"
+GET, HEAD = "GET", "HEAD"
 BENTOML = {"/livez", "/readyz", "/healthz", "/metrics"}
 GONE = 499  # counted where the client went before its request was whole; nobody is answered
 ANYBODY = 4096  # keys whose rate is kept in mind
@@ -50,28 +52,18 @@ logger = logging.getLogger("bentoml.demand_forecast")
 class Gateway:
     """An ASGI app: `api` behind keys, limits and security headers; `bentoml` for its probes and metrics.
 
-    What is posted reads and checks its body itself, so it is answered without FastAPI's machinery, which would cost
-    twice as much as the answer.
+    Endpoints that need nothing of FastAPI's are called without it, see JsonRoute; if middleware was added to `api`,
+    none is.
     """
 
     def __init__(self, api: FastAPI, bentoml: App, keys: KeyRing, settings: Serving) -> None:
-        from prometheus_client import Counter, Histogram  # once BentoML has said where several workers count
-
         self.api, self.bentoml, self.keys, self.settings = api, bentoml, keys, settings
-        routes = [route for route in api.routes if isinstance(route, Route)]
-        self._endpoints = {route.path for route in routes}
-        self._direct = {route.path: route.endpoint for route in routes if POST in (route.methods or ())}
+        self._endpoints = {route.path for route in api.routes if isinstance(route, Route)}
+        self._direct = {} if api.user_middleware else _direct(api)
         self._ids = itertools.count()
         self._process = secrets.token_hex(6)
         self._rates = Rates(settings.rate_limit, settings.rate_burst)
-        labels = ("endpoint", "status")
-        self._count = Counter("demand_forecast_requests", "Requests answered.", labels)
-        self._seconds = Histogram(
-            "demand_forecast_request_seconds",
-            "Time from the request's head to the answer's end.",
-            ("endpoint",),
-            buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
-        )
+        self._count, self._seconds = _metrics()
         self._counts: dict[tuple[str, int], Any] = {}
         self._times: dict[str, Any] = {}
 
@@ -92,20 +84,32 @@ class Gateway:
             if scope["path"].startswith("/v1/"):
                 self._admit(scope, headers)
             async with asyncio.timeout(self.settings.timeout_seconds):
-                direct = self._direct.get(scope["path"]) if scope["method"] == POST else None
-                if direct is None:
+                if direct := self._direct.get((scope["method"], scope["path"])):
+                    scope["app"] = self.api  # as FastAPI does
+                    answer = await self._called(direct, Request(scope, exchange.receive))  # type: ignore[arg-type]
+                    await answer(scope, exchange.receive, exchange.send)
+                else:
                     # the server leaves the body out of what a HEAD is answered
                     asked = {**scope, "method": GET} if scope["method"] == HEAD else scope
                     await self.api(asked, exchange.receive, exchange.send)
-                else:
-                    answer = await direct(Request(scope, exchange.receive))  # type: ignore[arg-type]
-                    await answer(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
             exchange.status = exchange.status or GONE
         except Exception as error:
             await self._problem(error, scope, exchange)
         endpoint = scope["path"] if scope["path"] in self._endpoints else "other"
         self._measure(endpoint, exchange.status, time.perf_counter() - began)
+
+    async def _called(self, direct: Answer, request: Request) -> Response:
+        """The answer of an endpoint called without FastAPI, or that of the handler that `api` has for its error."""
+        try:
+            return await direct(request)
+        except Exception as error:
+            kinds = (getattr(error, "status_code", None), *type(error).__mro__)
+            known = (kind for kind in kinds if kind is not Exception and kind in self.api.exception_handlers)
+            if (kind := next(known, None)) is None:
+                raise
+            found = self.api.exception_handlers[kind](request, error)
+            return await found if isawaitable(found) else found
 
     def _admit(self, scope: MutableMapping[str, Any], headers: dict[bytes, bytes]) -> None:
         """Raises Problem 401 without a key where one is needed, 429 where it is used too often."""
@@ -145,8 +149,6 @@ class Gateway:
             problem = Problem(500, f"an error of the service; its log has it under {exchange.request_id}")
         if exchange.status:
             return  # an answer was given, or has begun: then the connection ends without its end
-        if not exchange.arrived:
-            problem.headers["Connection"] = "close"  # what is left of the request is not read
         await problem.answer(scope["path"], exchange.request_id)(scope, exchange.receive, exchange.send)  # type: ignore[arg-type]
 
     def _measure(self, endpoint: str, status: int, seconds: float) -> None:
@@ -187,7 +189,10 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message["headers"], (b"x-request-id", self.request_id.encode()), *HEADERS]
+            added = [(b"x-request-id", self.request_id.encode()), *HEADERS]
+            if not self.arrived:
+                added.append((b"connection", b"close"))  # what is left of the request is not read
+            message["headers"] = [*message["headers"], *added]
         await self._send(message)
 
     def _too_large(self) -> Problem:
@@ -197,13 +202,13 @@ class _Exchange:
 class Rates:
     """A token bucket for each name: `rate` requests a second on average, `burst` at once. Each worker counts alone."""
 
-    def __init__(self, rate: float, burst: int) -> None:
-        self.rate, self.burst = rate, burst
+    def __init__(self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.rate, self.burst, self._clock = rate, burst, clock
         self._full_at: dict[str, float] = {}
 
     def wait(self, name: str) -> float:
         """Takes one request; gives the seconds until the next is due where there are too many, else 0."""
-        now = time.monotonic()
+        now = self._clock()
         full_at = max(self._full_at.get(name, 0.0), now) + 1 / self.rate
         if (over := full_at - now - self.burst / self.rate) > 0:
             return over
@@ -211,6 +216,28 @@ class Rates:
             self._full_at = {known: at for known, at in self._full_at.items() if at > now}
         self._full_at[name] = full_at
         return 0.0
+
+
+@cache
+def _metrics() -> tuple[Any, Any]:
+    """The process's counter of requests by endpoint and status, and its histogram of seconds by endpoint."""
+    from prometheus_client import Counter, Histogram  # once BentoML has said where several workers count
+
+    count = Counter("demand_forecast_requests", "Requests answered.", ("endpoint", "status"))
+    seconds = Histogram(
+        "demand_forecast_request_seconds",
+        "Time from the request's head to the answer's end.",
+        ("endpoint",),
+        buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+    )
+    return count, seconds
+
+
+def _direct(api: FastAPI) -> dict[tuple[str, str], Answer]:
+    """What can be called without FastAPI, by method and path."""
+    routes = [route for route in api.routes if isinstance(route, JsonRoute)]
+    found = [(route, answer) for route in routes if (answer := route.direct)]
+    return {(method, route.path): answer for route, answer in found for method in route.methods or ()}
 
 
 @lru_cache(ANYBODY)

@@ -1,6 +1,8 @@
-"""What `/openapi.json` says of the API, and what it takes from the declarations of its paths."""
+"""`/openapi.json`: FastAPI's description of the endpoints, with examples and problems."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
+from inspect import signature
 from typing import Any
 
 from fastapi import FastAPI
@@ -8,9 +10,10 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from demand_forecast.service.contract.problems import MEANING, MEDIA_TYPE
-from demand_forecast.service.contract.schema import ForecastRequest, ProblemDetails, ReorderRequest, WhatIfRequest
+from demand_forecast.service.contract.problems import MEANING, MEDIA_TYPE, ProblemDetails
 from demand_forecast.service.http import examples
+from demand_forecast.service.http.endpoint import Endpoint
+from demand_forecast.service.http.json_route import JsonRoute
 
 JSON = "application/json"
 TEMPLATE = "#/components/schemas/{model}"
@@ -45,51 +48,56 @@ HEADERS: dict[int, dict[str, Any]] = {
 }
 
 
-def described(
-    name: str, summary: str, tag: str, answered: type[BaseModel], *problems: int, asked: type[BaseModel] | None = None
-) -> dict[str, Any]:
-    """The path `/v1/<name>` and what is said of it, as FastAPI's decorators take it.
-
-    `problems` are the statuses beyond those that every path has, or every path with a body. The body, of the shape
-    `asked`, is read by hand, once, from the bytes that came; so FastAPI is not told of it.
-    """
-    path = f"/v1/{name}"
-    answer = {"model": answered, "headers": REQUEST_ID}
-    statuses = sorted({*EVERYWHERE, *(WITH_BODY if asked else ()), *problems})
+def described(endpoint: Endpoint) -> dict[str, Any]:
+    """What FastAPI is told of an endpoint besides its path and its function."""
     return {
-        "path": path,
-        "operation_id": name,
-        "summary": summary,
-        "tags": [tag],
+        "operation_id": endpoint.name,
+        "summary": endpoint.summary,
+        "tags": [endpoint.tag],
         "response_model": None,
-        "responses": {200: answer, **{status: _problem(status, path) for status in statuses}},
-        "openapi_extra": {"requestBody": _body(name, asked)} if asked else {},
+        "responses": {
+            200: {"model": endpoint.response, "headers": REQUEST_ID},
+            **{status: _problem(status, endpoint.path) for status in _problems(endpoint)},
+        },
     }
 
 
-def openapi(app: FastAPI, *, open_to_all: bool) -> dict[str, Any]:
+def openapi(app: FastAPI, endpoints: Sequence[Endpoint], *, open_to_all: bool) -> dict[str, Any]:
     """The document; `open_to_all`: no key was made, so none is asked for on this machine."""
     if app.openapi_schema is None:
         schema = get_openapi(
             title=app.title, version=app.version, description=DESCRIPTION, tags=TAGS, routes=app.routes
         )
-        models = [(model, "validation") for model in (ForecastRequest, WhatIfRequest, ReorderRequest, ProblemDetails)]
-        _, more = models_json_schema(models, ref_template=TEMPLATE)  # type: ignore[arg-type]
         components = schema["components"]
-        components["schemas"] = dict(sorted((components["schemas"] | more["$defs"]).items()))
+        components["schemas"] = dict(sorted((components["schemas"] | _schemas(app)).items()))
         components["securitySchemes"] = {"key": KEY}
-        for unused in ("HTTPValidationError", "ValidationError"):  # FastAPI's own shape of a 422
-            components["schemas"].pop(unused, None)
-        for operation in (operation for methods in schema["paths"].values() for operation in methods.values()):
-            content = operation["responses"]["200"]["content"][JSON]
-            content["example"] = examples.ANSWERED[operation["operationId"]]  # FastAPI would leave nulls out of it
+        for endpoint in endpoints:
+            _add_examples(schema["paths"][endpoint.path][endpoint.method.lower()], endpoint)
         app.openapi_schema = schema
     return app.openapi_schema | {"security": [{"key": []}, *([{}] if open_to_all else [])]}
 
 
-def _body(name: str, asked: type[BaseModel]) -> dict[str, Any]:
-    shown = {said: {"summary": said, "value": value} for said, value in examples.ASKED[name].items()}
-    return {"required": True, "content": {JSON: {"schema": _reference(asked), "examples": shown}}}
+def _schemas(app: FastAPI) -> dict[str, Any]:
+    """Those of the bodies and of problems as pydantic writes them; FastAPI's own forget which defaults are null."""
+    models: list[type[BaseModel]] = [ProblemDetails]
+    models += [model for route in app.routes if isinstance(route, JsonRoute) and (model := route.body_model)]
+    _, schemas = models_json_schema([(model, "validation") for model in models], ref_template=TEMPLATE)
+    return dict(schemas["$defs"])
+
+
+def _add_examples(operation: dict[str, Any], endpoint: Endpoint) -> None:
+    """Adds them to what FastAPI has made: on their way through it they would lose their nulls."""
+    operation["responses"]["200"]["content"][JSON]["example"] = endpoint.example
+    if endpoint.bodies:
+        shown = {title: {"summary": title, "value": value} for title, value in endpoint.bodies.items()}
+        operation["requestBody"]["content"][JSON]["examples"] = shown
+
+
+def _problems(endpoint: Endpoint) -> list[int]:
+    """The statuses of its problems, sorted; 422 for whatever takes more than the request itself."""
+    posted = WITH_BODY if endpoint.method == "POST" else ()
+    taken = (422,) if len(signature(endpoint.answer).parameters) > 1 else ()
+    return sorted({*EVERYWHERE, *posted, *taken, *endpoint.problems})
 
 
 def _problem(status: int, path: str) -> dict[str, Any]:
@@ -105,9 +113,5 @@ def _problem(status: int, path: str) -> dict[str, Any]:
     return {
         "description": MEANING[status],
         "headers": REQUEST_ID | HEADERS.get(status, {}),
-        "content": {MEDIA_TYPE: {"schema": _reference(ProblemDetails), "example": example}},
+        "content": {MEDIA_TYPE: {"schema": {"$ref": TEMPLATE.format(model="ProblemDetails")}, "example": example}},
     }
-
-
-def _reference(model: type[BaseModel]) -> dict[str, str]:
-    return {"$ref": TEMPLATE.format(model=model.__name__)}

@@ -1,4 +1,4 @@
-"""The sample retailer: six stores, sixty products and three years of sales, as true to life and as messy."""
+"""The sample retailer: six stores, sixty products and three years of sales, with the faults of real data."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the sample retailer sells, where, and when it is open: the facts that no dice decide."""
+"""What the sample retailer sells, where, and when it is open: whatever the seed."""
 
 import io
 from datetime import date, timedelta

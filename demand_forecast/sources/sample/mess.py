@@ -71,7 +71,7 @@ COUNTS = {
 
 @dataclass(frozen=True)
 class Mess:
-    """`reports`: file, line, text; `ledger`: line and the columns of a sale as text; `faults`: where what is wrong."""
+    """`reports`: file, line, text; `ledger`: line and the columns of a sale as text; `faults`: what is wrong where."""
 
     reports: pl.DataFrame
     ledger: pl.DataFrame

@@ -424,7 +424,9 @@ def test_superseded_and_repeated_lines_are_those_of_a_loop(given_rows: list[Row]
 
 @pytest.mark.skipif("ONLINE_RETAIL_DIR" not in os.environ, reason="needs ONLINE_RETAIL_DIR: see examples/online_retail")
 def test_the_table_in_the_online_retail_example_is_what_comes_out() -> None:
-    from demand_forecast.sources.collect import KNOWN, collect_sales, date_formats, decimals
+    from demand_forecast.sources.collecting.index import KNOWN
+    from demand_forecast.sources.collecting.sales import collect_sales
+    from demand_forecast.sources.configured import date_formats, decimals
 
     example = Path(__file__).parents[3] / "examples" / "online_retail"
     config = load_settings(example / "config.yaml")

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from demand_forecast.domain.demand.hierarchy import hierarchy_levels
-from demand_forecast.domain.evaluation.promotion import Candidate, decide
+from demand_forecast.domain.evaluation.promotion import Contender, decide
 from demand_forecast.domain.evaluation.scoring import score_backtest, summary_table
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS
 from demand_forecast.settings import Promotion
@@ -15,10 +15,10 @@ ORIGINS = (date(2024, 1, 31), date(2024, 2, 28))
 RULES = Promotion()
 
 
-def candidate(wrmsse: float | None, model: str = "lightgbm", version: str = "7", **changes: object) -> Candidate:
+def candidate(wrmsse: float | None, model: str = "lightgbm", version: str = "7", **changes: object) -> Contender:
     metrics = {"wrmsse": wrmsse, "wape": 0.7, "bias": 0.031, "calibration_error": 0.02}
     origins = changes.pop("origins", ORIGINS)
-    return Candidate(version, model, {**metrics, **changes}, origins)  # type: ignore[arg-type, dict-item]
+    return Contender(version, model, {**metrics, **changes}, origins)  # type: ignore[arg-type, dict-item]
 
 
 NAIVE = candidate(0.80, "seasonal_naive", "1", bias=0.0, calibration_error=0.09)
@@ -70,7 +70,7 @@ def test_the_best_admissible_challenger_is_compared() -> None:
     ],
 )
 @pytest.mark.parametrize("champion", [CHAMPION, None], ids=["champion", "first"])
-def test_a_challenger_that_fails_a_gate_is_refused(champion: Candidate | None, changes: dict, reason: str) -> None:
+def test_a_challenger_that_fails_a_gate_is_refused(champion: Contender | None, changes: dict, reason: str) -> None:
     decision = decide([candidate(**{"wrmsse": 0.1, **changes})], champion, NAIVE, RULES)
     assert (decision.outcome, decision.challenger) == ("refused", "7")
     assert decision.to_version == decision.from_version == (champion.version if champion else None)
@@ -157,7 +157,7 @@ def test_a_median_sold_as_a_mean_is_refused(with_champion: bool) -> None:
         score_backtest(backtest, demand, levels, pl.DataFrame(), pl.DataFrame(), season=7)
     ).rows_by_key("model", named=True, unique=True)
     honest, median, naive = (
-        Candidate("1", model, table[model], ORIGINS) for model in ("honest", "median", "seasonal_naive")
+        Contender("1", model, table[model], ORIGINS) for model in ("honest", "median", "seasonal_naive")
     )
     assert median.value("wape") < 0.95 * honest.value("wape")
     assert median.value("bias") < -0.38
@@ -171,11 +171,11 @@ def test_a_median_sold_as_a_mean_is_refused(with_champion: bool) -> None:
 
 
 def test_of_challengers_that_a_few_origins_cannot_tell_apart_the_best_quantiles_win() -> None:
-    def contender(version: str, wrmsse: float, wql: float) -> Candidate:
+    def contender(version: str, wrmsse: float, wql: float) -> Contender:
         figures = {"wrmsse": wrmsse, "wql": wql, "bias": 0.0, "calibration_error": 0.01}
-        return Candidate(version, "any", figures, ORIGINS)
+        return Contender(version, "any", figures, ORIGINS)
 
-    naive = Candidate("", "seasonal_naive", {"wrmsse": 1.0, "wql": 1.0}, ORIGINS)
+    naive = Contender("", "seasonal_naive", {"wrmsse": 1.0, "wql": 1.0}, ORIGINS)
     close = [contender("1", 0.5000, 0.52), contender("2", 0.5049, 0.51), contender("3", 0.5100, 0.40)]
     assert decide(close, None, naive, Promotion()).to_version == "2"
     assert decide(close, None, naive, Promotion(margin=0)).to_version == "1"

@@ -28,7 +28,7 @@ DECLARED = Covariates(static=["department", "size"], known_future=["promo", "eve
 
 
 class Shelf:
-    """What was wanted, by (store, product) and day; the slow oracle."""
+    """Unconstrained demand by (store, product) and day; the slow oracle."""
 
     def __init__(self, retailer: Retailer) -> None:
         self.began = retailer.demand["date"].min()

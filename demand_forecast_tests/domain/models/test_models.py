@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 
 from demand_forecast.domain.features import ContractError, FeatureContract
-from demand_forecast.domain.models import CANDIDATES, ForecastModel, ModelError, create, describe, load_model
+from demand_forecast.domain.models import ForecastModel, ModelError, create, families, family, load_model
 from demand_forecast.domain.tables import QUANTILE_COLUMNS
 from demand_forecast_tests.domain.small_retailer import make_retailer, tiny_series
 
-NAMES = list(CANDIDATES)
+NAMES = list(families())
 Data = tuple[pl.DataFrame, pl.DataFrame, FeatureContract]
 Fitted = dict[str, ForecastModel]
 
@@ -100,8 +100,8 @@ def test_the_contract_is_checked_at_fit_and_at_forecast(name: str, data: Data, f
 
 def test_errors_name_the_repair(data: Data, fitted: Fitted, tmp_path: Path) -> None:
     known, asked, contract = data
-    with pytest.raises(ModelError, match="known are seasonal_naive, gradient_boosting, lightgbm"):
-        describe("prophet")
+    with pytest.raises(ModelError, match="Known here: seasonal_naive, gradient_boosting, lightgbm, ensemble"):
+        family("prophet")
     with pytest.raises(ModelError, match="not fitted"):
         create("lightgbm").forecast(asked)
     with pytest.raises(ModelError, match="no rows to train on"):
@@ -110,7 +110,7 @@ def test_errors_name_the_repair(data: Data, fitted: Fitted, tmp_path: Path) -> N
         load_model(tmp_path)
     fitted["seasonal_naive"].save(tmp_path)
     with pytest.raises(ModelError, match="holds a seasonal_naive"):
-        CANDIDATES["lightgbm"].load(tmp_path)
+        family("lightgbm").load(tmp_path)
 
 
 def test_a_file_with_foreign_types_is_refused(fitted: Fitted, tmp_path: Path) -> None:

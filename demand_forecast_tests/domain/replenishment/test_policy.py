@@ -12,14 +12,15 @@ from scipy.stats import gamma, nbinom, norm, poisson
 from demand_forecast.domain.models.distribution import count_quantiles
 from demand_forecast.domain.replenishment.policy import (
     CORRELATION,
-    PLAN_COLUMNS,
-    RISK_COLUMNS,
+    PLAN,
+    PLAN_KEY,
+    STOCK_OUT,
     error_correlation,
     reorder_plan,
     stock_out_risk,
 )
 from demand_forecast.domain.replenishment.protection import daily_variance
-from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS
+from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS, schema_of
 from demand_forecast.settings import Replenishment
 
 ORIGIN = date(2025, 3, 2)
@@ -255,14 +256,15 @@ def test_order_of_rows_changes_nothing_and_every_origin_has_its_plan() -> None:
 
 def test_columns_are_those_of_the_table_and_always_known() -> None:
     plan = reorder_plan(poisson_forecast(2.0), None, SETTINGS, "daily")
-    assert plan.schema == pl.Schema(PLAN_COLUMNS)
+    assert plan.schema == pl.Schema(schema_of(PLAN))
     assert sum(plan.null_count().row(0)) == 0
 
 
 def risk_row(demand: pl.DataFrame, stock: pl.DataFrame | None, settings: Replenishment, **given: Any) -> dict[str, Any]:
     plan = reorder_plan(demand, stock, settings, given.get("frequency", "daily"))
     risk = stock_out_risk(demand, plan, settings, given.pop("frequency", "daily"), **given)
-    assert risk.schema == pl.Schema(RISK_COLUMNS)
+    assert risk.columns == [*PLAN_KEY, *schema_of(STOCK_OUT)]
+    assert risk.drop(PLAN_KEY).schema == pl.Schema(schema_of(STOCK_OUT))
     return plan_row(risk)
 
 

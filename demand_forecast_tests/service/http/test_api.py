@@ -1,6 +1,6 @@
-"""The API of a running server, as programs see it."""
+"""The API as programs see it."""
 
-import socket
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,12 +12,14 @@ import httpx
 import numpy as np
 import polars as pl
 import pytest
+from starlette.exceptions import HTTPException
 
 from demand_forecast.domain.features import lay_launch_price, new_product_id
 from demand_forecast.domain.replenishment.policy import reorder_plan
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS, SERIES
 from demand_forecast.settings import Replenishment
-from demand_forecast_tests.served_night import CONFIG, Night, Serve
+from demand_forecast_tests.served_night import CONFIG, Night
+from demand_forecast_tests.service.in_process import serve_in_process
 
 ONE = {"store_id": "North", "product_id": "P-00"}
 PROBLEM = {"type", "title", "status", "detail", "instance", "request_id"}
@@ -31,11 +33,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def client(serve: Serve, night: Night, place: Path) -> Iterator[httpx.Client]:
-    """`bentoml serve` without arguments from the project's root, of a home with a champion."""
+def client(night: Night, place: Path) -> Iterator[httpx.Client]:
+    """Of a home with a champion."""
     night.publish(place / ".demand_forecast" / "serving")
-    with serve(place) as client:
-        yield client
+    with serve_in_process(place) as running:
+        yield running.client
 
 
 @pytest.fixture(scope="module")
@@ -335,14 +337,7 @@ def test_what_is_not_there_is_a_problem_too(client: httpx.Client) -> None:
     assert method.json().keys() == PROBLEM
 
 
-def test_probes_metrics_and_the_api_page_answer(client: httpx.Client) -> None:
-    assert [client.get(path).status_code for path in ("/livez", "/readyz")] == [200, 200]
-    post(client, "forecast", series=[ONE])
-    client.get("/any/path/that/anyone/thinks/of")
-    metrics = client.get("/metrics").text
-    assert 'demand_forecast_requests_total{endpoint="/v1/forecast",status="200"}' in metrics
-    assert 'demand_forecast_requests_total{endpoint="other",status="404"}' in metrics
-    assert "/any/path" not in metrics
+def test_the_pages_and_the_description_are_answered(client: httpx.Client) -> None:
     described = client.get("/openapi.json").json()
     assert {*described["paths"]} == {
         f"/v1/{name}" for name in ("forecast", "what_if", "reorder", "series", "history", "plan", "kinds", "model")
@@ -353,44 +348,43 @@ def test_probes_metrics_and_the_api_page_answer(client: httpx.Client) -> None:
     assert [client.get(path).status_code for path in ("/page/../api.py", "/page/%2e%2e/api.py", "/page/")] == [404] * 3
 
 
-def test_it_listens_on_loopback_only(client: httpx.Client) -> None:
-    port = client.base_url.port
-    assert port is not None
-    with pytest.raises(ConnectionRefusedError):  # a server on 0.0.0.0 would answer here
-        socket.create_connection(("127.0.0.2", port), timeout=2)
-
-
-def test_nothing_is_written_outside_home_and_no_request_is_a_traceback(client: httpx.Client, place: Path) -> None:
+def test_no_request_is_a_traceback(client: httpx.Client, place: Path) -> None:
     assert client.get("/v1/model").status_code == 200
-    assert list((place / "user").rglob("*")) == []
-    assert sorted(path.name for path in place.iterdir()) == [".demand_forecast", "config.yaml", "log", "user"]
+    assert client.post("/v1/forecast", content="[").status_code == 400
     assert "Traceback" not in (place / "log").read_text()
 
 
-def test_without_a_champion_it_is_alive_not_ready_and_says_what_to_run(
-    serve: Serve, night: Night, tmp_path: Path
-) -> None:
+def test_without_a_champion_every_request_says_what_to_run(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(CONFIG)
-    with serve(tmp_path) as client:
-        said = [client.get("/readyz"), client.get("/v1/model"), post(client, "forecast", series=[ONE])]
-        assert [answer.status_code for answer in said] == [503, 503, 503]
-        assert all("run `demand-forecast run`" in answer.text for answer in said)
-        assert client.get("/livez").status_code == 200
+    with serve_in_process(tmp_path) as running:
+        said = [running.client.get("/v1/model"), post(running.client, "forecast", series=[ONE])]
+    assert [answer.status_code for answer in said] == [503, 503]
+    assert all("run `demand-forecast run`" in answer.text for answer in said)
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
-def test_a_configuration_that_cannot_be_used_is_told_by_a_server_that_is_alive(serve: Serve, tmp_path: Path) -> None:
+def test_a_configuration_that_cannot_be_used_is_told_by_every_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from demand_forecast.service.service import DemandForecast
+
     (tmp_path / "config.yaml").write_text(CONFIG + "horizn: 7\n")
-    with serve(tmp_path) as client:
-        assert client.get("/livez").status_code == 200
-        said = [client.get("/readyz"), post(client, "forecast", series=[ONE])]
-        assert [answer.status_code for answer in said] == [503, 503]
-        assert all("horizn" in answer.text for answer in said)
+    with serve_in_process(tmp_path) as running:
+        said = post(running.client, "forecast", series=[ONE])
+    assert said.status_code == 503
+    assert "horizn" in said.text
+    service = DemandForecast.inner
+    monkeypatch.setattr(service, "worker", running.worker, raising=False)
+    with pytest.raises(HTTPException, match="horizn") as refused:  # what BentoML's /readyz says
+        service.__is_ready__(object.__new__(service))
+    assert refused.value.status_code == 503
 
 
-def test_the_service_is_imported_light() -> None:
+def test_the_service_is_imported_light_and_with_any_configuration(tmp_path: Path) -> None:
     """What the supervisor of the workers, and a build of the Bento, load."""
+    (tmp_path / "config.yaml").write_text(CONFIG + "horizn: 7\n")
     heavy = ["mlflow", "dagster", "deltalake", "sklearn", "lightgbm", "evidently", "pandas", "pyarrow", "matplotlib"]
     script = f"import sys, demand_forecast.service.service; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    variables = os.environ | {"DEMAND_FORECAST_CONFIG": str(tmp_path / "config.yaml")}
+    done = subprocess.run([sys.executable, "-c", script], env=variables, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

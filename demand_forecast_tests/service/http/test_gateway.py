@@ -1,7 +1,6 @@
-"""Keys, limits and headers, of a running server and of its gateway alone."""
+"""Keys, limits and headers, of a running service and of its gateway alone."""
 
 import socket
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -21,7 +20,8 @@ from demand_forecast.service.state.keys import (
     revoke_keys,
     rotate_keys,
 )
-from demand_forecast_tests.served_night import CONFIG, Night, Serve
+from demand_forecast_tests.served_night import CONFIG, Night
+from demand_forecast_tests.service.in_process import Running, serve_in_process
 
 ASKED = {"series": [{"store_id": "North", "product_id": "P-00"}]}
 LIMITS = {
@@ -40,18 +40,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def client(serve: Serve, night: Night, folder: Path) -> Iterator[httpx.Client]:
+def running(night: Night, folder: Path) -> Iterator[Running]:
     night.publish(folder / ".demand_forecast" / "serving")
-    with serve(folder, **LIMITS) as client:
-        yield client
+    with serve_in_process(folder, **LIMITS) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(running: Running) -> httpx.Client:
+    return running.client
 
 
 @pytest.fixture
-def keys(folder: Path) -> Iterator[Path]:
+def keys(running: Running, folder: Path) -> Iterator[Path]:
     file = folder / ".demand_forecast" / "keys.json"
     yield file
     file.unlink(missing_ok=True)
-    time.sleep(1)
+    running.look()
 
 
 def ask(client: httpx.Client, key: str | None = None, **headers: str) -> httpx.Response:
@@ -69,26 +74,28 @@ def test_without_keys_only_this_machine_is_answered(client: httpx.Client) -> Non
     assert ask(client, key="df_guess").status_code == 401
 
 
-def test_a_key_is_made_used_renewed_and_taken_back_while_the_server_runs(client: httpx.Client, keys: Path) -> None:
+def test_a_key_is_made_used_renewed_and_taken_back_while_the_server_runs(running: Running, keys: Path) -> None:
+    client = running.client
     first = add_key(keys, "planner")
-    time.sleep(1)
+    running.look()
     assert [ask(client).status_code, ask(client, "df_guess").status_code, ask(client, first).status_code] == [
         401
     ] * 2 + [200]
     second = rotate_keys(keys, "planner")
-    time.sleep(1)
+    running.look()
     assert [ask(client, first).status_code, ask(client, second).status_code] == [401, 200]
     assert revoke_keys(keys, "planner") == 1
-    time.sleep(1)
+    running.look()
     assert ask(client, second).status_code == 401
     text = keys.read_text()
     assert first not in text
     assert second not in text
 
 
-def test_a_key_that_asks_too_often_is_told_when_to_come_again(client: httpx.Client, keys: Path) -> None:
+def test_a_key_that_asks_too_often_is_told_when_to_come_again(running: Running, keys: Path) -> None:
+    client = running.client
     busy, calm = add_key(keys, "busy"), add_key(keys, "calm")
-    time.sleep(1)
+    running.look()
     answers = [ask(client, busy) for _ in range(10)]
     limited = [answer for answer in answers if answer.status_code == 429]
     assert 3 <= len(limited) <= 5
@@ -129,10 +136,12 @@ def test_every_answer_says_how_it_may_be_used(client: httpx.Client) -> None:
 
 
 def test_a_name_may_ask_so_often_and_no_more() -> None:
-    rates = Rates(rate=10, burst=3)
+    seconds = 100.0
+    rates = Rates(rate=10, burst=3, clock=lambda: seconds)
     assert [rates.wait("a") > 0 for _ in range(5)] == [False] * 3 + [True] * 2
+    assert rates.wait("a") == pytest.approx(0.1)
     assert rates.wait("b") == 0
-    time.sleep(0.25)
+    seconds += 0.25
     assert [rates.wait("a") > 0 for _ in range(4)] == [False] * 2 + [True] * 2
 
 
@@ -160,10 +169,10 @@ def test_a_file_of_keys_that_is_not_readable_changes_nothing(tmp_path: Path) -> 
         add_key(file, "other")
 
 
-def test_a_file_of_keys_that_is_not_readable_opens_no_door(client: httpx.Client, keys: Path) -> None:
+def test_a_file_of_keys_that_is_not_readable_opens_no_door(running: Running, keys: Path) -> None:
     keys.write_text("[{]")
-    time.sleep(1)
-    assert ask(client).status_code == 401
+    running.look()
+    assert ask(running.client).status_code == 401
 
 
 def test_keys_are_managed_from_the_terminal(tmp_path: Path) -> None:

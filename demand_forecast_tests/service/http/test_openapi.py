@@ -1,4 +1,4 @@
-"""The server keeps what its OpenAPI says, whatever it is asked.
+"""The service keeps what its OpenAPI says, whatever it is asked.
 
 `make fuzz EXAMPLES=2000 SEED=1` asks longer, and otherwise.
 """
@@ -18,11 +18,13 @@ import pytest
 from jsonschema_rs import Draft202012Validator
 
 from demand_forecast.service.state.keys import add_key
-from demand_forecast_tests.served_night import CONFIG, Night, Serve
+from demand_forecast_tests.served_night import CONFIG, Night
+from demand_forecast_tests.service.in_process import serve_in_process
 
 GENERATOR = Path(__file__).with_name("client_generator.txt")
 HOOKS = Path(__file__).with_name("fuzzing_hooks.py")
-EXAMPLES, SEED = os.environ.get("FUZZ_EXAMPLES", "100"), os.environ.get("FUZZ_SEED", "2026")
+FEW, MANY = "3", os.environ.get("FUZZ_EXAMPLES", "100")  # of each path
+SEED = os.environ.get("FUZZ_SEED", "2026")
 UNLIMITED = {f"DEMAND_FORECAST_SERVING__RATE_{name}": "1000000" for name in ("LIMIT", "BURST")}
 SETTINGS = """
 [checks.positive_data_acceptance]
@@ -42,13 +44,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def client(serve: Serve, night: Night, folder: Path) -> Iterator[httpx.Client]:
-    """A server that needs a key, and a client that has one."""
+def client(night: Night, folder: Path) -> Iterator[httpx.Client]:
+    """Of a service that needs a key, with one."""
     night.publish(folder / ".demand_forecast" / "serving")
     key = add_key(folder / ".demand_forecast" / "keys.json", "fuzz")
-    with serve(folder, **UNLIMITED) as client:
-        client.headers["Authorization"] = f"Bearer {key}"
-        yield client
+    with serve_in_process(folder, **UNLIMITED) as running:
+        running.client.headers["Authorization"] = f"Bearer {key}"
+        yield running.client
 
 
 @pytest.fixture(scope="module")
@@ -56,15 +58,16 @@ def document(client: httpx.Client) -> dict[str, Any]:
     return client.get("/openapi.json").json()
 
 
+@pytest.mark.parametrize("examples", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
 def test_no_request_is_answered_otherwise_than_the_openapi_says(
-    client: httpx.Client, night: Night, folder: Path, tmp_path: Path
+    client: httpx.Client, night: Night, folder: Path, tmp_path: Path, examples: str
 ) -> None:
     """No 5xx, no status, header or shape that is not described; what is not valid is refused, and without a key all."""
     (tmp_path / "schemathesis.toml").write_text(SETTINGS)
     arguments = {
         "--header": f"Authorization: {client.headers['Authorization']}",
         "--checks": "all",
-        "--max-examples": EXAMPLES,
+        "--max-examples": examples,
         "--seed": SEED,
         "--request-timeout": "10",
     }
@@ -104,11 +107,11 @@ def _values(examples: dict[str, Any]) -> list[Any]:
     return [example["value"] for example in examples.values()]
 
 
-def test_a_key_is_asked_for_once_there_is_one(document: dict[str, Any], serve: Serve, tmp_path: Path) -> None:
+def test_a_key_is_asked_for_once_there_is_one(document: dict[str, Any], tmp_path: Path) -> None:
     assert document["security"] == [{"key": []}]
     (tmp_path / "config.yaml").write_text(CONFIG)
-    with serve(tmp_path) as client:
-        assert client.get("/openapi.json").json()["security"] == [{"key": []}, {}]
+    with serve_in_process(tmp_path) as running:
+        assert running.client.get("/openapi.json").json()["security"] == [{"key": []}, {}]
 
 
 ONE = '{"store_id": "North", "product_id": "P-00"}'
@@ -193,6 +196,7 @@ def generated(document: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
     return folder
 
 
+@pytest.mark.slow
 def test_a_generated_client_asks_with_types(
     client: httpx.Client, night: Night, generated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from demand_forecast.service.state.prediction_log import PredictionLog
 from demand_forecast_tests.served_night import CONFIG, Night, Serve
 
@@ -80,6 +82,36 @@ def test_a_disk_that_is_full_costs_lines_and_never_half_of_one(tmp_path: Path) -
     assert len(kept) + int(after.split()[0]) == 91
 
 
+WRITER = """
+import sys, time
+from pathlib import Path
+from demand_forecast.service.state.prediction_log import PredictionLog
+log = PredictionLog(Path(sys.argv[1]))
+log.start()
+number = 0
+while True:
+    log.put(b'{"number":%d}' % number)
+    print(number, time.monotonic(), flush=True)
+    number += 1
+    time.sleep(0.002)
+"""
+
+
+def test_a_killed_process_has_lost_at_most_its_last_second(tmp_path: Path) -> None:
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, tmp_path], stdout=subprocess.PIPE, text=True)
+    put = [next(writer.stdout).split() for _ in range(600)]
+    writer.kill()
+    killed = time.monotonic()
+    put += [line.split() for line in writer.communicate()[0].splitlines()]
+    old = [int(number) for number, at in put if float(at) < killed - 1]
+    (segment,) = tmp_path.iterdir()
+    text = segment.read_text()
+    written = [json.loads(line)["number"] for line in text[: text.rfind("\n") + 1].splitlines()]
+    assert len(old) > 100
+    assert written[: len(old)] == old
+
+
+@pytest.mark.slow
 def test_a_killed_server_has_lost_at_most_its_last_second(serve: Serve, night: Night, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(CONFIG)
     night.publish(tmp_path / ".demand_forecast" / "serving")

@@ -1,6 +1,5 @@
-"""A challenger tried out on a running server, and what it answered in the lake."""
+"""A challenger tried out on a running service, and what it answered in the lake."""
 
-import time
 from typing import Any
 
 import dagster as dg
@@ -14,18 +13,10 @@ from demand_forecast.defs.project import Project
 from demand_forecast.domain.tables import SERIES
 from demand_forecast.publishing.package import Trial, point_trial
 from demand_forecast.service.state.arms import in_share
-from demand_forecast_tests.served_night import CONFIG, Night, Serve
+from demand_forecast_tests.served_night import CONFIG, Night
+from demand_forecast_tests.service.in_process import serve_in_process
 
 SHARE, ASKED, PERIODS = 0.5, 3, 5
-SOON = 5.0  # seconds
-
-
-def tries(client: httpx.Client, mode: str | None) -> None:
-    """Waits until the server tries out so."""
-    deadline = time.monotonic() + SOON
-    while (found := client.get("/v1/model").json()["trial"] or {"mode": None})["mode"] != mode:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
 
 
 def ask(client: httpx.Client, series: list[dict[str, str]]) -> list[list[str]]:
@@ -36,7 +27,7 @@ def ask(client: httpx.Client, series: list[dict[str, str]]) -> list[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def taken(serve: Serve, night: Night, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def taken(night: Night, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The arms that answered without a trial, in the shadow, as a canary and afterwards; and the table."""
     place = tmp_path_factory.mktemp("trial")
     (place / "config.yaml").write_text(CONFIG)
@@ -45,12 +36,13 @@ def taken(serve: Serve, night: Night, tmp_path_factory: pytest.TempPathFactory) 
     night.publish(home / "serving")
     series = night.champion.table.select(SERIES).unique().sort(SERIES).to_dicts()
     found: dict[str, Any] = {"series": [tuple(one.values()) for one in series]}
-    with serve(place) as client:
+    with serve_in_process(place) as running:
         for name in (None, "shadow", "canary", None):
             trial = Trial(package=challenger, mode=name, share=SHARE) if name else None  # type: ignore[arg-type]
             point_trial(home / "serving", trial)
-            tries(client, name)
-            found[name or "champion alone"] = ask(client, series)
+            running.look()
+            assert (running.client.get("/v1/model").json()["trial"] or {"mode": None})["mode"] == name
+            found[name or "champion alone"] = ask(running.client, series)
     project = Project(config=str(place / "config.yaml"))
     assert dg.materialize([served_predictions], resources={"project": project}).success
     assert list((home / "predictions").iterdir()) == []

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from demand_forecast.settings import Input, load_settings
+from demand_forecast.sources.configured import read_sources
+from demand_forecast.sources.kinds.sql import Sql
 
 ROOT = Path(__file__).parents[3]
 
@@ -23,7 +25,7 @@ def _header(file: Path) -> list[str]:
 
 def test_the_configuration_names_columns_that_exist() -> None:
     settings = load_settings(ROOT / "config.yaml")
-    branches, ledger = settings.all_sources
+    branches, ledger = read_sources(settings)
     assert (settings.horizon, settings.frequency, settings.missing_day) == (28, "daily", "closed")
     for given in (branches.sales, branches.products, branches.stores, *branches.plan, branches.stock):
         assert given
@@ -31,7 +33,7 @@ def test_the_configuration_names_columns_that_exist() -> None:
         files = sorted(settings.resolve(".").glob(given.path))
         assert files, given.path
         assert all(_names(given) <= set(_header(file)) for file in files)
-    assert ledger.sales
+    assert isinstance(ledger, Sql)
     assert ledger.url == "sqlite:///data/ledger.sqlite"
     with sqlite3.connect(settings.resolve("data/ledger.sqlite")) as connection:
         columns = {name for _, name, *_ in connection.execute(f"PRAGMA table_info({ledger.sales.table})")}

@@ -1,7 +1,6 @@
 """A source of alerts: read as it stands, or read on from a cursor. Dagster is imported where it is asked, so that the
 command line knows the kinds without waiting for it."""
 
-import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from demand_forecast.alerts.alert import Alert
 from demand_forecast.alerts.log import AlertLog, Trouble
 from demand_forecast.domain.tables import now
-from demand_forecast.settings import ConfigError, Settings
+from demand_forecast.settings import ConfigError, Settings, unknown
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -120,8 +119,5 @@ def check_alert_kinds(settings: Settings) -> None:
     for number, channel in enumerate(settings.alerts.channels):
         for place, kind in enumerate(channel.only):
             if kind not in known:
-                raise ConfigError(
-                    f"{settings.path}: alerts.channels.{number}.only.{place}: unknown kind of alert {kind}; "
-                    f"did you mean {difflib.get_close_matches(kind, known, n=1, cutoff=0)[0]}? "
-                    f"Known here: {', '.join(known)}"
-                )
+                at = f"{settings.path}: alerts.channels.{number}.only.{place}"
+                raise ConfigError(f"{at}: {unknown('kind of alert', kind, known)}")

@@ -1,75 +1,40 @@
-"""The folder layout of Kaggle's "M5 Forecasting - Accuracy", whole or any stores of it."""
+"""The tables of the M5 layout as rows: daily units, item and shop attributes, weekly prices, the calendar of events."""
 
-import gzip
-import zipfile
 from collections.abc import Callable, Iterator
 from datetime import date
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
 
 import polars as pl
 
-from demand_forecast.settings import Settings, Source
-from demand_forecast.sources.delivery import Days, Delivery, SourceError, Table
+from demand_forecast.settings import Settings
+from demand_forecast.sources.days import Days
+from demand_forecast.sources.delivery import Delivery, Table
+from demand_forecast.sources.errors import SourceError
+from demand_forecast.sources.kinds.m5.layout import Part, part_of, parts_at
 from demand_forecast.sources.landing import Landing
 
 SALES = ("sales_train_evaluation", "sales_train_validation")
+ITEMS = {"product_id": "item_id", "dept_id": "dept_id", "cat_id": "cat_id"}
+SHOPS = {"store_id": "store_id", "state_id": "state_id"}
 CHUNK_ROWS = 500_000
-SUFFIXES = (".csv", ".csv.gz")
 
 
-class Part(NamedTuple):
-    """One CSV of the layout: a file of its own, or a member of a zip."""
-
-    path: Path
-    member: str | None = None
-
-    @property
-    def name(self) -> str:
-        return self.member or self.path.name
-
-    def head(self) -> list[str]:
-        with self._open() as stream:
-            return stream.readline().decode().strip().split(",")
-
-    def frame(self, columns: list[str] | None = None) -> pl.DataFrame:
-        """The columns as text, those asked for or all, and `line`. Raises SourceError where one is missing."""
-        missing = sorted({*(columns or [])} - {*self.head()})
-        if missing:
-            raise SourceError(
-                f"{self.path}: {self.name} has no column {', '.join(missing)}; take the file as Kaggle gives it"
-            )
-        try:
-            with self._open() as stream:
-                data = stream.read()
-            frame = pl.read_csv(data, columns=columns, infer_schema=False, glob=False)
-        except (pl.exceptions.PolarsError, EOFError, OSError, zipfile.BadZipFile) as error:
-            raise SourceError(f"{self.path}: {self.name} is damaged ({error}); fetch it again") from error
-        return frame.with_row_index("line", 2).cast({"line": pl.Int64})
-
-    def _open(self) -> Any:
-        stream: Any = zipfile.Path(self.path, self.member).open("rb") if self.member else self.path.open("rb")
-        return gzip.GzipFile(fileobj=stream) if self.name.endswith(".gz") else stream
-
-
-def deliveries(settings: Settings, name: str, table: Table, source: Source, landing: Landing) -> list[Delivery]:
-    """What the layout says of `table`: daily units, item and shop attributes, weekly prices and the calendar of events.
+def deliveries(settings: Settings, name: str, table: Table, path: str, landing: Landing) -> list[Delivery]:
+    """What the layout at `path` has of `table`: daily units, item and shop attributes, weekly prices and the calendar
+    of events; nothing of stock.
 
     Raises SourceError where the folder or one of its files is missing.
     """
-    parts = _parts(settings.resolve(source.path or ""))
-    sales, calendar, prices = (_part(parts, stems, settings) for stems in (SALES, ("calendar",), ("sell_prices",)))
+    parts = parts_at(settings.resolve(path))
+    sales, calendar, prices = (part_of(parts, stems, settings) for stems in (SALES, ("calendar",), ("sell_prices",)))
     if table == "sales":
         read, span = partial(_sales, sales, calendar), partial(_span, sales, calendar)
         hashed = partial(_hash, landing, sales, calendar)
         known = partial(landing.knows, sales.path, calendar.path)
         return [Delivery(name, sales.name, "sales", hashed, read, span=span, known=known)]
-    inputs: dict[str, list[tuple[Part, Callable[[], pl.DataFrame]]]] = {
-        "products": [
-            (sales, partial(_attributes, sales, {"product_id": "item_id", "dept_id": "dept_id", "cat_id": "cat_id"}))
-        ],
-        "stores": [(sales, partial(_attributes, sales, {"store_id": "store_id", "state_id": "state_id"}))],
+    inputs: dict[Table, list[tuple[Part, Callable[[], pl.DataFrame]]]] = {
+        "products": [(sales, partial(_attributes, sales, ITEMS))],
+        "stores": [(sales, partial(_attributes, sales, SHOPS))],
         "plan": [(prices, partial(_prices, prices, calendar)), (calendar, partial(_events, sales, calendar))],
     }
     return [_input(name, part, table, frame) for part, frame in inputs.get(table, [])]
@@ -88,36 +53,6 @@ def _hash(landing: Landing, sales: Part, calendar: Part) -> str:
 
 def _complete(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(extra=pl.lit(""), fault=pl.lit(None, pl.String))
-
-
-def _parts(place: Path) -> dict[str, Part]:
-    """The CSVs at `place` by stem: loose files first, then those in a zip."""
-    if not place.exists():
-        raise SourceError(f"{place}: no such folder or zip; point source.path at the M5 files")
-    loose = (
-        {} if place.is_file() else {stem: Part(file) for file in sorted(place.iterdir()) if (stem := _stem(file.name))}
-    )
-    zips = [place] if place.is_file() else sorted(place.glob("*.zip"))
-    return {stem: part for file in zips for stem, part in _members(file).items()} | loose
-
-
-def _members(file: Path) -> dict[str, Part]:
-    try:
-        with zipfile.ZipFile(file) as archive:
-            return {stem: Part(file, name) for name in archive.namelist() if (stem := _stem(name.rsplit("/", 1)[-1]))}
-    except (zipfile.BadZipFile, OSError) as error:
-        raise SourceError(f"{file}: not a readable zip ({error}); fetch it again") from error
-
-
-def _stem(name: str) -> str | None:
-    return next((name.removesuffix(suffix) for suffix in SUFFIXES if name.endswith(suffix)), None)
-
-
-def _part(parts: dict[str, Part], stems: tuple[str, ...], settings: Settings) -> Part:
-    for stem in stems:
-        if stem in parts:
-            return parts[stem]
-    raise SourceError(f"{settings.path}: source.path: no {stems[0]}.csv, .csv.gz or zip with it; fetch it from Kaggle")
 
 
 def _days(sales: Part, calendar: Part) -> dict[str, str]:
@@ -157,17 +92,17 @@ def _attributes(sales: Part, names: dict[str, str]) -> pl.DataFrame:
 def _prices(prices: Part, calendar: Part) -> pl.DataFrame:
     """A price row on the first day of each week that has one; it holds until the next."""
     weeks = calendar.frame(["date", "wm_yr_wk"]).group_by("wm_yr_wk").agg(pl.col("date").min())
-    said = prices.frame(["store_id", "item_id", "wm_yr_wk", "sell_price"]).join(
-        weeks, on="wm_yr_wk", maintain_order="left"
-    )
-    return said.select(
-        "date", "store_id", pl.col("item_id").alias("product_id"), pl.col("sell_price").alias("price"), "line"
+    columns = ["store_id", "item_id", "wm_yr_wk", "sell_price"]
+    return (
+        prices.frame(columns)
+        .join(weeks, on="wm_yr_wk", maintain_order="left")
+        .select("date", "store_id", pl.col("item_id").alias("product_id"), pl.col("sell_price").alias("price"), "line")
     )
 
 
 def _events(sales: Part, calendar: Part) -> pl.DataFrame:
     """For each shop and day the events (two on one day joined by +) and whether its state pays out food stamps."""
-    stores = _attributes(sales, {"store_id": "store_id", "state_id": "state_id"}).drop("line")
+    stores = _attributes(sales, SHOPS).drop("line")
     days = calendar.frame()
     snaps = [name for name in days.columns if name.startswith("snap_")]
     snap = days.select("d", *snaps).unpivot(index="d", variable_name="state_id", value_name="snap")

@@ -1,4 +1,4 @@
-"""What lies in the sources against what the lake holds."""
+"""What lies in the sources compared with what the lake holds, as findings."""
 
 from datetime import datetime
 from typing import get_args
@@ -6,8 +6,9 @@ from typing import get_args
 import polars as pl
 
 from demand_forecast.domain.tables import RAW_PROVENANCE
-from demand_forecast.sources.collect import InputTable, Look
-from demand_forecast.sources.delivery import Days
+from demand_forecast.sources.collecting.scan import Scan
+from demand_forecast.sources.days import Days
+from demand_forecast.sources.delivery import InputTable
 
 MISSING, OTHER, GONE, UNREADABLE = "missing", "other content", "no longer in the source", "not whole"
 FINDINGS = {
@@ -30,27 +31,27 @@ def held_rows(raw: pl.LazyFrame) -> pl.DataFrame:
     return raw.group_by(*GROUPS).len("rows").collect()
 
 
-def sales_findings(look: Look, held: pl.DataFrame, closed: Days) -> pl.DataFrame:
-    """One row by source, report and day that a full look found different from `held` (see `held_rows`).
+def sales_findings(scan: Scan, held: pl.DataFrame, closed: Days) -> pl.DataFrame:
+    """One row by source, report and day that a full scan found different from `held` (see `held_rows`).
 
     What was new has been collected. What is held and not in the source any more stays: owners empty their folders.
     """
     empty = pl.DataFrame(schema=GROUPS | {"rows": pl.UInt32(), "new": pl.Boolean()})
-    seen = pl.concat([empty, *look.groups], how="vertical_relaxed")
+    found = pl.concat([empty, *scan.groups], how="vertical_relaxed")
     before = held.select(BY_DAY).unique().with_columns(before=True)
-    new = seen.filter("new").join(before, on=BY_DAY, how="left", maintain_order="left")
+    new = found.filter("new").join(before, on=BY_DAY, how="left", maintain_order="left")
     new = new.with_columns(finding=pl.when("before").then(pl.lit(OTHER)).otherwise(pl.lit(MISSING)), repaired=True)
-    left = [file for file in look.landing.left if file not in look.seen.sources]  # these are folders without a file
-    return _findings("sales", look.arrived_at, new, _gone(look, held, seen, closed), _left(left))
+    left = [file for file in scan.landing.left if file not in scan.collected.sources]  # without folders that are empty
+    return _findings("sales", scan.arrived_at, new, _gone(scan, held, found, closed), _left(left))
 
 
-def _gone(look: Look, held: pl.DataFrame, seen: pl.DataFrame, closed: Days) -> pl.DataFrame:
-    """Held days of no report, and with no content, that lies in the source; without those the look could not read."""
-    proven = pl.DataFrame([*look.proven], {name: pl.String() for name in BY_DAY[:2]}, orient="row")
-    unseen = held.filter(pl.col("day").is_between(*closed), ~pl.col("file").is_in([*look.landing.left]))
-    for other, keys in ((seen, BY_DAY), (seen, ["source", "day", "content_hash"]), (proven, BY_DAY[:2])):
-        unseen = unseen.join(other, on=keys, how="anti")
-    by_day = unseen.group_by(BY_DAY).agg(pl.col("rows").sum())
+def _gone(scan: Scan, held: pl.DataFrame, found: pl.DataFrame, closed: Days) -> pl.DataFrame:
+    """Held days of no report, and with no content, that lies in the source; without those the scan could not read."""
+    proven = pl.DataFrame([*scan.proven], {name: pl.String() for name in BY_DAY[:2]}, orient="row")
+    gone = held.filter(pl.col("day").is_between(*closed), ~pl.col("file").is_in([*scan.landing.left]))
+    for other, keys in ((found, BY_DAY), (found, ["source", "day", "content_hash"]), (proven, BY_DAY[:2])):
+        gone = gone.join(other, on=keys, how="anti")
+    by_day = gone.group_by(BY_DAY).agg(pl.col("rows").sum())
     return by_day.with_columns(finding=pl.lit(GONE), repaired=False)
 
 

@@ -1,0 +1,1 @@
+"""The kinds of sources: a folder each, found by being here."""
