@@ -14,7 +14,7 @@ from demand_forecast.lake.tables import Lake
 from demand_forecast.publishing.package import PackageError, current_name
 from demand_forecast.reports.terminal import Line, print_lines
 from demand_forecast.settings import Settings
-from demand_forecast.sources.delivery import local_day
+from demand_forecast.sources.days import local_day
 from demand_forecast.tracking.ledger import PromotionLedger
 from demand_forecast.workspace.home import Home
 

@@ -113,7 +113,7 @@ class ProgressHandler(logging.Handler):
         if record.levelno < logging.INFO or message.startswith(NOT_RUN):
             return
         style = "yellow" if record.levelno >= logging.WARNING else "dim"
-        step = self.steps.get(meta.get("step_key"))
+        step = self.steps.get(meta.get("step_key") or "")
         if step is None:
             self._print(STEP, message, style)
         else:

@@ -60,7 +60,7 @@ def backtest(context: dg.AssetExecutionContext, project: Project) -> dg.Material
     else:
         seconds = _run(context, project, versions, mark)
     made, learned = lake.read("backtest"), lake.read("alignment")
-    shown = {
+    shown: Metadata = {
         "origins": [*map(str, made["forecast_origin"].unique().sort())],
         "error_by_horizon": picture(error_by_horizon(made)),
         "alignment": dg.MetadataValue.md(markdown_table(learned.filter(pl.col("forecast_origin").is_null()))),

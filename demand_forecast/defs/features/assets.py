@@ -9,6 +9,7 @@ import polars as pl
 from demand_forecast.defs.features.contract import feature_notes, read_contract
 from demand_forecast.defs.metadata import (
     TABLE_KINDS,
+    Metadata,
     declared_columns,
     lake_metadata,
     picture,
@@ -50,10 +51,10 @@ def daily_demand(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
         context.log.info(f"built from {lake.notes('daily_demand').get('since', 'the first day')} on")
     series, last = len(first_sales(lake)), last_day(lake)
     context.log.info(f"{series:,} series to {last}")
-    shown = {"series": series, "last_day": str(last)}
     recent = recent_days(lake, "daily_demand").select("store_id", "product_id", "date", "units").collect()
+    shown: Metadata = {"series": series, "last_day": str(last), "demand": picture(demand_over_time(recent))}
     table = lake_metadata(lake, "daily_demand", declared_columns(settings.covariates))
-    return dg.MaterializeResult(metadata=shown | {"demand": picture(demand_over_time(recent))} | table)
+    return dg.MaterializeResult(metadata=shown | table)
 
 
 def _first_day_to_build(lake: Lake, how: str) -> date | None:
@@ -160,7 +161,10 @@ def demand_features(context: dg.AssetExecutionContext, project: Project) -> dg.M
     features, contract = build_demand_features(demand, *tables, **how, previous=previous)
     version = lake.replace("demand_features", features, feature_notes(contract, inputs, how))
     context.log.info(f"{len(features):,} rows of {len(contract.columns)} features")
-    shown = {"feature_contract": dg.MetadataValue.md(contract.to_markdown()), "backtest_origins": [*map(str, origins)]}
+    shown: Metadata = {
+        "feature_contract": dg.MetadataValue.md(contract.to_markdown()),
+        "backtest_origins": [*map(str, origins)],
+    }
     meaning = declared_columns(settings.covariates) | {column.name: column.reason for column in contract.columns}
     return dg.MaterializeResult(metadata=shown | table_metadata(features, version, meaning))
 

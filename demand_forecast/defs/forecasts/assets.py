@@ -9,7 +9,7 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.features.assets import first_sales, last_day
-from demand_forecast.defs.metadata import SHOWN, TABLE_KINDS, lake_metadata, picture, table_metadata
+from demand_forecast.defs.metadata import SHOWN, TABLE_KINDS, Metadata, lake_metadata, picture, table_metadata
 from demand_forecast.defs.models.group_model import group_demand, level_of
 from demand_forecast.defs.project import Project
 from demand_forecast.domain.alignment.align import Groups
@@ -76,7 +76,7 @@ def group_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.Ma
     version = lake.replace("group_forecast", forecast)
     groups = forecast.select("store_group", "product_group").n_unique()
     context.log.info(f"{groups} groups of level {level.name} by model version {newest.version}")
-    shown = {"level": level.name, "groups": groups, "model_version": newest.version}
+    shown: Metadata = {"level": level.name, "groups": groups, "model_version": newest.version}
     return dg.MaterializeResult(metadata=shown | table_metadata(forecast, version))
 
 
@@ -219,7 +219,7 @@ def reorder_plan(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
         f"{plan['order_quantity'].sum():,.0f} units to order in {(plan['order_quantity'] > 0).sum():,} series"
     )
     table = table_metadata(plan, lake.replace("reorder_plan", plan), meaning_of(PLAN))
-    shown = {"error_correlation": round(alike, 3), "orders": picture(reorder_summary(plan))}
+    shown: Metadata = {"error_correlation": round(alike, 3), "orders": picture(reorder_summary(plan))}
     return dg.MaterializeResult(metadata=shown | table)
 
 

@@ -4,7 +4,7 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.forecasts.assets import learned_correlation
-from demand_forecast.defs.metadata import TABLE_KINDS, markdown_table, table_metadata
+from demand_forecast.defs.metadata import TABLE_KINDS, Metadata, markdown_table, table_metadata
 from demand_forecast.defs.project import Project
 from demand_forecast.domain.models.training_rows import newest_origin
 from demand_forecast.domain.tables import DAY_KEY, SERIES, meaning_of
@@ -50,5 +50,6 @@ def series_overview(context: dg.AssetExecutionContext, project: Project) -> dg.M
     why = ", ".join(f"{count:,} {reason}" for reason, count in counts.items() if count)
     context.log.info(f"{len(urgent):,} of {len(overview):,} series need attention" + (f": {why}" if why else ""))
     table = urgent.head(SHOWN).select(*SERIES, pl.col("attention").list.join("; "), "urgency")
-    shown = {"need_attention": len(urgent), "most_urgent": dg.MetadataValue.md(markdown_table(table, LONGEST))}
+    most_urgent = dg.MetadataValue.md(markdown_table(table, LONGEST))
+    shown: Metadata = {"need_attention": len(urgent), "most_urgent": most_urgent}
     return dg.MaterializeResult(metadata=shown | counts | table_metadata(overview, version, meaning_of(OVERVIEW)))

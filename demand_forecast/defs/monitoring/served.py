@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.forecasts.assets import FORGOTTEN_AFTER, KEPT_HORIZONS
-from demand_forecast.defs.metadata import TABLE_KINDS, lake_metadata, markdown_table
+from demand_forecast.defs.metadata import TABLE_KINDS, Metadata, lake_metadata, markdown_table
 from demand_forecast.defs.project import Project
 from demand_forecast.domain.demand.calendar import calendar_of
 from demand_forecast.lake.tables import Lake
@@ -35,9 +35,9 @@ def served_predictions(context: dg.AssetExecutionContext, project: Project) -> d
     if reader.bad:
         context.log.warning(f"{reader.bad:,} of {reader.lines:,} lines were not readable and are skipped")
     context.log.info(f"{rows:,} answers in {len(files)} segments")
-    taken = {"segments": len(files), "answers": rows, "lines": reader.lines, "bad_lines": reader.bad}
-    by_arm = dg.MetadataValue.md(markdown_table(_by_arm(lake)))
-    return dg.MaterializeResult(metadata={**taken, "kept_by_arm": by_arm} | lake_metadata(lake, TABLE))
+    taken: Metadata = {"segments": len(files), "answers": rows, "lines": reader.lines, "bad_lines": reader.bad}
+    taken["kept_by_arm"] = dg.MetadataValue.md(markdown_table(_by_arm(lake)))
+    return dg.MaterializeResult(metadata=taken | lake_metadata(lake, TABLE))
 
 
 def _known_segments(lake: Lake) -> set[str]:

@@ -31,8 +31,10 @@ class Runs(EventSource):
         import dagster as dg
 
         instance = watched.instance
-        kinds = dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_SUCCESS
-        filters = [dg.RunStatusChangeRecordsFilter(kind, after_storage_id=int(after)) for kind in kinds]
+        filters = [
+            dg.RunStatusChangeRecordsFilter(dg.DagsterEventType.RUN_FAILURE, after_storage_id=int(after)),
+            dg.RunStatusChangeRecordsFilter(dg.DagsterEventType.RUN_SUCCESS, after_storage_id=int(after)),
+        ]
         ended = partial(instance.fetch_run_status_changes, limit=MOST_RUNS, ascending=True)
         records = sorted((record for one in filters for record in ended(one).records), key=lambda one: one.storage_id)
         found: list[Alert] = []
@@ -84,7 +86,7 @@ def _ended_steps(instance: "dg.DagsterInstance", run: "dg.DagsterRun") -> list["
     """Empty where the events cannot be read: the failed run gives an alert all the same, and later runs are read."""
     import dagster as dg
 
-    kinds: ClassVar = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.STEP_SUCCESS}
+    kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.STEP_SUCCESS}
     try:
         records = instance.get_records_for_run(run.run_id, of_type=kinds).records
     except Exception:
