@@ -46,15 +46,19 @@ OVERVIEW = (
         pl.Int32(),
         f"published forecasts of the last {WEEKS} weeks, the newest of each period, whose period counts",
     ),
-    Column("wape", pl.Float32(), "sum |forecast - sold| / sum sold over these", "Error", "share"),
-    Column("bias", pl.Float32(), "sum (forecast - sold) / sum sold over these"),
     Column(
-        "error_ratio", pl.Float32(), "wape to its median over series with a similar level", "Error to usual", "times"
+        "wape",
+        pl.Float32(),
+        f"sum |forecast - sold| / sum sold over the published forecasts of the last {WEEKS} weeks",
+        "Error",
+        "share",
     ),
+    Column("bias", pl.Float32(), "sum (forecast - sold) / sum sold over the same"),
+    Column("error_ratio", pl.Float32(), "wape to its median over series that sell as much", "Error to usual", "times"),
     Column(
         "drift_ratio",
         pl.Float32(),
-        "level to level_before, after the change that all series have in common",
+        f"level of {WEEKS} weeks to that of the {WEEKS_BEFORE} before, less the change that all series have in common",
         "Drift",
         "times",
         0.9317551,

@@ -32,6 +32,21 @@ export function post(path, body, signal = undefined) {
   return ask(path, { method: "POST", body: JSON.stringify(body), signal });
 }
 
+let described;
+
+/** What the service says of the numbers of `model`, by name: `label`, `unit` and `meaning`. Raises Problem. */
+export async function columnsOf(model) {
+  described ??= get("/openapi.json");
+  const { properties } = (await described).components.schemas[model];
+  const shown = Object.entries(properties).filter(([, column]) => column["x-label"]);
+  return shown.map(([name, column]) => ({
+    name,
+    label: column["x-label"],
+    unit: column["x-unit"],
+    meaning: column.description,
+  }));
+}
+
 /** Whether `error` only says that a newer question took the place of this one. */
 export const isAborted = (error) => error.name === "AbortError";
 

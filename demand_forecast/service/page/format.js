@@ -29,6 +29,8 @@ export const percent = (value, digits = 0) =>
   said(value, () => formatted(value, { style: "percent", maximumFractionDigits: digits }));
 export const times = (value) =>
   said(value, () => `${formatted(value, { maximumFractionDigits: 1, minimumFractionDigits: 1 })} ×`);
+/** A number of a column, by the unit that the service declares for it. */
+export const inUnit = { units, share: percent, times, days: whole };
 export const signedPercent = (value) =>
   said(value, () => formatted(value, { style: "percent", maximumFractionDigits: 0, signDisplay: "exceptZero" }));
 export const signedUnits = (value) =>

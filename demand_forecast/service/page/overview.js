@@ -1,34 +1,18 @@
 /** The series as a table: those that need attention, the most urgent first, or all. */
 
-import { get, isAborted } from "./api.js";
+import { columnsOf, get, isAborted } from "./api.js";
 import { byId, chosen, describe, element, latest } from "./dom.js";
-import { csv, download, percent, times, units, whole } from "./format.js";
+import { csv, download, inUnit, whole } from "./format.js";
 
 const PAGE = 50;
 const ALL_AT_ONCE = 500;
 const NUMBERS = [
-  ["At stake", "urgency", units, "units a day (or week) that the reasons put at stake: the list is sorted by it"],
-  [
-    "Stock-out risk",
-    "stock_out_risk",
-    percent,
-    "how likely it is that stock runs out before an order placed now arrives",
-  ],
-  ["Error", "wape", percent, "forecast errors of the last 4 weeks to units sold"],
-  ["Error to usual", "error_ratio", times, "the error to what is usual for products that sell as much"],
-  [
-    "Drift",
-    "drift_ratio",
-    times,
-    "sales of the last 4 weeks to those of the 26 before, less what all products have in common",
-  ],
-  ["Expected", "expected_total", units, "units in all days of the forecast"],
-  ["On hand", "on_hand", units, "units in stock"],
-  ["To order", "order_quantity", units, "units, by the nightly plan"],
+  ...["urgency", "stock_out_risk", "wape", "error_ratio", "drift_ratio"],
+  ...["expected_total", "on_hand", "order_quantity"],
 ];
 const KNOWN = new Set(["store_id", "product_id", "forecast_origin", "model", "model_version"]);
 const ASIDE = new Set(["error_ratio", "drift_ratio", "expected_total"]); // not shown where there is little room
-const FILE = ["store_id", "product_id", "attention", ...NUMBERS.map(([, name]) => name)];
+const FILE = ["store_id", "product_id", "attention", ...NUMBERS];
 
 /** The address of a series on this page. */
 export const linkTo = (item) => `#${new URLSearchParams({ store: item.store_id, product: item.product_id })}`;
@@ -81,29 +65,30 @@ export class Overview {
     const page = await get("/v1/series", { ...this.asked, limit: PAGE, offset: this.items.length }, this.next());
     this.items = [...this.items, ...page.series];
     this.total = page.total;
-    this.show();
+    const columns = Object.fromEntries((await columnsOf("SeriesItem")).map((column) => [column.name, column]));
+    this.show(NUMBERS.map((name) => columns[name]));
   }
 
   fail(error) {
     if (!isAborted(error)) byId("overview-said").textContent = `${error.title}: ${error.message}`;
   }
 
-  show() {
+  show(numbers) {
     const { items, total, asked } = this;
-    const columns = NUMBERS.filter(([, name]) => items.some((item) => item[name] != null));
+    const columns = numbers.filter(({ name }) => items.some((item) => item[name] != null));
     const reasons = items.some((item) => item.attention?.length);
     this.list.tHead.rows[0].replaceChildren(
       element("th", { scope: "col" }, "Product"),
       element("th", { scope: "col" }, "Shop"),
       ...(reasons ? [element("th", { scope: "col" }, "Why")] : []),
-      ...columns.map(([title]) => element("th", { scope: "col", class: "number" }, title)),
+      ...columns.map(({ label }) => element("th", { scope: "col", class: "number" }, label)),
     );
     this.list.tBodies[0].replaceChildren(...items.map((item) => this.row(item, columns, reasons)));
     this.list.hidden = !items.length;
     byId("meanings").hidden = !columns.length;
     describe(
       byId("meanings-list"),
-      columns.map(([title, , , meaning]) => [title, meaning]),
+      columns.map(({ label, meaning }) => [label, meaning]),
     );
     byId("list-more").hidden = items.length >= total;
     byId("overview-csv").disabled = !total;
@@ -126,8 +111,12 @@ export class Overview {
       element("th", { scope: "row" }, element("a", { href: linkTo(item) }, item.product_id)),
       element("td", { class: "shop" }, item.store_id),
       reasons ? element("td", { class: "reasons" }, ...why) : null,
-      ...columns.map(([title, name, show]) =>
-        element("td", { class: ASIDE.has(name) ? "number aside" : "number", "data-title": title }, show(item[name])),
+      ...columns.map(({ name, label, unit }) =>
+        element(
+          "td",
+          { class: ASIDE.has(name) ? "number aside" : "number", "data-title": label },
+          inUnit[unit](item[name]),
+        ),
       ),
     );
   }

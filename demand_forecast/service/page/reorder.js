@@ -1,8 +1,8 @@
 /** What to order now, by POST /v1/reorder, for the stock and the policy in the form. */
 
-import { isAborted, post } from "./api.js";
+import { columnsOf, isAborted, post } from "./api.js";
 import { byId, debounced, element, latest, tell } from "./dom.js";
-import { percent, units, whole } from "./format.js";
+import { inUnit, whole } from "./format.js";
 
 const PLANNED = { on_hand: "on_hand", on_order: "on_order", lead_time: "lead_time", review_period: "review_period" };
 
@@ -62,7 +62,7 @@ export class Reorder {
       const { orders } = await post("/v1/reorder", { series: [given], changes: this.changes }, signal);
       tell(byId("reorder-problem"), null);
       this.fill(orders[0]);
-      this.answer(orders[0]);
+      this.answer(orders[0], await columnsOf("Order"));
     } catch (error) {
       if (!isAborted(error)) this.fail(error);
     }
@@ -74,21 +74,20 @@ export class Reorder {
     byId("reorder-parts").hidden = true;
   }
 
-  answer(order) {
+  answer(order, columns) {
     byId("reorder-result").replaceChildren(
       element("p", { class: "big" }, element("b", {}, whole(order.order_quantity)), " units to order"),
       element("p", { class: "words" }, order.why),
     );
-    const parts = [
-      [`Expected to sell in ${order.protection_days} days`, units(order.expected_demand)],
-      ["Stock to aim for", units(order.target_stock)],
-      ["On hand", order.stock_known ? units(order.on_hand) : "not known"],
-      ["On order", units(order.on_order)],
-      ["Expected to be left at the end", units(order.expected_stock)],
-      ["Chance that it lasts", percent(order.service_level, 1)],
-    ];
-    const rows = parts.map(([part, said]) =>
-      element("tr", {}, element("th", { scope: "row" }, part), element("td", { class: "number" }, said)),
+    const known = ({ name }) => order.stock_known || !["on_hand", "on_order"].includes(name);
+    const value = (column) => (known(column) ? inUnit[column.unit](order[column.name], 1) : "not known");
+    const rows = columns.map((column) =>
+      element(
+        "tr",
+        { title: column.meaning },
+        element("th", { scope: "row" }, column.label),
+        element("td", { class: "number" }, value(column)),
+      ),
     );
     byId("reorder-parts").tBodies[0].replaceChildren(...rows);
     byId("reorder-parts").hidden = false;

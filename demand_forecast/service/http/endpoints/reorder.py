@@ -3,9 +3,11 @@
 from typing import Annotated, Any
 
 from fastapi import Request, Response
-from pydantic import Field
+from pydantic import Field, create_model
 
+from demand_forecast.domain.replenishment.policy import PLAN, PLAN_KEY
 from demand_forecast.service.answers.orders import orders
+from demand_forecast.service.contract.columns import example_of, fields_of
 from demand_forecast.service.contract.schema import (
     MAX_COMPUTED,
     Answer,
@@ -26,22 +28,21 @@ class ReorderRequest(Asked):
     changes: Changes = []
 
 
-class Order(NamedSeries):
-    """What to order now, and why: `target_stock` less `on_hand` and `on_order`, in whole units, at least zero."""
+class OrderPolicy(NamedSeries):
+    """The policy that an order follows, and the order in words."""
 
     lead_time: Annotated[int, Field(description="days between order and delivery")]
     review_period: Annotated[int, Field(description="days between orders")]
-    protection_days: Annotated[int, Field(description="days until the next order but one arrives: lead + review")]
-    expected_demand: Annotated[float, Field(description="expected units over the protection days")]
-    target_stock: Annotated[float, Field(description="demand over the protection days at the service level asked")]
-    on_hand: Annotated[float, Field(description="units in the store that were counted")]
-    on_order: Annotated[float, Field(description="units ordered and not yet here that were counted")]
-    stock_known: Annotated[bool, Field(description="false: no stock report, none given; counted as 0")]
-    order_quantity: Annotated[float, Field(description="units to order")]
-    expected_stock: Annotated[float, Field(description="expected units left at the end of the protection days")]
-    service_level: Annotated[float, Field(description="probability that the stock after the order lasts")]
-    protection_cut: Annotated[bool, Field(description="the forecast is shorter than lead time plus review period")]
-    why: Annotated[str, Field(description="the same in words")]
+    why: Annotated[str, Field(description="the order in words")]
+
+
+COLUMNS = [column for column in PLAN if column.name not in PLAN_KEY]
+Order = create_model(
+    "Order",
+    __base__=OrderPolicy,
+    __doc__="What to order now, and why: `target_stock` less `on_hand` and `on_order`, in whole units, at least zero.",
+    **fields_of(COLUMNS, nullable=False),
+)
 
 
 class ReorderResponse(Answer):
@@ -63,18 +64,9 @@ EXAMPLE = {
             "why": "An order now has to last 10 days: 3 until it arrives and 7 until the next one. 959.2 units are "
             "expected to sell in that time; 1,064 are enough in 95% of cases. With 735 on hand, 329 are to be "
             "ordered.",
-            "on_hand": 735.0,
-            "on_order": 0.0,
-            "stock_known": True,
             "lead_time": 3,
             "review_period": 7,
-            "protection_days": 10,
-            "protection_cut": False,
-            "expected_demand": 959.2474,
-            "target_stock": 1064.0,
-            "order_quantity": 329.0,
-            "expected_stock": 104.7526,
-            "service_level": 0.9514657,
+            **example_of(COLUMNS),
         }
     ],
 }

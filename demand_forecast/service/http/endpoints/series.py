@@ -1,13 +1,14 @@
 """GET /v1/series: which series there are."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import polars as pl
 from fastapi import Query, Request, Response
 from pydantic import Field, create_model
 
 from demand_forecast.domain.tables import SERIES as KEY
-from demand_forecast.domain.watching.attention import OVERVIEW, OVERVIEW_MEANING
+from demand_forecast.domain.watching.attention import OVERVIEW
+from demand_forecast.service.contract.columns import example_of, fields_of
 from demand_forecast.service.contract.schema import Answer, Asked, NamedSeries
 from demand_forecast.service.http.endpoint import get, worker_of
 from demand_forecast.service.http.examples import HEAD
@@ -32,22 +33,13 @@ class SeriesQuery(Asked):
     offset: Annotated[int, Field(ge=0, le=10_000_000, description="series before the page")] = 0
 
 
-def _overview_fields() -> dict[str, Any]:
-    """Of the night's overview: what each column holds, or null where it is not known."""
-    kinds = {name: dtype.to_python() for name, dtype in OVERVIEW.items()}
-    return {
-        name: ((list[str] if kind is list else kind) | None, Field(None, description=OVERVIEW_MEANING.get(name)))
-        for name, kind in kinds.items()
-    }
-
-
 SeriesItem = create_model(
     "SeriesItem",
     __base__=NamedSeries,
     __doc__="One series as the overview of the night describes it, with the attributes of its product and store; "
     "what is not known is null.",
     __cls_kwargs__={"extra": "allow"},
-    **_overview_fields(),
+    **fields_of(OVERVIEW, nullable=True),
 )
 
 
@@ -69,33 +61,7 @@ EXAMPLE = {
             "category": "Fruit",
             "region": "Auvergne-Rhône-Alpes",
             "format": "Hyper",
-            "forecast_origin": "2026-10-04",
-            "level": 26.17857,
-            "level_before": 28.43575,
-            "expected_total": 1138.523,
-            "on_hand": 126.0,
-            "on_order": 0.0,
-            "stock_known": True,
-            "lead_time": 3.0,
-            "review_period": 7.0,
-            "service_level_asked": 0.95,
-            "protection_days": 10,
-            "protection_cut": False,
-            "expected_demand": 426.1576,
-            "target_stock": 487.0,
-            "order_quantity": 361.0,
-            "expected_stock": 60.84242,
-            "service_level": 0.9512587,
-            "stock_out_risk": 0.780966,
-            "pairs": None,
-            "wape": None,
-            "bias": None,
-            "error_ratio": None,
-            "drift_ratio": 0.9317551,
-            "drift_z": -0.4201396,
-            "reasons": ["stock_out"],
-            "attention": ["may run out before an order arrives: 78%"],
-            "urgency": 31.75528,
+            **example_of(OVERVIEW),
         }
     ],
 }
