@@ -1,4 +1,4 @@
-"""What the service answered: segment files of its log, as rows of the table `served_predictions`."""
+"""The service's prediction log: its segment files, read as rows of the table `served_predictions`."""
 
 import fcntl
 import time
@@ -11,7 +11,7 @@ from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS
 
 OPEN, CLOSED = ".open", ".jsonl"
 BLOCK = 4 << 20  # bytes of lines that are read at once
-UNLOCKED_SECONDS = 60  # for so long an empty segment may be one whose lock is about to be taken
+UNLOCKED_SECONDS = 60  # an empty segment younger than this may not have been locked yet
 NUMBERS = pl.List(pl.Float32)
 LINE: dict[str, pl.DataType] = {
     "at": pl.String(),
@@ -56,7 +56,7 @@ OPTIONAL = {"seconds", *QUANTILE_COLUMNS}
 
 
 def finished_segments(folder: Path) -> list[Path]:
-    """The segments in `folder` that nobody writes to any more, the oldest first: closed, or of a process that died."""
+    """The segments in `folder` that are no longer written, the oldest first: closed, or of a process that died."""
     found: dict[str, Path] = {}
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():
         if file.suffix == CLOSED or (file.suffix == OPEN and _is_abandoned(file)):
@@ -65,7 +65,7 @@ def finished_segments(folder: Path) -> list[Path]:
 
 
 def segment_name(file: Path) -> str:
-    """What a segment is called, be it open or closed."""
+    """The name of a segment, the same while it is open and once it is closed."""
     return file.stem
 
 
@@ -73,20 +73,20 @@ def _is_abandoned(file: Path) -> bool:
     try:
         with file.open("rb") as handle:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            state = file.stat()  # gone, where it was closed in between
+            state = file.stat()  # raises if it was closed and renamed in between
     except (BlockingIOError, FileNotFoundError):
         return False
     return state.st_size > 0 or time.time() - state.st_mtime > UNLOCKED_SECONDS
 
 
 class AnswerReader:
-    """Reads segments, a few megabytes at a time; `lines` and `bad` count what was met: a bad line is skipped whole."""
+    """Reads segments, a few megabytes at a time. `lines` counts what was read, `bad` the lines that were skipped."""
 
     def __init__(self) -> None:
         self.lines = self.bad = 0
 
     def frames(self, files: Iterable[Path]) -> Iterator[pl.DataFrame]:
-        """Frames of SERVED, a row per answered series; the first one is empty."""
+        """Frames with the schema SERVED, one row per answered series; the first one is empty."""
         yield pl.DataFrame(schema=SERVED)
         for file in files:
             for block in _blocks(file):
@@ -97,7 +97,7 @@ class AnswerReader:
 
 
 def _blocks(file: Path) -> Iterator[list[bytes]]:
-    """The lines of a segment that are not empty; of an abandoned one without what was cut off at its end."""
+    """The lines of a segment, in blocks, without empty ones and without a line cut off by a crash."""
     block: list[bytes] = []
     size = 0
     with file.open("rb") as lines:
@@ -114,7 +114,7 @@ def _blocks(file: Path) -> Iterator[list[bytes]]:
 
 
 def _rows(lines: Sequence[bytes]) -> tuple[pl.DataFrame, int]:
-    """The rows of `lines`, and how many of the lines are bad. Where polars refuses them all, halves are tried."""
+    """The rows of `lines`, and the number of bad lines. If polars refuses the whole, each half is tried alone."""
     try:
         read = pl.read_ndjson(b"".join(line.rstrip(b"\n") + b"\n" for line in lines), schema=LINE)
     except pl.exceptions.PolarsError:
@@ -127,7 +127,7 @@ def _rows(lines: Sequence[bytes]) -> tuple[pl.DataFrame, int]:
 
 
 def _answers(read: pl.DataFrame) -> tuple[pl.DataFrame, int]:
-    """A row per series of each line in `read` (LINE), and the number of lines that miss something."""
+    """One row per series of each line in `read` (schema LINE), and the number of lines that lack something."""
     levels = [pl.col("quantiles").struct.field(str(level)) for level in QUANTILE_LEVELS]
     each = read.with_row_index("line").unnest("answer").explode("forecasts", empty_as_null=False).unnest("forecasts")
     rows = each.with_columns(

@@ -1,4 +1,4 @@
-"""The Bento: the service's sources and a serving package in one folder that any machine can serve."""
+"""The Bento: the service's sources and a serving package in one folder, to be served on any machine."""
 
 import os
 import shutil
@@ -39,17 +39,16 @@ class BentoError(RuntimeError):
 
 
 def build_bento(package: Path, bentoml_home: Path) -> str:
-    """Packs a serving package with the service's sources and gives the Bento's tag.
+    """Packs a serving package with the service's sources and returns the Bento's tag.
 
-    `package` is the folder that `write_package` gave. The tag is `demand-forecast:<model version>-<content of the
+    `package` is the folder that `write_package` returned. The tag is `demand-forecast:<model version>-<hash of the
     sources>`: a Bento is built for a new champion or a new service, with the forecast of that day; a server that sees
-    home takes the forecasts of later nights from there. The last three Bentos are kept. Needs no network. Raises
-    BentoError.
+    home takes later forecasts from there. The last three Bentos are kept. Needs no network. Raises BentoError.
     """
     name = f"{package.name.rpartition('-')[0]}-{_source_hash()}"
     store = bentoml_home / "bentos" / NAME
     if not (store / name / "bento.yaml").is_file():
-        # not below home: BentoML refuses to build from a folder whose path has a hidden part, as `.demand_forecast` is
+        # not below home: BentoML refuses to build from a path with a hidden part such as `.demand_forecast`
         with TemporaryDirectory(prefix="bento-") as folder, _staged(bentoml_home) as staging:
             _stage(Path(folder), package)
             _build(Path(folder), name, staging)
@@ -63,7 +62,7 @@ def build_bento(package: Path, bentoml_home: Path) -> str:
 
 @contextmanager
 def _staged(bentoml_home: Path) -> Iterator[Path]:
-    """A store to build in: BentoML copies file by file, and a build that is killed must leave no half of a Bento."""
+    """A store to build in: BentoML copies file by file, and a killed build must not leave half a Bento."""
     for left in bentoml_home.glob(".building-*"):
         if time.time() - left.stat().st_mtime > ABANDONED:
             shutil.rmtree(left, ignore_errors=True)
@@ -112,7 +111,7 @@ def _bentofile() -> str:
 
 
 def _build(folder: Path, bento_version: str, bentoml_home: Path) -> None:
-    # in a process of its own: BentoML fixes its store for the life of a process, and building imports the service
+    # in a process of its own: BentoML keeps its first store for the life of a process, and building imports the service
     done = subprocess.run(  # noqa: S603
         [sys.executable, "-m", "bentoml", "build", "--version", bento_version, str(folder)],
         env=os.environ | {"BENTOML_HOME": str(bentoml_home), "BENTOML_DO_NOT_TRACK": "true"},
@@ -122,8 +121,8 @@ def _build(folder: Path, bento_version: str, bentoml_home: Path) -> None:
         check=False,
     )
     if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()[-1:]
-        raise BentoError(f"Bento {NAME}:{bento_version} in {bentoml_home.parent}: not built: {''.join(said)}")
+        last = (done.stderr or done.stdout).strip().splitlines()[-1:]
+        raise BentoError(f"Bento {NAME}:{bento_version} in {bentoml_home.parent}: not built: {''.join(last)}")
 
 
 def pinned() -> list[str]:

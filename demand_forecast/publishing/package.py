@@ -1,4 +1,4 @@
-"""The serving package: all that a server needs (a model, what it forecast and from what, a manifest with checksums)."""
+"""The serving package, all that a server needs: a model, its forecast, the rows it was made from, a manifest."""
 
 import json
 import os
@@ -46,9 +46,9 @@ class NoPackageError(PackageError):
 
 
 class PackageInfo(BaseModel):
-    """What is live and why. `promotion` is the ledger line that made it the champion.
+    """Which model a package holds, and why. `promotion` is the ledger line that made it the champion.
 
-    `error_correlation`: between the errors of a series' days, as the reorder plan reckons with.
+    `error_correlation`: between the errors of a series' days, as the reorder plan assumes it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
@@ -75,7 +75,7 @@ class Trial(BaseModel):
 
 
 class Manifest(BaseModel):
-    """Every file of the package with its SHA-256, and what the package is."""
+    """The SHA-256 of every file of a package, and its PackageInfo."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -103,9 +103,9 @@ class Package:
 
 
 class SeriesTable:
-    """A table sorted by series, on disk, of which the rows of some series are read at a time.
+    """A table on disk, sorted by series, from which the rows of some series are read at a time.
 
-    A server holds no more of it than where each series is. Raises PackageError once its file is gone.
+    Only the place of each series is held in memory. Reading raises PackageError once the file is gone.
     """
 
     def __init__(self, file: Path) -> None:
@@ -119,7 +119,10 @@ class SeriesTable:
         )
 
     def of(self, series: Sequence[tuple[str, str]]) -> pl.DataFrame:
-        """The rows of `series` (`store_id, product_id`), in their order; of one that is not there, none."""
+        """The rows of `series` (pairs of store_id, product_id), in that order; none for one that is not in the table.
+
+        Raises PackageError.
+        """
         spans = [self.spans.get(key, (0, 0)) for key in series]
         runs = _runs(spans)
         parts = dict(
@@ -132,6 +135,7 @@ class SeriesTable:
         return pl.concat(found)
 
     def all(self) -> pl.DataFrame:
+        """All rows. Raises PackageError."""
         return self._read([self._rows])[0]
 
     def _read(self, parts: list[pl.LazyFrame]) -> list[pl.DataFrame]:
@@ -142,7 +146,7 @@ class SeriesTable:
 
 
 def _runs(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """First and last row of the parts to read for `spans` (start, length): of two in one batch, one part."""
+    """First and last row of the parts to read for `spans` (start, length); spans within one batch are joined."""
     runs: list[tuple[int, int]] = []
     for start, length in sorted(spans):
         if runs and start - runs[-1][1] <= BATCH:
@@ -163,10 +167,11 @@ def write_package(
 ) -> Path:
     """Writes `<folder>/<version>-<content>/`, then points `<folder>/current.json` at it, each in one step.
 
-    `forecast` holds the table `demand_forecast` of one forecast origin, the same dates for every series; `tables` lie
-    beside it, sorted by series: `features` has a row for each of the forecast. Equal content is the same package. The
-    last three packages are kept. Without `live` it is written and not pointed at. Gives the package's folder; raises
-    PackageError.
+    `forecast` is the table `demand_forecast` of one forecast origin, with the same dates for every series; `tables` are
+    stored beside it, sorted by series: `features` has a row for each row of the forecast. Equal content gives the same
+    package. The last three packages are kept. Without `live` it is written and `current.json` stays.
+
+    Returns the package's folder. Raises PackageError.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with _staged(folder) as staging:
@@ -191,7 +196,7 @@ def write_package(
 
 
 def point_trial(folder: Path, trial: Trial | None) -> None:
-    """Has servers of `folder` try out a package that was written there, or none any more, from within seconds on."""
+    """Puts a package of `folder` on trial, or ends the trial; servers follow within seconds."""
     if trial is None:
         (folder / TRIAL).unlink(missing_ok=True)
     else:
@@ -199,7 +204,7 @@ def point_trial(folder: Path, trial: Trial | None) -> None:
 
 
 def read_trial(folder: Path) -> Trial | None:
-    """What is tried out now. Raises PackageError where `<folder>/trial.json` is not readable."""
+    """The current trial, if any. Raises PackageError if `<folder>/trial.json` is not readable."""
     try:
         return Trial.model_validate_json((folder / TRIAL).read_bytes())
     except FileNotFoundError:
@@ -284,9 +289,9 @@ def current_name(folder: Path) -> str:
     return _beside(folder, name, folder / CURRENT)
 
 
-def _beside(folder: Path, name: object, said_by: Path) -> str:
+def _beside(folder: Path, name: object, pointer: Path) -> str:
     if not isinstance(name, str) or Path(name).name != name or not (folder / name).is_dir():
-        raise PackageError(f"{said_by} names no package beside it: {name!r}; publish again: demand-forecast run")
+        raise PackageError(f"{pointer} names no package beside it: {name!r}; publish again: demand-forecast run")
     return name
 
 

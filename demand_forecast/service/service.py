@@ -1,4 +1,16 @@
-"""The live model as a web service: `bentoml serve` from the project's root, or the Bento from anywhere."""
+"""The live model as a web service: `bentoml serve` from the project's root, or the Bento from anywhere.
+
+The way of a request, in the order of the rooms:
+
+1. `http/gateway.py` gives it an id, checks key, rate and size, and sets its timeout; probes and metrics go to BentoML.
+2. `http/endpoints/<name>.py` has the model of its body and the function that answers it, which the gateway calls, or
+   FastAPI if it needs more than the body (`http/json_route.py` says when).
+3. `state/live.py` has the packages that are live, `state/arms.py` which of them answers for which series.
+4. `state/published_forecast.py` has the numbers in memory. What is not published, `answers/` computes with the model,
+   one request at a time (`state/model_queue.py`).
+5. `http/responses.py` writes the answer, to the client and to `state/prediction_log.py`. Whatever is raised on the way
+   becomes problem details (`contract/problems.py`) in `http/errors.py`, or in the gateway for what it refuses itself.
+"""
 
 import gc
 import os
@@ -23,7 +35,10 @@ PACKED = Path(__file__).parents[2] / "package"  # beside the sources inside a Be
 
 
 def home_folder() -> Path | None:
-    """The home folder that keys are read from and the log is written to; a Bento has one only if it is named."""
+    """The home folder, with the keys and the log. A Bento has one only if `$DEMAND_FORECAST_HOME` names it.
+
+    Raises ConfigError.
+    """
     if PACKED.is_dir():
         named = os.environ.get(f"{ENV_PREFIX}HOME")
         return Path(named) if named else None
@@ -31,14 +46,17 @@ def home_folder() -> Path | None:
 
 
 def package_folder() -> Path:
-    """`$DEMAND_FORECAST_PACKAGE`, else the package that was packed with these sources, else `<home>/serving`."""
+    """`$DEMAND_FORECAST_PACKAGE`, else the package packed with these sources, else `<home>/serving`.
+
+    Raises ConfigError.
+    """
     if given := os.environ.get(f"{ENV_PREFIX}PACKAGE"):
         return Path(given)
     return PACKED if PACKED.is_dir() else Home(load_settings().root).serving
 
 
 def serving() -> Serving:
-    """The settings of the service; what is wrong with the configuration is told by /readyz."""
+    """The settings of the service; the defaults if the configuration is wrong, which /readyz then reports."""
     try:
         return load_serving() if PACKED.is_dir() else load_settings().serving
     except ConfigError:
@@ -47,8 +65,8 @@ def serving() -> Serving:
 
 ENVIRONMENT = {
     "OTEL_SDK_DISABLED": "true",
-    # workers are what runs side by side: threads of one small forecast wait for each other, and on a busy machine long
-    # (the smoke forecast of a new package took 0.7 s of a core, by one thread 0.03 s)
+    # parallelism comes from workers: on a busy machine the threads of one small forecast wait for each other
+    # (the smoke forecast of a new package took 0.7 s of CPU, with one thread 0.03 s)
     "OMP_NUM_THREADS": "1",
     "OMP_WAIT_POLICY": "PASSIVE",
 }
@@ -64,10 +82,11 @@ class FrontedService(Service):  # type: ignore[misc]
 
 
 def create_worker() -> tuple[Worker, KeyRing, Serving]:
+    """The worker of this process, the keys it accepts, and its settings."""
     settings = serving()
     try:
         home, packages = home_folder(), package_folder()
-    except ConfigError as error:  # it starts, and says on /readyz what is wrong
+    except ConfigError as error:  # it starts nevertheless, and /readyz has the reason
         keys = KeyRing(None)
         return Worker(Live(str(error), keys), PredictionLog(None)), keys, settings
     keys = KeyRing(key_file(settings, home) if home else settings.keys_file)
@@ -89,7 +108,7 @@ class DemandForecast:
         self.worker.live.start()
         self.worker.log.start()
         gc.collect()
-        gc.freeze()  # what is loaded by now stays: looking through it again and again would hold requests up
+        gc.freeze()  # what is loaded by now stays: collections that scan it again would delay requests
 
     def __is_ready__(self) -> bool:
         try:

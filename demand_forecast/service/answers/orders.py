@@ -1,4 +1,4 @@
-"""What to order, by the rule of the nightly reorder plan, for the stock and the policy that a client gives."""
+"""Orders by the rule of the nightly reorder plan, for the stock and the policy that a client gives."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ import polars as pl
 from demand_forecast.domain.replenishment.policy import reorder_plan
 from demand_forecast.service.answers.what_if import numbers_under
 from demand_forecast.service.contract.schema import AskedOrder, Change
-from demand_forecast.service.state.published import readable
+from demand_forecast.service.state.published_forecast import rounded
 from demand_forecast.service.state.served import Served
 from demand_forecast.settings import Replenishment
 
@@ -40,14 +40,14 @@ def orders(served: Served, asked: Sequence[AskedOrder], changes: Sequence[Change
         series=[PLACE],
     )
     policies = terms.select(pl.col(POLICY[:2]).cast(pl.Int32), asked_level="service_level")
-    found = readable(pl.concat([plan.drop(PLACE, "forecast_origin"), policies], how="horizontal")).to_dicts()
+    found = rounded(pl.concat([plan.drop(PLACE, "forecast_origin"), policies], how="horizontal")).to_dicts()
     keys = ({"store_id": item.store_id, "product_id": item.product_id} for item in asked)
-    said = (_why(order, order.pop("asked_level"), otherwise=bool(changes)) for order in found)
-    return [key | {"why": why} | order for key, why, order in zip(keys, said, found, strict=True)]
+    reasons = (_why(order, order.pop("asked_level"), otherwise=bool(changes)) for order in found)
+    return [key | {"why": why} | order for key, why, order in zip(keys, reasons, found, strict=True)]
 
 
 def _terms(served: Served, rows: list[int], asked: Sequence[AskedOrder]) -> pl.DataFrame:
-    """Stock and policy of each place: as given, else as planned, else as the settings' defaults."""
+    """Stock and policy for each of `asked`: as given, else as planned, else as the settings' defaults."""
     given = pl.DataFrame([item.model_dump(include={*GIVEN}) for item in asked], schema=GIVEN)
     planned, usual = served.overview[rows], Replenishment()
     if "stock_known" in planned.columns:
@@ -60,18 +60,19 @@ def _terms(served: Served, rows: list[int], asked: Sequence[AskedOrder]) -> pl.D
 
 
 def _why(order: dict[str, Any], level: float, *, otherwise: bool) -> str:
+    """The order in words; `level` is the service level asked, `otherwise`: the plan was changed."""
     days = order["lead_time"] + order["review_period"]
     coming = f" and {order['on_order']:,.0f} on order" if order["on_order"] else ""
     stock = f"With {order['on_hand']:,.0f} on hand{coming}, "
     if not order["stock_known"]:
         stock = "No stock is known, so none is counted: "
     planned = " with what is planned otherwise" if otherwise else ""
-    said = (
+    text = (
         f"An order now has to last {days} days: {order['lead_time']} until it arrives and {order['review_period']} "
         f"until the next one. {order['expected_demand']:,.1f} units are expected to sell in that time{planned}; "
         f"{order['target_stock']:,.0f} are enough in {level:.0%} of cases. {stock}"
     )
     quantity = order["order_quantity"]
-    said += f"{quantity:,.0f} are to be ordered." if quantity else "nothing is to be ordered."
+    text += f"{quantity:,.0f} are to be ordered." if quantity else "nothing is to be ordered."
     reached = f" The forecast reaches {order['protection_days']} days only; demand after them is not counted."
-    return said + (reached if order["protection_cut"] else "")
+    return text + (reached if order["protection_cut"] else "")

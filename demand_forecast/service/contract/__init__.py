@@ -1,0 +1,1 @@
+"""What clients and service agree on, apart from single endpoints: shared models, and errors."""

@@ -28,7 +28,7 @@ def create_api(worker: Worker) -> FastAPI:
     app.router.route_class = JsonRoute
     endpoints = find_endpoints()
     for endpoint in endpoints:
-        app.add_api_route(endpoint.path, endpoint.answer, methods=[endpoint.method], **described(endpoint))
+        app.add_api_route(endpoint.path, endpoint.function, methods=[endpoint.method], **described(endpoint))
 
     @app.get("/openapi.json", include_in_schema=False)
     async def document() -> Response:

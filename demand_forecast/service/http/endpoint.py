@@ -16,20 +16,20 @@ from pydantic import BaseModel
 from demand_forecast.service.http import endpoints
 from demand_forecast.service.state.worker import Worker
 
-Answer = Callable[..., Awaitable[Response]]
+Function = Callable[..., Awaitable[Response]]
 Example = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """`answer` under `path`, and what /openapi.json says of it.
+    """The function that answers under `path`, and what /openapi.json says of it.
 
     `tag` is one of TAGS in openapi.py; `bodies` are examples of what is posted, by what they show; `problems` are the
     statuses beyond those that all endpoints have, or all that are posted to or take parameters.
     """
 
     method: Literal["GET", "POST"]
-    answer: Answer
+    function: Function
     summary: str
     tag: str
     response: type[BaseModel]
@@ -39,7 +39,7 @@ class Endpoint:
 
     @property
     def name(self) -> str:
-        return self.answer.__module__.rpartition(".")[2]
+        return self.function.__module__.rpartition(".")[2]
 
     @property
     def path(self) -> str:
@@ -48,9 +48,9 @@ class Endpoint:
 
 def get(
     summary: str, *, tag: str, response: type[BaseModel], example: Example, problems: tuple[int, ...] = ()
-) -> Callable[[Answer], Endpoint]:
+) -> Callable[[Function], Endpoint]:
     """Marks the function that answers GET /v1/<name of its module>; see Endpoint."""
-    return lambda answer: Endpoint("GET", answer, summary, tag, response, example, {}, problems)
+    return lambda function: Endpoint("GET", function, summary, tag, response, example, {}, problems)
 
 
 def post(
@@ -61,9 +61,9 @@ def post(
     example: Example,
     bodies: Mapping[str, Example],
     problems: tuple[int, ...] = (),
-) -> Callable[[Answer], Endpoint]:
+) -> Callable[[Function], Endpoint]:
     """Marks the function that answers POST /v1/<name of its module>; see Endpoint."""
-    return lambda answer: Endpoint("POST", answer, summary, tag, response, example, bodies, problems)
+    return lambda function: Endpoint("POST", function, summary, tag, response, example, bodies, problems)
 
 
 def find_endpoints() -> list[Endpoint]:

@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route
 
 from demand_forecast.service.contract.problems import Problem
-from demand_forecast.service.http.json_route import Answer, JsonRoute
+from demand_forecast.service.http.json_route import Direct, JsonRoute
 from demand_forecast.service.state.keys import KeyRing
 from demand_forecast.settings import Serving
 
@@ -31,8 +31,8 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 GET, HEAD = "GET", "HEAD"
 BENTOML = {"/livez", "/readyz", "/healthz", "/metrics"}
-GONE = 499  # counted where the client went before its request was whole; nobody is answered
-ANYBODY = 4096  # keys whose rate is kept in mind
+GONE = 499  # counted if the client disconnected before its request was complete
+ANYBODY = 4096  # keys or addresses that are remembered
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -89,7 +89,7 @@ class Gateway:
                     answer = await self._called(direct, Request(scope, exchange.receive))  # type: ignore[arg-type]
                     await answer(scope, exchange.receive, exchange.send)
                 else:
-                    # the server leaves the body out of what a HEAD is answered
+                    # uvicorn leaves the body out of the answer to a HEAD
                     asked = {**scope, "method": GET} if scope["method"] == HEAD else scope
                     await self.api(asked, exchange.receive, exchange.send)
         except ClientDisconnect:
@@ -99,7 +99,7 @@ class Gateway:
         endpoint = scope["path"] if scope["path"] in self._endpoints else "other"
         self._measure(endpoint, exchange.status, time.perf_counter() - began)
 
-    async def _called(self, direct: Answer, request: Request) -> Response:
+    async def _called(self, direct: Direct, request: Request) -> Response:
         """The answer of an endpoint called without FastAPI, or that of the handler that `api` has for its error."""
         try:
             return await direct(request)
@@ -112,13 +112,13 @@ class Gateway:
             return await found if isawaitable(found) else found
 
     def _admit(self, scope: MutableMapping[str, Any], headers: dict[bytes, bytes]) -> None:
-        """Raises Problem 401 without a key where one is needed, 429 where it is used too often."""
+        """Raises Problem 401 if a key is needed and missing or unknown, 429 if it is used too often."""
         scheme, _, text = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         name = self.keys.name_of(text.strip()) if scheme.lower() == "bearer" and text else None
         if name is None:
             if text or not self._is_open(scope, headers):
-                said = "the key is not known or has expired" if text else "a key is needed"
-                detail = f"{said}: send Authorization: Bearer <key>; keys are made by `demand-forecast keys add NAME`"
+                reason = "the key is not known or has expired" if text else "a key is needed"
+                detail = f"{reason}: send Authorization: Bearer <key>; keys are made by `demand-forecast keys add NAME`"
                 raise Problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
             return
         if wait := self._rates.wait(name):
@@ -129,11 +129,11 @@ class Gateway:
             )
 
     def _is_open(self, scope: MutableMapping[str, Any], headers: dict[bytes, bytes]) -> bool:
-        """Whether no key is needed: no key was made, and nobody can be asking but this machine itself."""
+        """Whether no key is needed: there is none, and the request can only come from this machine."""
         if len(self.keys) or self.keys.trouble or b"x-forwarded-for" in headers or b"forwarded" in headers:
             return False
         ends = [address[0] if address else "" for address in (scope.get("client"), scope.get("server"))]
-        # under another name it would be a page of elsewhere, whose name now leads to this machine
+        # another Host is a foreign page whose name was pointed at this machine (DNS rebinding)
         return all(map(_is_loopback, [*ends, _host(headers.get(b"host", b"").decode("latin-1"))]))
 
     async def _problem(self, error: Exception, scope: MutableMapping[str, Any], exchange: "_Exchange") -> None:
@@ -148,7 +148,7 @@ class Gateway:
             logger.exception("request %s failed", exchange.request_id)
             problem = Problem(500, f"an error of the service; its log has it under {exchange.request_id}")
         if exchange.status:
-            return  # an answer was given, or has begun: then the connection ends without its end
+            return  # the answer has begun: the server closes the connection before its end
         await problem.answer(scope["path"], exchange.request_id)(scope, exchange.receive, exchange.send)  # type: ignore[arg-type]
 
     def _measure(self, endpoint: str, status: int, seconds: float) -> None:
@@ -162,7 +162,7 @@ class Gateway:
 
 
 class _Exchange:
-    """One request and its answer on their way: the body bounded, the headers completed."""
+    """One request and its answer as they pass: limits the body, completes the headers."""
 
     def __init__(self, receive: Receive, send: Send, request_id: str, max_body: int) -> None:
         self._receive, self._send, self.request_id, self._left = receive, send, request_id, max_body
@@ -171,7 +171,7 @@ class _Exchange:
         self.arrived = False
 
     def expect(self, headers: dict[bytes, bytes]) -> None:
-        """Raises Problem 413 where the head announces too large a body."""
+        """Raises Problem 413 if the request's head announces too large a body."""
         length = headers.get(b"content-length", b"0")
         self.arrived = length == b"0" and b"transfer-encoding" not in headers
         if length.isdigit() and int(length) > self._max:
@@ -200,14 +200,14 @@ class _Exchange:
 
 
 class Rates:
-    """A token bucket for each name: `rate` requests a second on average, `burst` at once. Each worker counts alone."""
+    """A token bucket per name: `rate` requests a second on average, `burst` at once. Each worker counts for itself."""
 
     def __init__(self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.rate, self.burst, self._clock = rate, burst, clock
         self._full_at: dict[str, float] = {}
 
     def wait(self, name: str) -> float:
-        """Takes one request; gives the seconds until the next is due where there are too many, else 0."""
+        """Counts one request; returns 0, or the seconds to wait if there are too many."""
         now = self._clock()
         full_at = max(self._full_at.get(name, 0.0), now) + 1 / self.rate
         if (over := full_at - now - self.burst / self.rate) > 0:
@@ -233,7 +233,7 @@ def _metrics() -> tuple[Any, Any]:
     return count, seconds
 
 
-def _direct(api: FastAPI) -> dict[tuple[str, str], Answer]:
+def _direct(api: FastAPI) -> dict[tuple[str, str], Direct]:
     """What can be called without FastAPI, by method and path."""
     routes = [route for route in api.routes if isinstance(route, JsonRoute)]
     found = [(route, answer) for route in routes if (answer := route.direct)]

@@ -13,7 +13,7 @@ from demand_forecast.service.contract.problems import Problem
 from demand_forecast.service.http.errors import invalid
 
 Body = TypeVar("Body", bound=BaseModel)
-Answer = Callable[[Request], Awaitable[Response]]
+Direct = Callable[[Request], Awaitable[Response]]
 
 
 class JsonRoute(APIRoute):
@@ -47,7 +47,7 @@ class JsonRoute(APIRoute):
         return model if field.field_info.is_required() else None
 
     @property
-    def direct(self) -> Answer | None:
+    def direct(self) -> Direct | None:
         """The endpoint without FastAPI's machinery; None if it needs it.
 
         It needs it unless it is a coroutine that takes the request and one model as body, nothing besides, and gives a

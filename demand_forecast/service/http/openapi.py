@@ -96,7 +96,7 @@ def _add_examples(operation: dict[str, Any], endpoint: Endpoint) -> None:
 def _problems(endpoint: Endpoint) -> list[int]:
     """The statuses of its problems, sorted; 422 for whatever takes more than the request itself."""
     posted = WITH_BODY if endpoint.method == "POST" else ()
-    taken = (422,) if len(signature(endpoint.answer).parameters) > 1 else ()
+    taken = (422,) if len(signature(endpoint.function).parameters) > 1 else ()
     return sorted({*EVERYWHERE, *posted, *taken, *endpoint.problems})
 
 

@@ -1,4 +1,4 @@
-"""The pages for people: the planner's at `/`, the API's own at `/docs`. Both work offline."""
+"""The planner's page at `/` and the API's documentation at `/docs`. Both work offline."""
 
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,13 @@ from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
 PAGE = Path(__file__).parents[1] / "page"
-FRESH = {"Cache-Control": "no-cache"}  # asked about each time: a newer page with an older script is neither
+FRESH = {"Cache-Control": "no-cache"}  # revalidated each time: a new page must not run with an old script
 SWAGGER = ("swagger-ui-bundle.js", "swagger-ui.css")
 SWAGGER_FILES = Path(bentoml.__file__).parent / "_internal" / "server" / "static_content"
 
 
 def add_pages(app: FastAPI) -> None:
-    """Adds the pages and their files, which the OpenAPI does not name."""
+    """Adds the pages and their files, which are not in the OpenAPI."""
 
     @app.get("/", include_in_schema=False)
     async def planner() -> Response:

@@ -1,4 +1,4 @@
-/** The service's API: JSON in and out, problems as words, a key where one is needed. */
+/** Requests to the service's API: JSON in and out, errors as Problem, a dialog for the key if one is needed. */
 
 import { byId, capital } from "./dom.js";
 
@@ -11,7 +11,7 @@ const TITLES = {
   503: "No forecast can be shown yet",
 };
 
-/** What went wrong. `status` is that of HTTP, 0 where no answer came; `message` is for people. */
+/** A failed request: `status` of HTTP, or 0 if no answer came; `title` and `message` are for the reader. */
 export class Problem extends Error {
   constructor(status, detail) {
     super(detail);
@@ -20,14 +20,14 @@ export class Problem extends Error {
   }
 }
 
-/** The answer of GET `path`; parameters that are null are left out. Raises Problem. */
+/** The JSON of GET `path`; parameters that are null or empty are left out. Throws Problem. */
 export function get(path, parameters = {}, signal = undefined) {
   const known = Object.entries(parameters).filter(([, value]) => value != null && value !== "");
   const query = new URLSearchParams(known).toString();
   return ask(query ? `${path}?${query}` : path, { signal });
 }
 
-/** The answer of POST `path`. Raises Problem. */
+/** The JSON of POST `path`. Throws Problem. */
 export function post(path, body, signal = undefined) {
   return ask(path, { method: "POST", body: JSON.stringify(body), signal });
 }
@@ -47,7 +47,7 @@ export async function columnsOf(model) {
   }));
 }
 
-/** Whether `error` only says that a newer question took the place of this one. */
+/** Whether `error` only means that a newer request replaced this one. */
 export const isAborted = (error) => error.name === "AbortError";
 
 async function ask(path, request) {
@@ -69,14 +69,14 @@ async function ask(path, request) {
 }
 
 async function problemOf(answer) {
-  const said = await answer.json().catch(() => ({}));
+  const problem = await answer.json().catch(() => ({}));
   const wait = answer.status === 429 ? ` Try again in ${answer.headers.get("Retry-After") ?? "a few"} s.` : "";
-  return new Problem(answer.status, capital(said.detail ?? `the service answered ${answer.status}.`) + wait);
+  return new Problem(answer.status, capital(problem.detail ?? `the service answered ${answer.status}.`) + wait);
 }
 
 let asking;
 
-/** Asks for a key, once for all requests that wait for it. Raises Problem 401 where none is given. */
+/** Asks the reader for a key, once for all requests that wait for it. Rejects with Problem 401 if none is given. */
 function askForKey(refused) {
   asking ??= new Promise((resolve, reject) => {
     const [dialog, field] = [byId("key"), byId("key-text")];

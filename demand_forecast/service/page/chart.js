@@ -1,4 +1,4 @@
-/** Sales and forecast in one chart, read by eye, by pointer and by keyboard. Drawn by uPlot. */
+/** Sales and forecast in one chart, usable by pointer and by keyboard. Drawn by uPlot. */
 
 import { element } from "./dom.js";
 import { dayOf, fullDay, longDay, percent, plusDays, price, shortDay, units, word } from "./format.js";
@@ -20,10 +20,10 @@ const COLOURS = [
   "sold",
 ];
 
-/** The history of a series of which nothing is known. */
+/** The history of a series that has none. */
 export const NO_HISTORY = { dates: [], units: [], price: [], in_stock: [], open: [] };
 
-/** The days of a series as rows: what was sold, then what is expected. `step`: days from one row to the next. */
+/** The periods of a series as rows: what was sold, then what is expected. `step`: days from one row to the next. */
 export function daysOf({ history, forecast, plan }, whatIf, periods, step) {
   const { forecast_origin: origin } = forecast;
   const sold = new Map(history.dates.map((date, row) => [date, row]));
@@ -71,7 +71,7 @@ const isClosed = (day) => day.open === false || day.open === 0;
 const differs = (day) => day?.whatIf != null && Math.abs(day.whatIf - day.mean) > 1e-6 * Math.abs(day.mean);
 const lacksStock = (day) => !day.ahead && !isClosed(day) && day.inStock != null && day.inStock < 0.995;
 
-/** What a day says, as pairs of term and description. */
+/** What is shown of a day, as pairs of term and description. */
 function reading(day, period) {
   const between = (low, high) => `${units(day.quantiles[low])} to ${units(day.quantiles[high])}`;
   const pairs = day.ahead
@@ -88,11 +88,11 @@ function reading(day, period) {
     ["planned", day.planned?.length ? day.planned.join(", ") : null],
     ["shop", isClosed(day) ? "closed" : null],
     ["in stock", lacksStock(day) ? `${percent(day.inStock)} of the day` : null],
-  ].filter(([, said]) => said != null);
+  ].filter(([, text]) => text != null);
 }
 
 export class Chart {
-  /** A chart in `host`, an element with role slider: the slider's value is the day that is read out. */
+  /** A chart in `host`, an element with role slider: its value is the day that is described. */
   constructor(host, legend) {
     this.host = host;
     this.legend = legend;
@@ -128,7 +128,7 @@ export class Chart {
   }
 
   draw() {
-    if (!this.days.length || !this.host.clientWidth) return; // not to be seen yet
+    if (!this.days.length || !this.host.clientWidth) return; // not visible yet
     const style = getComputedStyle(document.documentElement);
     this.colour = Object.fromEntries(COLOURS.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
     this.plot?.destroy();
@@ -203,7 +203,7 @@ export class Chart {
     };
   }
 
-  /** What is special about days, behind the lines. */
+  /** Marks special days behind the lines. */
   drawDays(plot) {
     const { ctx, bbox } = plot;
     const half = (this.step * 86_400) / 2;
@@ -225,7 +225,7 @@ export class Chart {
     ctx.restore();
   }
 
-  /** The line between what is known and what is expected. */
+  /** The line between sales and forecast. */
   drawOrigin(plot) {
     const first = this.days[this.firstAhead];
     if (!first?.ahead) return;
@@ -276,7 +276,7 @@ export class Chart {
     this.read(this.plot.posToIdx(x));
   }
 
-  /** Reads out one day: the tip for the eye, the slider's value for screen readers. */
+  /** Describes one day: in the tip, and as the slider's value for screen readers. */
   read(at) {
     const day = this.days[at];
     if (!day || !this.plot) return;
@@ -284,8 +284,8 @@ export class Chart {
     this.tell();
     const left = this.plot.valToPos(dayOf(day.date) / 1000, "x");
     this.plot.setCursor({ left, top: 0 }, false);
-    const lines = reading(day, this.period).map(([term, said]) =>
-      element("div", {}, element("span", {}, term), element("b", {}, said)),
+    const lines = reading(day, this.period).map(([term, text]) =>
+      element("div", {}, element("span", {}, term), element("b", {}, text)),
     );
     this.tip.replaceChildren(element("p", {}, this.dated(day)), ...lines);
     this.tip.hidden = false;
@@ -307,11 +307,11 @@ export class Chart {
     const day = this.days[this.at];
     this.host.setAttribute("aria-valuemax", this.days.length - 1);
     this.host.setAttribute("aria-valuenow", this.at);
-    const said = reading(day, this.period).map(([term, text]) => `${term} ${text}`);
-    this.host.setAttribute("aria-valuetext", `${this.dated(day)}: ${said.join(", ")}`);
+    const parts = reading(day, this.period).map(([term, text]) => `${term} ${text}`);
+    this.host.setAttribute("aria-valuetext", `${this.dated(day)}: ${parts.join(", ")}`);
   }
 
-  /** The legend: only what there is. */
+  /** The legend, with the lines that are drawn. */
   mark() {
     const has = (test) => this.days.some(test);
     const marks = [

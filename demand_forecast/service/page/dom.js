@@ -1,8 +1,8 @@
-/** Small things around the document. What comes from the API goes in as text only. */
+/** Building and reading the document. Texts of the API are inserted as text nodes only. */
 
 export const byId = (id) => document.getElementById(id);
 
-/** An element with attributes and children; texts become text nodes, null children are left out. */
+/** An element with attributes and children; strings become text nodes, null children are left out. */
 export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -15,13 +15,13 @@ export function element(name, attributes = {}, ...children) {
 
 /** Fills a `dl` with pairs of term and description; those without a description are left out. */
 export function describe(list, pairs) {
-  const known = pairs.filter(([, said]) => said != null && said !== "");
+  const known = pairs.filter(([, text]) => text != null && text !== "");
   list.replaceChildren(
-    ...known.map(([term, said]) => element("div", {}, element("dt", {}, term), element("dd", {}, said))),
+    ...known.map(([term, text]) => element("div", {}, element("dt", {}, term), element("dd", {}, text))),
   );
 }
 
-/** `work`, called once nothing has asked for it in the last `wait` milliseconds. */
+/** `work`, delayed until it has not been called for `wait` milliseconds. */
 export function debounced(work, wait) {
   let timer;
   return (...given) => {
@@ -30,7 +30,7 @@ export function debounced(work, wait) {
   };
 }
 
-/** Gives, at each call, an AbortSignal that ends the work begun at the call before. */
+/** A function that returns a new AbortSignal at each call and aborts the previous one. */
 export function latest() {
   let controller;
   return () => {
@@ -40,12 +40,12 @@ export function latest() {
   };
 }
 
-/** What the radio buttons of a fieldset are set to. */
+/** The value chosen by the radio buttons of a fieldset. */
 export const chosen = (fieldset) => fieldset.querySelector("input:checked").value;
 
 export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-/** Shows a problem in words, or hides it where there is none. */
+/** Shows the message of `problem` in `place`; hides `place` if there is none. */
 export function tell(place, problem) {
   place.hidden = !problem;
   place.textContent = problem ? problem.message : "";

@@ -1,4 +1,4 @@
-/** Numbers in the reader's locale, days in English, CSV for programs. */
+/** Numbers in the reader's locale, dates in English, and CSV. */
 
 const DAY = 86_400_000;
 const formats = new Map();
@@ -11,30 +11,30 @@ function formatted(value, options) {
 
 export const UNKNOWN = "–";
 
-const said = (value, show) => (value == null || !Number.isFinite(value) ? UNKNOWN : show(value));
+const known = (value, show) => (value == null || !Number.isFinite(value) ? UNKNOWN : show(value));
 
 /** Units, with as many decimals as their size deserves. */
 export const units = (value) =>
-  said(value, () => {
+  known(value, () => {
     const size = Math.abs(value);
     const digits = size < 1 ? 2 : size < 20 ? 1 : 0;
     return formatted(value, { maximumFractionDigits: Number.isInteger(value) ? 0 : digits });
   });
 
-export const whole = (value) => said(value, () => formatted(value, { maximumFractionDigits: 0 }));
+export const whole = (value) => known(value, () => formatted(value, { maximumFractionDigits: 0 }));
 export const exact = (value) =>
-  said(value, () => formatted(value, { minimumFractionDigits: 2, maximumFractionDigits: 2 }));
+  known(value, () => formatted(value, { minimumFractionDigits: 2, maximumFractionDigits: 2 }));
 export const price = exact;
 export const percent = (value, digits = 0) =>
-  said(value, () => formatted(value, { style: "percent", maximumFractionDigits: digits }));
+  known(value, () => formatted(value, { style: "percent", maximumFractionDigits: digits }));
 export const times = (value) =>
-  said(value, () => `${formatted(value, { maximumFractionDigits: 1, minimumFractionDigits: 1 })} ×`);
-/** A number of a column, by the unit that the service declares for it. */
+  known(value, () => `${formatted(value, { maximumFractionDigits: 1, minimumFractionDigits: 1 })} ×`);
+/** How a number is written, by the unit that the service declares for its column. */
 export const inUnit = { units, share: percent, times, days: whole };
 export const signedPercent = (value) =>
-  said(value, () => formatted(value, { style: "percent", maximumFractionDigits: 0, signDisplay: "exceptZero" }));
+  known(value, () => formatted(value, { style: "percent", maximumFractionDigits: 0, signDisplay: "exceptZero" }));
 export const signedUnits = (value) =>
-  said(value, () =>
+  known(value, () =>
     formatted(value, { maximumFractionDigits: Math.abs(value) < 10 ? 1 : 0, signDisplay: "exceptZero" }),
   );
 
@@ -53,12 +53,12 @@ export const shortDay = shownDay({ day: "numeric", month: "short" });
 export const fullDay = shownDay({ day: "numeric", month: "short", year: "numeric" });
 const shownMoment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
 export const moment = (text) => shownMoment.format(new Date(text));
-export const today = () => new Date().toLocaleDateString("sv"); // yyyy-mm-dd, where the reader is
+export const today = () => new Date().toLocaleDateString("sv"); // yyyy-mm-dd, in the reader's time zone
 
-/** A name as the data has it, as a word: `on_promotion` is `on promotion`. */
+/** A column's name as words: `on_promotion` becomes `on promotion`. */
 export const word = (name) => name.replaceAll("_", " ");
 
-/** A CSV file of `rows` (lists), by RFC 4180, as UTF-8 with the mark by which spreadsheets know it. */
+/** `rows` (arrays) as CSV by RFC 4180, with the byte order mark that tells spreadsheets it is UTF-8. */
 export function csv(header, rows) {
   return `\uFEFF${[header, ...rows].map((row) => row.map(cell).join(",")).join("\r\n")}\r\n`;
 }
@@ -66,7 +66,7 @@ export function csv(header, rows) {
 function cell(value) {
   if (value == null) return "";
   if (typeof value !== "string") return String(value);
-  const text = /^[=+@\t\r]|^-\D/.test(value) ? `'${value}` : value; // else a spreadsheet reckons with it
+  const text = /^[=+@\t\r]|^-\D/.test(value) ? `'${value}` : value; // else a spreadsheet takes it for a formula
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 

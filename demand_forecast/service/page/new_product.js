@@ -1,4 +1,4 @@
-/** A product that nobody sells yet: what to expect of it, by what products like it do. */
+/** The view of a product that nobody sells yet: its forecast, from its attributes. */
 
 import { get, isAborted, post } from "./api.js";
 import { Chart, daysOf, NO_HISTORY } from "./chart.js";
@@ -7,8 +7,8 @@ import { units, whole, word } from "./format.js";
 import { LEVELS, save, tablesOf } from "./numbers.js";
 
 const ANY = "";
-const ATTRIBUTE = "attribute:"; // begins the names of their fields
-const NAME = "new product"; // until it has another
+const ATTRIBUTE = "attribute:"; // prefix of their fields' names
+const NAME = "new product"; // while no product number is given
 
 export class NewProduct {
   constructor() {
@@ -24,12 +24,12 @@ export class NewProduct {
     byId("new-csv").addEventListener("click", () => save(this.item, this.forecast));
   }
 
-  /** Whether something was filled in: what is filled in stays, but a fresh forecast takes the focus away. */
+  /** Whether something was filled in. It survives a new forecast, but the focus does not. */
   get inUse() {
     return [...this.form.elements].some((field) => field.name !== "store_id" && field.value !== "");
   }
 
-  /** Asks which kinds of products there are, and begins with the most common one. Raises Problem. */
+  /** Loads the kinds of products and starts with the most common one. Throws Problem. */
   async load(model) {
     const [{ stores, kinds }, filled] = [await get("/v1/kinds"), this.filled];
     Object.assign(this, { model, kinds, step: model.frequency === "weekly" ? 7 : 1 });
@@ -54,7 +54,7 @@ export class NewProduct {
     await this.ask();
   }
 
-  /** What is in the form, by the name of the field. */
+  /** The form's values as pairs of field name and value. */
   get filled() {
     return [...this.form.elements].map(({ name, value }) => [name, value]);
   }
@@ -81,7 +81,7 @@ export class NewProduct {
     );
   }
 
-  /** The attributes that were chosen, but for one. */
+  /** The attributes that were chosen, without the one called `but`. */
   chosen(but = null) {
     const fields = [...this.form.elements].filter(({ name, value }) => name.startsWith(ATTRIBUTE) && value !== ANY);
     return Object.fromEntries(
@@ -94,7 +94,7 @@ export class NewProduct {
     return this.kinds.filter((kind) => asked.every(([name, value]) => kind.attributes[name] === value));
   }
 
-  /** Each choice offers what products have together with the others; the one just made holds. */
+  /** Limits each choice to what occurs together with the others; `made`, the field just changed, has priority. */
   narrow(made = null) {
     const name = made?.name?.startsWith(ATTRIBUTE) ? made.name.slice(ATTRIBUTE.length) : null;
     if (name && !this.fitting(this.chosen()).length) {
@@ -155,7 +155,7 @@ export class NewProduct {
     byId("new-csv").setAttribute("aria-label", `Download CSV of ${item.product_id} in ${item.store_id}`);
   }
 
-  /** On what the numbers rest, in words. */
+  /** What the numbers are based on, in words. */
   get like() {
     const { item, forecast } = this;
     if (!forecast.cold_start) return `${item.product_id} is in the forecast: these are its own numbers.`;

@@ -1,11 +1,11 @@
-/** The numbers of a forecast, as tables to read and as a file to keep. */
+/** The numbers of a forecast, as tables and as a CSV file. */
 
 import { element } from "./dom.js";
 import { csv, download, exact, fullDay, longDay, percent, price, units } from "./format.js";
 
 export const LEVELS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 
-/** `days`, as `daysOf` gives them, as a table of those ahead and, if there are any, one of those before. */
+/** `days`, as `daysOf` returns them, as a table of the forecast and, if there is a history, one of it. */
 export function tablesOf(days, period, step) {
   const date = (day) => (step === 1 ? longDay(day.date) : `week of ${fullDay(day.date)}`);
   const [ahead, past] = [days.filter((day) => day.ahead), days.filter((day) => !day.ahead).reverse()];
@@ -31,7 +31,7 @@ export function tablesOf(days, period, step) {
   return tables;
 }
 
-/** The forecast of `item` as a file, its numbers as the API gave them. */
+/** Downloads the forecast of `item`, with the numbers as the API returned them. */
 export function save(item, forecast, other = null) {
   const header = [
     "store_id",
@@ -58,7 +58,7 @@ export function save(item, forecast, other = null) {
   download(`forecast-${item.store_id}-${item.product_id}-from-${forecast.dates[0]}.csv`, csv(header, rows));
 }
 
-/** A table of days; each column a title, the value of a day, and how a number is shown. */
+/** A table of days; a column has a title, a function of the day, and a format. */
 function table(title, date, days, columns) {
   const cell = (value, show) =>
     show

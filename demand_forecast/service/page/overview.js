@@ -1,4 +1,4 @@
-/** The series as a table: those that need attention, the most urgent first, or all. */
+/** The table of series: all, or those that need attention with the most urgent first. */
 
 import { columnsOf, get, isAborted } from "./api.js";
 import { byId, chosen, describe, element, latest } from "./dom.js";
@@ -11,13 +11,13 @@ const NUMBERS = [
   ...["expected_total", "on_hand", "order_quantity"],
 ];
 const KNOWN = new Set(["store_id", "product_id", "forecast_origin", "model", "model_version"]);
-const ASIDE = new Set(["error_ratio", "drift_ratio", "expected_total"]); // not shown where there is little room
+const ASIDE = new Set(["error_ratio", "drift_ratio", "expected_total"]); // hidden on narrow screens
 const FILE = ["store_id", "product_id", "attention", ...NUMBERS];
 
 /** The address of a series on this page. */
 export const linkTo = (item) => `#${new URLSearchParams({ store: item.store_id, product: item.product_id })}`;
 
-/** What a product and shop are like: the texts of their row that are no figures. */
+/** The attributes of a product and its shop: the text columns of their row. */
 export function kindOf(item) {
   return Object.entries(item)
     .filter(([name, value]) => typeof value === "string" && !KNOWN.has(name))
@@ -53,7 +53,7 @@ export class Overview {
     return { attention: attention || null, reason: attention ? byId("reason").value : null };
   }
 
-  /** Fills the table from its beginning. Raises Problem. */
+  /** Loads the first page of the table. Throws Problem. */
   async load() {
     this.items = [];
     byId("reason-label").hidden = !this.asked.attention;
@@ -121,7 +121,7 @@ export class Overview {
     );
   }
 
-  /** All rows of what is asked, not only those shown, as a file. */
+  /** Downloads all rows of the current selection, not only those shown. */
   async save() {
     const button = byId("overview-csv");
     button.disabled = true;

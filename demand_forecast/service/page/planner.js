@@ -1,4 +1,4 @@
-/** The planner page: which view is shown, what is live, and when it is renewed. */
+/** The planner page: chooses the view, watches what is live, and renews the page. */
 
 import { get, isAborted } from "./api.js";
 import { byId, capital, describe, element } from "./dom.js";
@@ -35,7 +35,7 @@ new Search((item) => go(linkTo(item)));
 
 let model;
 let shown; // the package whose forecast is on the page
-let waiting; // what keeps the page from showing anything
+let waiting; // the problem that keeps the page from showing anything
 
 byId("retry").addEventListener("click", begin);
 window.addEventListener("hashchange", () => location.hash !== "#main" && show());
@@ -49,9 +49,9 @@ async function begin() {
   await look();
 }
 
-/** Asks what is live, and shows the page anew where that has changed. */
+/** Asks what is live, and renews the page if that has changed. */
 async function look() {
-  if (waiting?.status === 401) return; // asks again when the reader does
+  if (waiting?.status === 401) return; // asked again when the reader retries
   try {
     model = await get("/v1/model");
   } catch (error) {
@@ -65,7 +65,7 @@ async function look() {
   else await show({ renewed: Boolean(shown) });
 }
 
-/** What the address asks for: the view, and of a series which one. */
+/** The view that the address names, and the series if it names one. */
 function asked() {
   const parameters = new URLSearchParams(location.hash.slice(1));
   const [store, product] = [parameters.get("store"), parameters.get("product")];
@@ -73,7 +73,7 @@ function asked() {
   return { view: parameters.has("new") ? "new" : "overview" };
 }
 
-/** Whether the reader filled something in, in which a newer forecast would disturb. */
+/** Whether the reader has filled something in that a newer forecast would disturb. */
 function inUse() {
   const { view } = asked();
   return (view === "series" && series.inUse) || (view === "new" && newProduct.inUse);
@@ -127,17 +127,17 @@ function stop(error) {
   if (!error.title) throw error; // a defect of the page: the console has it
 }
 
-function state(title, said) {
+function state(title, text) {
   view("state");
   byId("state-title").textContent = title;
-  byId("state-said").textContent = said;
+  byId("state-said").textContent = text;
   byId("retry").hidden = byId("state-back").hidden = true;
 }
 
-/** The last day that the forecast knows, in words. */
+/** The forecast origin in words. */
 const origin = () => `${model.frequency === "weekly" ? "the week of " : ""}${fullDay(model.forecast_origin)}`;
 
-/** What a reader must know of what is live: each a title and a sentence. */
+/** What the reader should know about what is live, as pairs of title and sentence. */
 function standing() {
   const { refused, prediction_log: log, frequency } = model;
   const age = daysBetween(model.forecast_origin, today());
@@ -157,9 +157,9 @@ function standing() {
 function notices(found) {
   const place = byId("notices");
   const text = found.map((line) => line.join(": ")).join("\n");
-  if (place.dataset.text === text) return; // said again, it would be read aloud again
+  if (place.dataset.text === text) return; // set again, it would be read aloud again
   place.dataset.text = text;
-  place.replaceChildren(...found.map(([title, said]) => element("p", {}, element("b", {}, title), " ", said)));
+  place.replaceChildren(...found.map(([title, sentence]) => element("p", {}, element("b", {}, title), " ", sentence)));
 }
 
 function offer() {

@@ -19,7 +19,7 @@ export class Reorder {
     byId("reorder-reset").addEventListener("click", () => this.show(this.item, this.overview, this.changes));
   }
 
-  /** Begins with a series as it is planned, but for `changes`; what is not planned is as the service's answer says. */
+  /** Starts with a series as planned, apart from `changes`; the rest is filled in from the service's answer. */
   async show(item, overview, changes = []) {
     Object.assign(this, { item, overview, changes });
     this.form.reset();
@@ -29,13 +29,13 @@ export class Reorder {
     await this.ask();
   }
 
-  /** Orders for what would sell under other plans than those known. */
+  /** Orders for the demand under `changes` of the plan. */
   under(changes) {
     this.changes = changes;
     this.ask();
   }
 
-  /** Says what was taken for fields that were left empty; what somebody types, or is about to, stays. */
+  /** Fills empty fields with the values that the order used, except the field that has the focus. */
   fill(order) {
     for (const [name, planned] of Object.entries(PLANNED)) {
       const field = this.form.elements[name];
@@ -45,7 +45,7 @@ export class Reorder {
     }
   }
 
-  /** What is in the form; what is empty is left as planned. */
+  /** The form's values; empty fields are left out, and so are as planned. */
   get given() {
     const fields = [...this.form.elements].filter((field) => field.name && field.value !== "");
     return Object.fromEntries(

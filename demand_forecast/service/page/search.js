@@ -12,7 +12,7 @@ export class Search {
   constructor(open) {
     this.input = byId("search");
     this.list = byId("found");
-    this.said = byId("found-said");
+    this.status = byId("found-said");
     this.open = open;
     this.next = latest();
     this.hide();
@@ -22,7 +22,7 @@ export class Search {
     this.input.addEventListener("click", () => this.list.hidden && this.ask());
     this.input.addEventListener("blur", () => this.hide());
     this.input.addEventListener("keydown", (event) => this.key(event));
-    this.list.addEventListener("mousedown", (event) => event.preventDefault()); // the focus stays in the field
+    this.list.addEventListener("mousedown", (event) => event.preventDefault()); // keeps the focus in the field
     this.list.addEventListener("click", (event) => this.pick(event.target.closest("[role=option]")));
   }
 
@@ -77,10 +77,10 @@ export class Search {
     return made;
   }
 
-  show(said) {
-    this.said.textContent = said;
+  show(text) {
+    this.status.textContent = text;
     this.list.hidden = false;
-    if (!this.list.children.length) this.list.append(element("li", { class: "none", role: "presentation" }, said));
+    if (!this.list.children.length) this.list.append(element("li", { class: "none", role: "presentation" }, text));
     this.input.setAttribute("aria-expanded", "true");
   }
 

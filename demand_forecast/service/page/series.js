@@ -1,4 +1,4 @@
-/** One series: its figures, chart, tables and file, and what may be asked about it. */
+/** The view of one series: figures, chart, tables and file, with what-if and order. */
 
 import { get, post } from "./api.js";
 import { Chart, daysOf, NO_HISTORY } from "./chart.js";
@@ -12,7 +12,7 @@ import { WhatIf } from "./what_if.js";
 const MOST_WEEKS = 26;
 
 export class Series {
-  /** `renew` is called where an answer is of another forecast than the one shown. */
+  /** `renew` is called when an answer belongs to another forecast than the one shown. */
   constructor(renew) {
     this.renew = renew;
     this.next = latest();
@@ -24,12 +24,12 @@ export class Series {
     byId("series-csv").addEventListener("click", () => this.save());
   }
 
-  /** Whether something is planned otherwise, which a fresh forecast would take away. */
+  /** Whether the reader changed something that a new forecast would discard. */
   get inUse() {
     return Boolean(this.other) || !byId("reorder-reset").disabled;
   }
 
-  /** Loads and shows a series. Raises Problem where it is not in the forecast. */
+  /** Loads and shows a series. Throws Problem if it is not in the forecast. */
   async load(item, model) {
     const [weekly, signal] = [model.frequency === "weekly", this.next()];
     const periods = weekly ? MOST_WEEKS : MOST_WEEKS * 7;
@@ -94,7 +94,7 @@ export class Series {
     ];
   }
 
-  /** How long a stock lasts if what is expected comes about, in words. */
+  /** How long a stock lasts by the forecast, in words. */
   lasts(stock) {
     if (stock <= 0) return "out of stock";
     const { mean } = this.data.forecast;
@@ -131,13 +131,13 @@ export class Series {
 const total = (values) => values.reduce((sum, value) => sum + value, 0);
 const known = (value, show) => (value == null ? null : show(value));
 
-function figure(number, said) {
+function figure(number, text) {
   const place = document.createDocumentFragment();
-  place.append(element("b", {}, number), " ", element("span", {}, said));
+  place.append(element("b", {}, number), " ", element("span", {}, text));
   return place;
 }
 
-/** The answer, or null where the package was published without what it needs. */
+/** The answer, or null if the published package lacks the table it needs. */
 async function optional(answer) {
   try {
     return await answer;

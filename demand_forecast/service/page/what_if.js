@@ -1,19 +1,19 @@
-/** Another price, promotion or event than planned, answered by POST /v1/what_if. */
+/** The what-if form: another price, promotion or event than planned, answered by POST /v1/what_if. */
 
 import { isAborted, post } from "./api.js";
 import { byId, capital, debounced, element, latest, tell } from "./dom.js";
 import { daysBetween, plusDays, price, shortDay, signedPercent, signedUnits, units, whole, word } from "./format.js";
 
-const SPAN = 7; // days that a change lasts, unless said otherwise
-const AROUND = 0.5; // of the price, to both sides
+const SPAN = 7; // days that a change lasts by default
+const AROUND = 0.5; // the slider's range, as a share of the price on both sides
 const OPEN = "open";
 const AS_PLANNED = "";
-const COVARIATE = "covariate:"; // begins the names of their fields
+const COVARIATE = "covariate:"; // prefix of their fields' names
 
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 
 export class WhatIf {
-  /** `changed` is called with the answer, or with null where nothing is planned otherwise. */
+  /** `changed` is called with the answer, or with null if nothing is changed. */
   constructor(changed) {
     this.form = byId("what-if-form");
     this.changed = changed;
@@ -28,7 +28,7 @@ export class WhatIf {
     byId("what-if-reset").addEventListener("click", () => this.show(this.item, this.series, this.model));
   }
 
-  /** Begins with a series as it is planned. `series`: its forecast, plan and history; `model`: of GET /v1/model. */
+  /** Starts with a series as planned. `series`: its forecast, plan and history; `model`: of GET /v1/model. */
   show(item, series, model) {
     this.next();
     Object.assign(this, { item, series, model, step: model.frequency === "weekly" ? 7 : 1 });
@@ -52,8 +52,8 @@ export class WhatIf {
 
   priceFields() {
     if (!this.model.planned.price) {
-      const said = "The model knows no planned prices, so it cannot say what another price would do.";
-      return [element("p", { class: "muted small full" }, said)];
+      const reason = "The model knows no planned prices, so it cannot say what another price would do.";
+      return [element("p", { class: "muted small full" }, reason)];
     }
     const now = this.plannedPrice;
     const number = {
@@ -126,13 +126,13 @@ export class WhatIf {
     return [...switches.map(yesNo), ...Object.entries(events).map(event), ...others.map(free), ...open];
   }
 
-  /** The prices planned for the days of the form. */
+  /** The prices planned for the chosen days. */
   get planned() {
     const { plan } = this.series;
     return plan ? plan.price.filter((value, row) => value != null && this.covers(plan.dates[row])) : [];
   }
 
-  /** The mean of the prices planned for these days; where none is, the last price that was asked; null without any. */
+  /** The mean price planned for these days; if there is none, the last price of the history; else null. */
   get plannedPrice() {
     const { planned } = this;
     if (planned.length) return sum(planned) / planned.length;
@@ -150,7 +150,7 @@ export class WhatIf {
     return plusDays(date, this.step - 1) >= first.value && date <= last.value;
   }
 
-  /** Slider and number say the same, and the last day is not before the first. */
+  /** Keeps slider and number equal, and the last day not before the first. */
   agree(field) {
     const { first, last, price: number, price_slider: slider } = this.form.elements;
     if (field === first && last.value < first.value) last.value = first.value;
@@ -160,13 +160,13 @@ export class WhatIf {
     if (field === slider) number.value = slider.value;
     else slider.value = number.value === "" ? this.plannedPrice : number.value;
     const change = Number(number.value) / this.plannedPrice - 1;
-    const said = number.value === "" ? "as planned" : `${signedPercent(change)} to the planned price`;
-    byId("price-change").textContent = said;
+    const text = number.value === "" ? "as planned" : `${signedPercent(change)} to the planned price`;
+    byId("price-change").textContent = text;
     if (number.validity.valid)
-      slider.setAttribute("aria-valuetext", `${number.value || price(this.plannedPrice)}, ${said}`);
+      slider.setAttribute("aria-valuetext", `${number.value || price(this.plannedPrice)}, ${text}`);
   }
 
-  /** The change that the form describes; null where it is all as planned. */
+  /** The change that the form describes; null if all is as planned. */
   get change() {
     const { first, last, price: number } = this.form.elements;
     const change = { first: first.value, last: last.value, covariates: {} };
@@ -206,13 +206,13 @@ export class WhatIf {
     this.changed(null);
   }
 
-  /** The difference in words: over the days of the change, then over all. */
+  /** Shows the difference in words: over the days of the change, then over all. */
   say(answer, change) {
     const place = byId("what-if-result");
     if (!answer) {
-      const said =
+      const hint =
         "Choose days, then another price, promotion or event: the chart shows what to expect then, and here is how much.";
-      return place.replaceChildren(element("p", { class: "muted" }, said));
+      return place.replaceChildren(element("p", { class: "muted" }, hint));
     }
     const { mean, published_mean: before } = answer.forecasts[0];
     const rows = answer.dates.map((_, row) => row);
@@ -234,7 +234,7 @@ export class WhatIf {
     );
   }
 
-  /** What is taken in the days of the change, where all their prices are known. */
+  /** The takings in the days of the change, if all their prices are known. */
   revenue(within, change, mean, before) {
     const prices = within.map((row) => this.series.plan?.price[row]);
     if (!prices.length || prices.some((value) => value == null)) return null;

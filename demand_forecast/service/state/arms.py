@@ -1,4 +1,4 @@
-"""Which version answers for which series: the champion, and a challenger while it is tried out."""
+"""Which version answers for which series: the champion, or a challenger that is on trial."""
 
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
@@ -12,7 +12,9 @@ Item = TypeVar("Item", bound=SeriesId)
 
 
 class Arms:
-    """The champion, and perhaps a challenger: in the shadow it answers all, unheard; as a canary for its share."""
+    """The champion, and perhaps a challenger: its answers are logged and not given (shadow), or given for its share of
+    the series (canary). Raises PackageError if the two do not forecast the same days.
+    """
 
     def __init__(self, champion: Served, challenger: Served | None = None, trial: Trial | None = None) -> None:
         self.champion, self.challenger, self.trial = champion, challenger, trial
@@ -30,7 +32,7 @@ class Arms:
 
     @property
     def shadow(self) -> Served | None:
-        """The challenger whose answers are written down and not given."""
+        """The challenger whose answers are only logged."""
         return self.challenger if self.trial and self.trial.mode == "shadow" else None
 
     def served(self, key: tuple[str, str]) -> Served:
@@ -38,12 +40,12 @@ class Arms:
         return self._others.get(key, self.champion)
 
     def forecast(self, key: tuple[str, str], horizon: int, levels: Sequence[float]) -> dict[str, Any]:
-        """The content of a SeriesForecast of a series that the champion forecasts."""
+        """The content of a SeriesForecast. Raises KeyError for a series that is not in the champion's forecast."""
         published = self.served(key).published
         return published.forecast(published.rows[key], horizon, levels)
 
     def each(self, asked: Sequence[Item], answer: Callable[[Served, list[Item]], list[Any]]) -> list[Any]:
-        """What `answer` gives for each of `asked`, in their order, from the version that answers for it."""
+        """The results of `answer` for `asked`, in that order; called once per version, with that version's part."""
         parts: dict[str, tuple[Served, list[int]]] = {}
         for place, item in enumerate(asked):
             served = self.served((item.store_id, item.product_id))
@@ -56,10 +58,10 @@ class Arms:
 
 
 def in_share(key: tuple[str, str], version: str, share: float) -> bool:
-    """Whether a series is among the `share` (0..1) that a challenger of that version answers for.
+    """Whether a series belongs to the `share` (0..1) that the challenger of that version answers for.
 
     By a hash of the series' key and the version: the same on every server and every night, other series for another
-    challenger, and a larger share holds the smaller one.
+    challenger, and a larger share contains the smaller one.
     """
     digest = blake2b("\0".join((version, *key)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") < share * 2**64

@@ -1,4 +1,4 @@
-"""API keys: given out once, kept as hashes, renewed and revoked while the server runs."""
+"""API keys: shown once, stored as hashes, rotated and revoked while the server runs."""
 
 import hashlib
 import json
@@ -17,11 +17,11 @@ PREFIX = "df_"
 
 
 class KeyFileError(ValueError):
-    """The file of keys cannot be used; the message names it and the repair."""
+    """The key file cannot be used; the message names it and the repair."""
 
 
 class Key(BaseModel):
-    """A key as it is kept: SHA-256 of 32 random bytes, which no dictionary has."""
+    """A key as it is stored: the SHA-256 of 32 random bytes, which needs no salt."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,7 +38,7 @@ _FILE = TypeAdapter(list[Key])
 
 
 def read_keys(file: Path) -> list[Key]:
-    """The keys in `file`; none where it is not there. Raises KeyFileError."""
+    """The keys in `file`; none if it does not exist. Raises KeyFileError."""
     try:
         return _FILE.validate_json(file.read_bytes())
     except FileNotFoundError:
@@ -48,7 +48,10 @@ def read_keys(file: Path) -> list[Key]:
 
 
 def add_key(file: Path, name: str, days: int | None = None) -> str:
-    """Makes a key called `name`, which may be a second one of that name, for `days` or for ever; gives its text."""
+    """Adds a key called `name`, perhaps beside others of that name, valid for `days` or for ever; returns its text.
+
+    Raises KeyFileError.
+    """
     text = PREFIX + secrets.token_urlsafe(32)
     moment = now()
     expires = None if days is None else moment + timedelta(days=days)
@@ -58,7 +61,10 @@ def add_key(file: Path, name: str, days: int | None = None) -> str:
 
 
 def rotate_keys(file: Path, name: str, days: int | None = None, grace: timedelta = timedelta(0)) -> str:
-    """Makes a new key called `name` and gives its text; the older ones of that name end after `grace`."""
+    """Adds a key called `name` and returns its text; the older ones of that name expire after `grace`.
+
+    Raises KeyFileError.
+    """
     end = now() + grace
     with file_lock(_lock(file)):
         keys = [_ending(key, end) if key.name == name else key for key in read_keys(file)]
@@ -67,7 +73,7 @@ def rotate_keys(file: Path, name: str, days: int | None = None, grace: timedelta
 
 
 def revoke_keys(file: Path, name: str) -> int:
-    """Takes back every key called `name`; gives how many."""
+    """Deletes every key called `name`; returns how many. Raises KeyFileError."""
     with file_lock(_lock(file)):
         keys = read_keys(file)
         kept = [key for key in keys if key.name != name]
@@ -81,7 +87,7 @@ def hashed(text: str) -> str:
 
 
 def key_file(settings: Serving, home: Path) -> Path:
-    """Where the hashes are kept: as `serving: keys_file:` says, else in home."""
+    """The key file: that of `serving: keys_file:`, else `keys.json` in home."""
     return home / (settings.keys_file or "keys.json")
 
 
@@ -99,7 +105,7 @@ def _write(file: Path, keys: list[Key]) -> None:
 
 
 class KeyRing:
-    """The keys of a file as a running server knows them; `look` reads the file again where it has changed."""
+    """The keys that a running server accepts; `look` reads the file again if it has changed."""
 
     def __init__(self, file: Path | None) -> None:
         self.file = file
@@ -112,7 +118,7 @@ class KeyRing:
         return len(self._keys)
 
     def look(self) -> None:
-        """Takes over what the file says now. Where it is not readable, the keys stay and `trouble` says why."""
+        """Reads the file again if it has changed. If it is not readable, the keys stay and `trouble` has the reason."""
         if self.file is None:
             return
         try:
@@ -130,6 +136,6 @@ class KeyRing:
             self.trouble = str(error)
 
     def name_of(self, text: str) -> str | None:
-        """Whose key it is; None where it is nobody's, or has expired."""
+        """The name of the key with that text; None if it is not known or has expired."""
         key = self._keys.get(hashed(text))
         return key.name if key and key.holds(now()) else None

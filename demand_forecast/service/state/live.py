@@ -1,4 +1,4 @@
-"""What is live: the newest package that verifies, taken over while requests are answered."""
+"""The live packages: whatever is published and verifies, swapped in while requests are answered."""
 
 import logging
 import threading
@@ -11,10 +11,10 @@ from demand_forecast.service.contract.problems import Problem
 from demand_forecast.service.contract.schema import Refused
 from demand_forecast.service.state.arms import Arms
 from demand_forecast.service.state.keys import KeyRing
-from demand_forecast.service.state.published import Arm
+from demand_forecast.service.state.published_forecast import Arm
 from demand_forecast.service.state.served import Served
 
-INTERVAL = 0.5  # seconds between looks
+INTERVAL = 0.5  # seconds between looks at the folder
 REPAIR = "run `demand-forecast run`"
 Seen = tuple[tuple[int, int] | None, ...]
 
@@ -22,14 +22,14 @@ logger = logging.getLogger("bentoml.demand_forecast")
 
 
 class Live:
-    """What one worker serves from, and the thread that looks for something newer.
+    """The arms that one worker serves from, and the thread that watches for newer packages.
 
-    It is one reference: a request takes it once and is answered from it, whatever comes meanwhile. A package that does
-    not verify is refused, with the reason in `refused`, and the one before stays.
+    A request takes the reference once and is answered from it, even if a swap happens meanwhile. A package that does
+    not verify is refused, with the reason in `refused`, and the previous one stays.
     """
 
     def __init__(self, folder: Path | str, keys: KeyRing) -> None:
-        """`folder`: of the packages; or, in words, why it is not known: that is what every request is told."""
+        """`folder`: of the packages; or the reason why there is none, which every request is then answered with."""
         self.folder, self.keys = folder, keys
         self.refused: Refused | None = None
         self._arms: Arms | None = None
@@ -46,13 +46,13 @@ class Live:
         self._stopped.set()
 
     def arms(self) -> Arms:
-        """What to answer from. Raises Problem 503 while nothing is live."""
+        """What requests are answered from. Raises Problem 503 while nothing is live."""
         if self._arms is None:
             raise Problem(503, self._trouble, headers={"Retry-After": "30"})
         return self._arms
 
     def look(self) -> None:
-        """Takes over what is published now, if it is other than at the last look and verifies."""
+        """Swaps in what is published now, if that changed since the last look and verifies."""
         folder = self.folder
         if isinstance(folder, str):
             return
@@ -80,16 +80,16 @@ class Live:
         self._arms = arms
 
     def _load(self, folder: Path, arm: Arm, before: Served | None, name_of: Callable[[], str]) -> Served | None:
-        """The package of that name; `before` where it is that one already, or the new one does not verify."""
+        """The package of that name; `before` if that is the same, or if the champion's new one does not verify."""
         name = ""
         try:
             name = name_of()
-            if before is not None and before.name == name:  # a package's name tells its content
+            if before is not None and before.name == name:  # the name has a hash of the content
                 return before
             return Served(read_package(folder, name), arm)
         except (PackageError, OSError) as error:
             self._refuse(name, str(error))
-        except Exception as error:  # whatever files that were not made by us may do to what reads them
+        except Exception as error:  # files that we did not write may raise anything
             logger.exception("package %s is not readable", name)
             self._refuse(name, f"package {name} is not readable: {error}")
         return before if arm == "champion" else None

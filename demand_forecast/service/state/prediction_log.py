@@ -1,7 +1,7 @@
-"""Every answer, written down beside the request path: lines of JSON in segment files.
+"""Every answer as a line of JSON in segment files, written by a thread of its own.
 
-A segment is written by one process, which holds a lock on it while it does; a file without a lock is whole but for
-its last line. What was queued for less than a second is all that a crash can lose.
+A segment is written by one process, which holds a lock on it meanwhile; in a file without a lock only the last line can
+be cut off. A crash loses at most what was queued within the last second.
 """
 
 import fcntl
@@ -19,8 +19,8 @@ from demand_forecast.publishing.answers import CLOSED, OPEN
 INTERVAL = 0.5  # seconds between writes
 SEGMENT_BYTES = 64 << 20
 SEGMENT_SECONDS = 900
-QUEUED_BYTES = 32 << 20  # more is not kept: a disk that hangs must not fill the memory
-UNMADE_BYTES = 2_000  # that a line yet to be made is reckoned as
+QUEUED_BYTES = 32 << 20  # more is dropped: a disk that hangs must not fill the memory
+UNMADE_BYTES = 2_000  # counted for a line that is yet to be made
 
 Line = bytes | Callable[[], bytes]
 
@@ -28,7 +28,7 @@ logger = logging.getLogger("bentoml.demand_forecast")
 
 
 class PredictionLog:
-    """The log of one process in `folder`; None: answers are not kept, and `reason` says so."""
+    """The log of one process in `folder`, or none; `lost` counts dropped lines, `reason` says why there is no log."""
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
@@ -51,7 +51,7 @@ class PredictionLog:
             self._thread.join(timeout=5)
 
     def put(self, line: Line) -> None:
-        """Queues one line (without its end), or what will make it when it is written; never waits."""
+        """Queues a line without its newline, or a function that makes it in the writing thread; never blocks."""
         if self.folder is None:
             return
         if self._queued > QUEUED_BYTES:

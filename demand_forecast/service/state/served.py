@@ -1,4 +1,4 @@
-"""A serving package in use: verified, its forecast in memory, its model beside it for what is not published."""
+"""A serving package in use: its forecast in memory, and its model for what is not published."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,17 +11,17 @@ from demand_forecast.domain.models import ForecastModel, ModelError, load_model
 from demand_forecast.domain.tables import SERIES
 from demand_forecast.publishing.package import FEATURES, Package, PackageError, SeriesTable
 from demand_forecast.service.contract.problems import Problem
-from demand_forecast.service.state.published import Arm, Numbers, PublishedForecast, numbers_of
+from demand_forecast.service.state.published_forecast import Arm, Numbers, PublishedForecast, numbers_of
 
-SMOKED = 8  # series that the model forecasts again before it is served
+SMOKED = 8  # series that the model forecasts again before the package is served
 TOLERANCE = 1e-6
 SEARCHED = "searched"
 TABLES = (FEATURES, "planned", "new_products", "series", "history")
 
 
 class Kind(NamedTuple):
-    """A kind of new product: the `product_id` under which it is packed, and how many `series` are of that kind (None:
-    the package does not tell)."""
+    """A kind of new product: the `product_id` under which it is packed, and the number of `series` of that kind (None
+    if the package does not have it)."""
 
     product_id: str
     attributes: dict[str, str | None]
@@ -29,7 +29,7 @@ class Kind(NamedTuple):
 
 
 class Served:
-    """What one package answers from. Raises PackageError where its model does not make the forecast beside it."""
+    """One package, loaded and verified. Raises PackageError if its model does not reproduce its forecast."""
 
     def __init__(self, package: Package, arm: Arm = "champion") -> None:
         self.package, self.arm = package, arm
@@ -44,13 +44,13 @@ class Served:
         overview = self.tables.get("series")
         self.overview = _searchable(overview.all() if overview else None, self.published)
         new_products = self.tables.get("new_products")
-        self.new_in = sorted({store_id for store_id, _ in new_products.spans} if new_products else ())
+        self.new_product_stores = sorted({store_id for store_id, _ in new_products.spans} if new_products else ())
         self.kinds = _kinds(new_products, self.overview)
         self._smoke()
 
     @property
     def product_attributes(self) -> list[str]:
-        """By which a kind of new product is told from another."""
+        """The attributes that distinguish the kinds of new products."""
         return sorted({name for kind in self.kinds for name in kind.attributes})
 
     @property
@@ -58,7 +58,7 @@ class Served:
         return self.package.path.name
 
     def rows_of(self, table: str, series: Sequence[tuple[str, str]]) -> pl.DataFrame:
-        """The rows of some series in one of TABLES. Raises Problem 503 where it was not packed, or is gone."""
+        """The rows of some series in one of TABLES. Raises Problem 503 if the package does not have it, or is gone."""
         if table not in self.tables:
             raise Problem(503, f"package {self.name} was published without {table}; publish again: demand-forecast run")
         try:
@@ -67,12 +67,15 @@ class Served:
             raise Problem(503, str(error)) from None
 
     def distribution(self, features: pl.DataFrame, rows: Sequence[int]) -> Numbers:
-        """The forecast as the model makes it of `features`, aligned as that of the series in `rows` is published."""
+        """The model's forecast from `features` of the series in `rows`, aligned as the published one.
+
+        Shape (rows, 1 + 9, horizon). Raises ModelError, ContractError.
+        """
         mean = self.model.expected(features) * self.published.alignment[list(rows)].reshape(-1)
         return numbers_of(self.model.distribution(features, mean), len(rows))
 
     def _smoke(self) -> None:
-        """Forecasts a few series again: a model that is not the one of the forecast, or does not work, is found out."""
+        """Forecasts a few series again and compares them with what is published. Raises PackageError."""
         place = f"serving package {self.package.path}"
         if FEATURES not in self.tables:
             raise PackageError(f"{place}: no {FEATURES}; publish again: demand-forecast run")
@@ -90,7 +93,7 @@ class Served:
 
 
 def _kinds(new_products: SeriesTable | None, overview: pl.DataFrame) -> list[Kind]:
-    """The kinds of new products that were packed, for every store alike; the most common first."""
+    """The kinds of new products in the package, the same for every store; the most common first."""
     packed = sorted({product_id for _, product_id in new_products.spans} if new_products else ())
     kinds = {product_id: kind_of(product_id) for product_id in packed}
     names = sorted({name for kind in kinds.values() for name in kind})
@@ -105,7 +108,7 @@ def _kinds(new_products: SeriesTable | None, overview: pl.DataFrame) -> list[Kin
 
 
 def _searchable(overview: pl.DataFrame | None, published: PublishedForecast) -> pl.DataFrame:
-    """One row per series of the forecast, in its order, with a column of lower-case text to search in."""
+    """The overview, one row per series in the order of the forecast, with a column of lower-case text to search."""
     keys = pl.DataFrame(published.keys, schema=list(SERIES), orient="row")
     found = keys if overview is None else keys.join(overview, on=SERIES, how="left", maintain_order="left")
     texts = [name for name, dtype in found.schema.items() if dtype == pl.String]

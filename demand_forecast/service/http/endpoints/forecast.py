@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Request, Response
 from pydantic import Field
 
-from demand_forecast.service.answers.what_if import cold_start
+from demand_forecast.service.answers.new_products import cold_start
 from demand_forecast.service.contract.problems import Problem
 from demand_forecast.service.contract.schema import (
     MAX_COMPUTED,

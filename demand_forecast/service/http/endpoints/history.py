@@ -10,7 +10,7 @@ from demand_forecast.service.contract.schema import Answer, Asked, NamedSeries, 
 from demand_forecast.service.http.endpoint import get, worker_of
 from demand_forecast.service.http.examples import HEAD, SERIES
 from demand_forecast.service.http.responses import respond
-from demand_forecast.service.state.published import readable
+from demand_forecast.service.state.published_forecast import rounded
 
 
 class HistoryQuery(Asked):
@@ -48,6 +48,6 @@ async def history(request: Request, asked: Annotated[HistoryQuery, Query()]) -> 
     served = worker_of(request).live.arms().champion
     key = {"store_id": asked.store_id, "product_id": asked.product_id}
     served.published.places([SeriesId(**key)])
-    rows = readable(served.rows_of("history", [(asked.store_id, asked.product_id)]).tail(asked.periods))
+    rows = rounded(served.rows_of("history", [(asked.store_id, asked.product_id)]).tail(asked.periods))
     content = {name: rows[name].to_list() for name in ("units", "price", "in_stock", "open")}
     return respond(request, served, key | {"dates": rows["date"].to_list()} | content)

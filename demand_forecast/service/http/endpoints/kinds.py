@@ -41,4 +41,4 @@ async def kinds(request: Request) -> Response:
     most common first. /v1/forecast takes them, for any of the stores."""
     served = worker_of(request).live.arms().champion
     found = [{"attributes": kind.attributes, "series": kind.series} for kind in served.kinds]
-    return respond(request, served, {"stores": served.new_in, "kinds": found})
+    return respond(request, served, {"stores": served.new_product_stores, "kinds": found})

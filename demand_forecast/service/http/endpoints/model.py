@@ -6,7 +6,7 @@ from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from demand_forecast.publishing.package import PackageInfo
-from demand_forecast.service.answers.what_if import planned
+from demand_forecast.service.answers.plan import planned
 from demand_forecast.service.contract.schema import Planned, Refused
 from demand_forecast.service.http.endpoint import get, worker_of
 from demand_forecast.service.state.arms import Arms

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Query, Request, Response
 from pydantic import Field
 
-from demand_forecast.service.answers.what_if import plan_of
+from demand_forecast.service.answers.plan import plan_of
 from demand_forecast.service.contract.schema import Answer, Asked, NamedSeries, ProductId, SeriesId, StoreId
 from demand_forecast.service.http.endpoint import get, worker_of
 from demand_forecast.service.http.examples import DATES, HEAD, SERIES

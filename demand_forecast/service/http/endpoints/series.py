@@ -13,7 +13,7 @@ from demand_forecast.service.contract.schema import Answer, Asked, NamedSeries
 from demand_forecast.service.http.endpoint import get, worker_of
 from demand_forecast.service.http.examples import HEAD
 from demand_forecast.service.http.responses import respond
-from demand_forecast.service.state.published import readable
+from demand_forecast.service.state.published_forecast import rounded
 from demand_forecast.service.state.served import SEARCHED
 
 MAX_PAGE = 500
@@ -72,7 +72,7 @@ async def series(request: Request, asked: Annotated[SeriesQuery, Query()]) -> Re
     """The series of the forecast, page by page: what they are, what to order, and what needs a look."""
     served = worker_of(request).live.arms().champion
     found = _select(served.overview, asked)
-    page = readable(found.slice(asked.offset, asked.limit).drop(SEARCHED)).to_dicts()
+    page = rounded(found.slice(asked.offset, asked.limit).drop(SEARCHED)).to_dicts()
     return respond(request, served, {"total": len(found), "offset": asked.offset, "series": page})
 
 

@@ -1,4 +1,4 @@
-"""The published forecast in memory: one block of numbers and the place of each series in it."""
+"""The published forecast in memory: one array of numbers, and the row of each series in it."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
@@ -48,11 +48,11 @@ class PublishedForecast:
         }
 
     def named(self, store_id: str, product_id: str) -> dict[str, Any]:
-        """What a SeriesForecast says beside its numbers."""
+        """The fields of a SeriesForecast other than its numbers."""
         return {"store_id": store_id, "product_id": product_id, **self._named}
 
     def frame(self, rows: Sequence[int], values: Numbers) -> pl.DataFrame:
-        """The table demand_forecast of the series in `rows`, in their order; `values` as those that are published."""
+        """The table demand_forecast of the series in `rows`, in that order; `values`: shape (rows, 1 + 9, horizon)."""
         keys = pl.DataFrame([self.keys[row] for row in rows], schema=["store_id", "product_id"], orient="row")
         days = pl.DataFrame({"date": self.days, "horizon": pl.Series(range(1, self.horizon + 1), dtype=pl.Int32)})
         by_day = values.transpose(0, 2, 1).reshape(len(rows) * self.horizon, -1)
@@ -63,33 +63,33 @@ class PublishedForecast:
         )
 
     def places(self, series: Sequence[SeriesId]) -> list[int]:
-        """The row of each of `series`. Raises Problem 404, which names the nearest ids."""
+        """The row of each of `series`. Raises Problem 404 with the nearest ids if one is not in the forecast."""
         try:
             return [self.rows[item.store_id, item.product_id] for item in series]
         except KeyError:
             raise self.unknown(series) from None
 
     def periods(self, horizon: int | None) -> int:
-        """How many periods are asked; all that are published where nothing is said. Raises Problem 422."""
+        """The number of periods asked for; all that are published for None. Raises Problem 422 for more than these."""
         if horizon is not None and horizon > self.horizon:
             detail = f"horizon: {horizon} is beyond what is published; ask for 1 to {self.horizon}"
             raise Problem(422, detail)
         return horizon or self.horizon
 
     def unknown(self, series: Iterable[SeriesId]) -> Problem:
-        """What to say of those of `series` that are not in the forecast."""
+        """Problem 404 for those of `series` that are not in the forecast, with the nearest ids."""
         unknown = [item for item in series if (item.store_id, item.product_id) not in self.rows]
         shown = unknown[:EXPLAINED]  # looking up what is near takes milliseconds of every other request
         nearest = [{"store_id": item.store_id, "product_id": item.product_id} | self._near(item) for item in shown]
         more = f"; and {len(unknown) - EXPLAINED} more" if len(unknown) > EXPLAINED else ""
-        return Problem(404, "; ".join(map(_said, nearest)) + more, {"unknown": nearest})
+        return Problem(404, "; ".join(map(_detail, nearest)) + more, {"unknown": nearest})
 
     def _near(self, series: SeriesId) -> dict[str, list[str]]:
         stores = {store for store, _ in self.keys}
         if series.store_id not in stores:
-            return {"nearest_stores": _close(series.store_id, stores)}
+            return {"nearest_stores": _nearest(series.store_id, stores)}
         sold = [product for store, product in self.keys if store == series.store_id]
-        return {"nearest_products": _close(series.product_id, sold)}
+        return {"nearest_products": _nearest(series.product_id, sold)}
 
 
 def numbers_of(forecast: pl.DataFrame, series: int) -> Numbers:
@@ -98,17 +98,17 @@ def numbers_of(forecast: pl.DataFrame, series: int) -> Numbers:
     return np.ascontiguousarray(numbers.reshape(series, -1, numbers.shape[1]).transpose(0, 2, 1))
 
 
-def readable(frame: pl.DataFrame) -> pl.DataFrame:
-    """Its numbers without the digits that a float32 does not hold: 0.95, not 0.949999988079071."""
+def rounded(frame: pl.DataFrame) -> pl.DataFrame:
+    """`frame` with its numbers rounded to the seven digits that a float32 holds: 0.95, not 0.949999988079071."""
     return frame.with_columns(pl.col(pl.Float32, pl.Float64).cast(pl.Float64).round_sig_figs(7))
 
 
-def _said(item: dict[str, Any]) -> str:
+def _detail(item: dict[str, Any]) -> str:
     if stores := item.get("nearest_stores"):
         return f"no store_id {item['store_id']}; nearest: {', '.join(stores)}"
     near = ", ".join(item["nearest_products"])
     return f"no product_id {item['product_id']} in store_id {item['store_id']}; nearest: {near}"
 
 
-def _close(wanted: str, known: Iterable[str]) -> list[str]:
-    return [text for text, _, _ in process.extract(wanted, sorted(known), scorer=fuzz.ratio, limit=NEAREST)]
+def _nearest(text: str, known: Iterable[str]) -> list[str]:
+    return [found for found, _, _ in process.extract(text, sorted(known), scorer=fuzz.ratio, limit=NEAREST)]
