@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from demand_forecast.service.http.api import Worker
+from demand_forecast.service.state.worker import Worker
 
 LOGGERS = ("bentoml.demand_forecast", "uvicorn.error")
 
@@ -96,7 +97,7 @@ def _logged(file: Path) -> Iterator[None]:
         handler.close()
 
 
-def _wait(server: object) -> None:
+def _wait(server: Any) -> None:
     deadline = time.monotonic() + 60
     while not server.started:
         assert time.monotonic() < deadline, "uvicorn did not start"

@@ -1,7 +1,7 @@
 """One asset per candidate: trained, tracked as an MLflow run, registered as a model version."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,8 +40,9 @@ def read_features(project: Project) -> tuple[pl.DataFrame, FeatureContract]:
     return project.lake.read("demand_features"), read_contract(project.lake)
 
 
-def _model_asset(name: str) -> dg.AssetsDefinition:
-    members = [member for member in family(name).members() if member in SETTINGS.training.candidates]
+def model_asset(name: str, candidates: Collection[str]) -> dg.AssetsDefinition:
+    """The asset of one of the `candidates`, which follows those of them that it is made of."""
+    members = [member for member in family(name).members() if member in candidates]
 
     @dg.asset(
         name=name,
@@ -125,4 +126,4 @@ def _shown(project: Project, version: ModelVersion, model: ForecastModel) -> Met
     return shown if importance is None else shown | {"importance": picture(feature_importance(importance))}
 
 
-models = [_model_asset(name) for name in SETTINGS.training.candidates]
+models = [model_asset(name, SETTINGS.training.candidates) for name in SETTINGS.training.candidates]

@@ -20,6 +20,7 @@ def example_of(columns: Iterable[Column]) -> dict[str, Any]:
 def _field(column: Column, nullable: bool) -> tuple[Any, Any]:
     kind: Any = column.dtype.to_python()
     kind = list[str] if kind is list else kind
-    page = {"x-label": column.label, "x-unit": column.unit} if column.label else None
-    described = {"description": column.meaning, "json_schema_extra": page}
-    return (kind | None, Field(None, **described)) if nullable else (kind, Field(**described))
+    page: dict[str, Any] = {"x-label": column.label, "x-unit": column.unit} if column.label else {}
+    default: Any = None if nullable else ...
+    described = Field(default, description=column.meaning, json_schema_extra=page)
+    return (kind | None, described) if nullable else (kind, described)

@@ -110,10 +110,9 @@ def test_it_is_a_candidate_where_settings_name_it(dropped_in, write: Write) -> N
     assert with_candidates(write("")).training.candidates == OURS, "it does not say that it is one by default"
 
 
-def test_it_is_an_asset_of_its_own_kind_and_a_part_of_the_ensemble(dropped_in, monkeypatch: pytest.MonkeyPatch) -> None:
-    training = assets.SETTINGS.training.model_copy(update={"candidates": [*OURS, "base_level"]})
-    monkeypatch.setattr(assets, "SETTINGS", assets.SETTINGS.model_copy(update={"training": training}))
-    made, ensemble = (next(iter(assets._model_asset(name).specs)) for name in ("base_level", "ensemble"))
+def test_it_is_an_asset_of_its_own_kind_and_a_part_of_the_ensemble(dropped_in) -> None:
+    candidates = [*OURS, "base_level"]
+    made, ensemble = (next(iter(assets.model_asset(name, candidates).specs)) for name in ("base_level", "ensemble"))
     assert (made.key.to_user_string(), made.kinds) == ("base_level", {"mlflow", "numpy"})
     assert "times a ratio that is the same for all" in (made.description or "")
     assert "base_level" in {dep.asset_key.to_user_string() for dep in ensemble.deps}
