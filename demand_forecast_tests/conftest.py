@@ -1,4 +1,4 @@
-"""A real PostgreSQL for as long as the session lasts; files that a test has just written need not settle."""
+"""A real PostgreSQL for as long as the session lasts; what holds for every test: one thread, and files need not settle."""
 
 import glob
 import itertools
@@ -10,19 +10,42 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
 
 from demand_forecast_tests.served_night import night, serve
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 __all__ = ["night", "serve"]
 
 NUMBERS = itertools.count()
 
-os.environ.setdefault("DEMAND_FORECAST_AUTOMATION__SETTLE_SECONDS", "0")
-# as the product sets it: with more tests than cores, threads that spin made a LightGBM fit of 1 s take 30 s of a core
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("DEMAND_FORECAST_AUTOMATION__SETTLE_SECONDS", "0")  # a test has just written its files
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes on two cores
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # where a test asks for two: spinning, a fit of 1 s takes 40
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrations_read_once() -> Iterator[None]:
+    """Dagster reads its migrations again for every instance: 0.4 s, most of the time of a small test."""
+    from alembic.script import ScriptDirectory
+
+    read = ScriptDirectory.from_config
+    known: dict[str | None, ScriptDirectory] = {}
+
+    def once(config: "Config") -> ScriptDirectory:
+        place = config.get_main_option("script_location")
+        if place not in known:
+            known[place] = read(config)
+        return known[place]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", once)
+        yield
 
 
 @dataclass(frozen=True)

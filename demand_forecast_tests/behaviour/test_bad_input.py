@@ -49,6 +49,7 @@ class TestBeforeAnythingIsThere:
         (retailer.folder / "sales/all.csv").mkdir()
         retailer.run().failed_with("sales.path 'sales/*' matches no file in", "correct the path")
 
+    @pytest.mark.slow
     def test_a_damaged_parquet_file_is_told_and_left(self, retailer: Shopkeeper) -> None:
         retailer.write("sales/more.parquet", b"PAR1" + b"?" * 100 + b"PAR1")
         outcome = retailer.run()
@@ -100,6 +101,7 @@ class TestOnALaterNight:
         later_night.write("sales/later.csv", csv(["2025-03-03,-,007,4,2.5,3"], KIOSK_HEADER.replace("sold", "qty")))
         later_night.bad_night("sales/later.csv: no column 'sold'", "Correct sales.columns.units", "Columns here: day")
 
+    @pytest.mark.slow
     def test_a_compressed_file_was_cut(self, later_night: Shopkeeper) -> None:
         """It is named and left: the next night takes it when it is whole."""
         rows = [f"{row},3" for row in sales_rows(300, {"-": ["007"]})]
@@ -110,6 +112,7 @@ class TestOnALaterNight:
         assert night.status == 0, night.said
         assert later_night.table("raw_sales").equals(before)
 
+    @pytest.mark.slow
     def test_dates_changed_their_form(self, later_night: Shopkeeper) -> None:
         later_night.write("sales/later.csv", csv(["03/03/2025,-,007,4,2.5,3"], KIOSK_HEADER))
         later_night.bad_night("sales/later.csv: no sales row has a readable date", "'03/03/2025'", "sales.date_format")
@@ -120,15 +123,18 @@ class TestOnALaterNight:
         said = later_night.bad_night("127.0.0.1:1/x: sales: cannot connect", "correct url: or start it")
         assert "sesame" not in said
 
+    @pytest.mark.slow
     def test_the_plan_lost_its_column(self, later_night: Shopkeeper) -> None:
         """What the lake takes in is checked before anything is trained."""
         later_night.write("promotions.csv", csv(["2025-03-03,007,1"], "day,item,action"))
         later_night.bad_night("✗ raw_plan", "promotions.csv: no column 'promo'", "Correct plan.columns.promo")
 
+    @pytest.mark.slow
     def test_a_horizon_longer_than_the_history(self, later_night: Shopkeeper) -> None:
         later_night.reconfigure(horizon=60)
         later_night.bad_night("✗ demand_features", "horizon: 60 daily periods need", "shorten horizon:")
 
+    @pytest.mark.slow
     def test_units_became_words(self, later_night: Shopkeeper) -> None:
         """The rows are kept as they arrived; the newest day is mostly refused, and that stops the night."""
         rows = [f"2025-03-03,-,{item},some,2.5,3" for item in ("007", "0042", "1e5")]

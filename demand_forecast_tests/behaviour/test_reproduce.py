@@ -1,8 +1,11 @@
 """A registered model made again from what it was made of, after nights that changed the tables."""
 
+import pytest
+
 from demand_forecast_tests.behaviour.conftest import MONDAY, Shopkeeper, csv, sales_rows
 
 
+@pytest.mark.slow
 def test_a_version_is_made_again_after_later_nights(later_night: Shopkeeper) -> None:
     champion = later_night.champion()
     assert champion is not None

@@ -77,6 +77,7 @@ class TestTwoSourcesUnited:
         assert "visitors" not in features.columns
 
 
+@pytest.mark.slow
 def test_weeks_of_one_product_in_one_store_without_a_price(corner: Shopkeeper) -> None:
     """Through the whole graph, with less than a year of history and a week that is not over."""
     corner.write("sales/all.csv", csv(sales_rows(7 * 20 + 3, ONE)))

@@ -41,6 +41,7 @@ def test_batches_come_oldest_first_and_none_twice(project_of: Callable[..., Proj
     assert '"open": []' in look(project, instance, cursor).cursor
 
 
+@pytest.mark.slow
 def test_ten_thousand_files_do_not_time_a_tick_out(
     project_of: Callable[..., Project], tmp_path: Path, instance
 ) -> None:

@@ -165,6 +165,7 @@ def scores(project: Project) -> pl.DataFrame:
     return project.lake.read("forecast_accuracy").sort(pl.all())
 
 
+@pytest.mark.slow
 def test_nights_one_by_one_give_the_scores_of_all_days_at_once(project: Project, night: Night) -> None:
     for number in range(10, 15):
         night(number)
@@ -186,6 +187,7 @@ def test_the_same_night_twice_changes_nothing_and_a_late_correction_is_scored(pr
     assert_frame_equal(scores(project), whole(project).sort(pl.all()))
 
 
+@pytest.mark.slow
 def test_scores_whose_forecasts_are_no_longer_kept_stay_as_they_are(project: Project, night: Night) -> None:
     for number in range(10, 16):
         night(number)
@@ -273,6 +275,7 @@ def test_a_previous_that_is_gone_fails_the_run_and_moves_nothing(
     assert PromotionLedger(project.lake).rows()[-1]["decision"] == "rollback_failed"
 
 
+@pytest.mark.slow
 def test_the_command_says_why_the_champion_stays(project: Project, versions: dict[str, str], features: Any) -> None:
     project.lake.replace("forecast_features", features[0].filter(~pl.col("training")))
     files = project.home.mlflow / "artifacts" / project.tracking.version(versions["previous"]).run_id

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -33,6 +34,14 @@ SOURCE = {
 }
 
 
+def function_of(asset: dg.AssetsDefinition) -> Callable[..., Any]:
+    """Called itself, an asset makes a Dagster instance first: most of a night."""
+    return asset.op.compute_fn.decorated_fn
+
+
+CONTEXT = dg.build_asset_context()
+
+
 class Shop:
     """A retailer's files, and a lake that is filled from them."""
 
@@ -51,12 +60,12 @@ class Shop:
             file.write(row + "\n")
 
     def night(self) -> "Shop":
-        project, context = self.project, dg.build_asset_context()
+        project, context = self.project, CONTEXT
         self.lake.append("raw_sales", collect_sales(project.settings, known_deliveries(self.lake), None, now()))
         for asset in (*raw_inputs, *attributes):
-            asset(project=project)
-        list(cleaned_sales(context, project=project))
-        daily_demand(context, project=project)
+            function_of(asset)(project=project)
+        list(function_of(cleaned_sales)(context, project=project))
+        function_of(daily_demand)(context, project=project)
         return self
 
     @property

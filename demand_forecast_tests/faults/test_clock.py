@@ -103,6 +103,7 @@ def test_demand_and_forecasts_have_every_day_once(tmp_path: Path, last: date) ->
     assert ahead["date"].to_list() == [days(last + timedelta(days=1), last + timedelta(days=7))] * 4
 
 
+@pytest.mark.slow
 def test_a_run_over_the_change_makes_a_partition_for_each_day(tmp_path: Path) -> None:
     retailer = Shopkeeper(tmp_path)
     for day in days(LEAP_DAY, SPRING + timedelta(days=1)):

@@ -11,6 +11,8 @@ import pytest
 from demand_forecast_tests.behaviour.conftest import Shopkeeper
 from demand_forecast_tests.faults.kills import a_new_day, completed, differences, inspect
 
+pytestmark = pytest.mark.slow  # whole runs of a retailer in processes
+
 Mount = Callable[[Path], None]
 
 

@@ -21,6 +21,8 @@ from demand_forecast_tests.behaviour.conftest import COLUMNS, Shopkeeper, sales_
 from demand_forecast_tests.conftest import PostgresServer, free_port
 from demand_forecast_tests.faults.kills import DAYS, SHOPS, a_new_day, completed, day, differences
 
+pytestmark = pytest.mark.slow  # whole runs of a retailer in processes
+
 SOLD = [row.split(",") for row in sales_rows(1, SHOPS, day(DAYS))]
 TABLE = "create table sales (day text, shop text, item text, sold text, paid text)"
 

@@ -4,8 +4,12 @@ import shutil
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from demand_forecast_tests.behaviour.conftest import Shopkeeper
 from demand_forecast_tests.faults.kills import NIGHTS, run_nights, undisturbed
+
+pytestmark = pytest.mark.slow  # whole runs of a retailer in processes
 
 
 def test_killed_anywhere_a_night_is_whole_or_absent_and_made_up_for(

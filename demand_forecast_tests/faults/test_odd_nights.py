@@ -5,6 +5,8 @@ import pytest
 from demand_forecast_tests.behaviour.conftest import Shopkeeper, csv
 from demand_forecast_tests.faults.kills import DAYS, completed, day, differences, report
 
+pytestmark = pytest.mark.slow  # whole runs of a retailer in processes
+
 HEADER_ONLY = csv([])
 
 

@@ -9,6 +9,8 @@ import pytest
 from demand_forecast_tests.behaviour.conftest import Shopkeeper, outcome_of
 from demand_forecast_tests.faults.kills import a_correction_and_a_new_day, a_new_day, completed, differences, inspect
 
+pytestmark = pytest.mark.slow  # whole runs of a retailer in processes
+
 
 @pytest.mark.parametrize("happens", [a_new_day, a_correction_and_a_new_day], ids=lambda happens: happens.__name__)
 def test_two_at_once_are_as_good_as_one(

@@ -7,10 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from demand_forecast_tests.alerts.receivers import WebReceiver
 from demand_forecast_tests.month.nights import NIGHTS, Month
 from demand_forecast_tests.month.shop import BOOKS, FILES
+
+pytestmark = pytest.mark.slow  # three nights by the daemon
 
 PLAYED = [NIGHTS[2], NIGHTS[4], NIGHTS[13]]  # a file twice, a corrected report of two days before, a killed run
 

@@ -267,6 +267,7 @@ def test_the_panel_is_that_of_a_loop_whatever_the_order_of_rows(sales, plan, mis
     st.sampled_from(["closed", "no_sale"]),
     st.integers(0, 20),
 )
+@pytest.mark.slow
 def test_days_put_behind_a_panel_are_those_of_the_whole(sales, plan, missing_day, cut) -> None:  # type: ignore[no-untyped-def]
     earlier, later = ([row for row in sales if (row["date"] <= day(cut)) == early] for early in (True, False))
     known = panel(earlier, plan=plan, missing_day=missing_day)

@@ -181,7 +181,7 @@ def test_a_family_whose_library_is_missing_is_no_candidate_and_says_why(registry
 @pytest.mark.parametrize(
     ("candidates", "message"),
     [
-        ("[seasonal_naive, lightgmb]", r"unknown model lightgmb; did you mean lightgbm\? Known here: seasonal_naive, "),
+        ("[seasonal_naive, lightgmb]", r"unknown model lightgmb; did you mean lightgbm\? Known here: ensemble, "),
         ("[lightgbm]", r"seasonal_naive must be among them: every other is measured against it"),
     ],
 )

@@ -1,5 +1,6 @@
 """Orders against simulated demand: a level that each series' days share, and noise of each day."""
 
+from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
@@ -61,17 +62,23 @@ def stock_report(days_ago: int, on_hand: float | None, product: str = "p") -> pl
     return pl.DataFrame([row], schema_overrides={"on_hand": pl.Float32})
 
 
-def _alike(family: Any, correlation: float, draws: int = 30_000, days: int = PROTECTION) -> np.ndarray:
+Quantiles = Callable[[np.ndarray], np.ndarray]
+
+
+def _alike(quantiles: Quantiles, correlation: float, draws: int = 30_000, days: int = PROTECTION) -> np.ndarray:
     """Demand of the days of a protection period, (draws, days), any two of them alike: a Gaussian copula."""
     rng = np.random.default_rng(17)
     shared, own = rng.normal(size=(draws, 1)), rng.normal(size=(draws, days))
     chance = norm.cdf(correlation**0.5 * shared + (1 - correlation) ** 0.5 * own)
-    return family.ppf(np.clip(chance, 1e-12, 1 - 1e-12))
+    return quantiles(np.clip(chance, 1e-12, 1 - 1e-12))
 
 
-def _counts(mean: np.ndarray, ratio: float) -> Any:
-    """The negative binomial with these means and this variance to mean."""
-    return nbinom(mean / (ratio - 1), 1 / ratio)
+def _counts(mean: np.ndarray, ratio: float) -> Quantiles:
+    """Quantiles of the negative binomials with these means and this variance to mean, read from a table of their
+    distribution: SciPy's own `ppf` takes twenty times as long."""
+    family = nbinom(mean / (ratio - 1), 1 / ratio)
+    table = family.cdf(np.arange(int(family.ppf(1 - 1e-12).max()) + 1)[:, None])
+    return lambda chance: np.column_stack([np.searchsorted(*day) for day in zip(table.T, chance.T, strict=True)])
 
 
 @pytest.mark.parametrize("daily", [0.3, 2.0, 15.0, 80.0])
@@ -98,7 +105,7 @@ def test_goods_sold_by_weight_follow_a_gamma(variation: float) -> None:
     shape, mean = variation**-2, np.full(HORIZON, 3.7)
     quantiles = np.tile(gamma.ppf(QUANTILE_LEVELS, shape, scale=3.7 / shape), (HORIZON, 1))
     row = plan_row(reorder_plan(forecast(mean, quantiles), None, SETTINGS, "daily"))
-    demand = _alike(gamma(np.full(PROTECTION, shape), scale=3.7 / shape), CORRELATION).sum(axis=1)
+    demand = _alike(gamma(np.full(PROTECTION, shape), scale=3.7 / shape).ppf, CORRELATION).sum(axis=1)
     assert row["target_stock"] == pytest.approx(np.quantile(demand, 0.95), rel=0.03)
     assert row["order_quantity"] == np.ceil(row["target_stock"])
 
