@@ -61,7 +61,7 @@ class Groups:
 
 
 def learn_weights(errors: Mapping[date, Mapping[float, float]]) -> dict[date | None, float]:
-    """The weight that pays, from the errors (`Groups.errors`) of each of WEIGHTS at each origin.
+    """The weight with the smallest error, from the errors (`Groups.errors`) of each of WEIGHTS at each origin.
 
     Under None: from all origins, for the next forecast. Under an origin: from the others alone, so that the origin's
     own score is that of a weight learned elsewhere. 0, no alignment, where there is one origin only, or where weights

@@ -49,7 +49,7 @@ def backtest_groups(
     `level` at each of `origins`, from what was known there; and the model of the last of them, trained on all.
 
     The mean is the geometric mean of two forecasts that err differently: one LightGBM for the groups of all levels, on
-    the features that series have, and a regression on the calendar by group.
+    the features that series have, and a regression on the calendar by group. Raises as `build_demand_features`.
     """
     series = demand.select(SERIES).unique()
     tables = group_tables(demand, series, plan, products, stores, covariates)
@@ -83,7 +83,7 @@ def forecast_groups(
     frequency: Frequency,
 ) -> pl.DataFrame:
     """The table `group_forecast`: that of `backtest_groups` at the last day of `demand`, by the `model` trained there
-    or before. `series`: those of `demand` (`store_id, product_id`).
+    or before. `series`: those of `demand` (`store_id, product_id`). Raises as `build_features`.
     """
     tables = group_tables(demand, series, plan, products, stores, covariates)
     groups = _groups_of(series, level, products, stores)

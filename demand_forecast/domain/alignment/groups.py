@@ -131,13 +131,13 @@ def _complete(groups: pl.DataFrame) -> pl.DataFrame:
 
 
 def _group_plan(plan: pl.DataFrame, members: pl.DataFrame, names: list[str]) -> pl.DataFrame:
-    """clean_plan of the groups: rows for all stay, rows of shops and of products are brought to their groups."""
+    """clean_plan of the groups: rows for all stay, those of shops and products become rows of their groups."""
     for key in SERIES:
         if key not in plan.columns:
             plan = plan.with_columns(pl.lit(None, pl.String).alias(key))
     plan = plan.select(*SERIES, "date", *names).filter(~pl.all_horizontal(pl.col(names).is_null()) if names else False)
     parts = [
-        _brought(rows, members, keys) if keys else rows.cast(dict.fromkeys(_numbers(plan), pl.Float64))
+        _to_groups(rows, members, keys) if keys else rows.cast(dict.fromkeys(_numbers(plan), pl.Float64))
         for keys, rows in by_key(plan)
     ]
     return pl.concat(reversed(parts))
@@ -147,8 +147,8 @@ def _numbers(plan: pl.DataFrame) -> list[str]:
     return [name for name in plan.columns if plan.schema[name].is_numeric()]
 
 
-def _brought(part: pl.DataFrame, members: pl.DataFrame, keys: Keys) -> pl.DataFrame:
-    """Of a number the mean over a group's shops (products, series), silence counting as 0; of texts the most frequent.
+def _to_groups(part: pl.DataFrame, members: pl.DataFrame, keys: Keys) -> pl.DataFrame:
+    """Numbers as the mean over a group's shops (products, series), a missing one as 0; texts as the most frequent.
 
     `part`: rows of the plan that name exactly `keys`.
     """

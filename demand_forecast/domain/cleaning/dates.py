@@ -16,7 +16,7 @@ _UNAMBIGUOUS = (
 
 
 def parse_dates(text: pl.Expr, date_format: str | None = None) -> pl.Expr:
-    """The day (Date) that each text says, as it is written: a time zone moves nothing; null where it says none.
+    """The day (Date) written in each text, whatever its time zone; null where there is none.
 
     With `date_format` (strptime) only that format counts. Without, the formats that can mean one day only:
     `2024-01-31`, the same with a time (`T` or space, fraction and zone optional), `2024/01/31`, `31.01.2024`,

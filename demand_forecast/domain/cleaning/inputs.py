@@ -34,8 +34,8 @@ class InputReading:
 def clean_products(raw: pl.DataFrame, reading: InputReading) -> pl.DataFrame:
     """`product_id` (unique, in the case of `cleaning.id_case`) and those static covariates that products have.
 
-    A column is Float32 when all that it says are numbers (or true and false), else text. Where several rows speak of a
-    product, for each column the last that says something counts, by source, file and line. Rows without id are out.
+    A column is Float32 when all its values are numbers (or true and false), else text. Of several rows of a product the
+    last known value of each column counts, by source, file and line. Rows without id are left out.
     """
     return _by_id(raw, "product_id", reading)
 
@@ -52,7 +52,7 @@ def clean_plan(raw: pl.DataFrame, reading: InputReading) -> pl.DataFrame:
     Raises MissingCovariateError for a known-future covariate that no plan has, UnreadableDatesError.
     """
     names = [name for name in reading.covariates.known_future if name != "price"]
-    require_covariates(names, "known_future", {"plan": mapped_columns(raw)}, unmapped_columns(raw))
+    require_covariates(names, "known_future", {"plan": _mapped_columns(raw)}, unmapped_columns(raw))
     values = {"price": _number(raw, "price", reading)} | {name: _number_or_text(raw, name, reading) for name in names}
     keys = {"date": _date("plan", raw, reading)} | _ids(raw, ["store_id", "product_id"], reading)
     return _one_per_key(raw, keys, values, ["date"], reading)
@@ -72,12 +72,12 @@ def clean_stock(raw: pl.DataFrame, reading: InputReading) -> pl.DataFrame:
 
 def require_static(covariates: Covariates, products: pl.DataFrame, stores: pl.DataFrame) -> None:
     """Raises MissingCovariateError for a static covariate that neither raw_products nor raw_stores has."""
-    searched = {"products": mapped_columns(products), "stores": mapped_columns(stores)}
+    searched = {"products": _mapped_columns(products), "stores": _mapped_columns(stores)}
     unmapped = unmapped_columns(products) + unmapped_columns(stores)
     require_covariates(covariates.static, "static", searched, unmapped)
 
 
-def mapped_columns(raw: pl.DataFrame) -> list[str]:
+def _mapped_columns(raw: pl.DataFrame) -> list[str]:
     return [name for name in raw.columns if name not in PROVENANCE]
 
 

@@ -1,4 +1,4 @@
-"""Sales lines that count, and beside them every line that does not, with its reason."""
+"""Sales lines that count, and every line that does not, with its reason."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ ENOUGH_LINES = 100  # fewer lines say nothing about a 99th percentile
 
 @dataclass(frozen=True)
 class Known:
-    """What a sales line is judged by, beside itself."""
+    """What a sales line is judged by besides itself."""
 
     raw: pl.LazyFrame  # numbered
     cleaning: Cleaning
@@ -79,7 +79,7 @@ def clean_sales(
     of the days before them: by these absurd units are judged. With a cancellation in `cleaning`, `raw` must be whole.
 
     Raises MissingCovariateError for a past-only covariate that sales do not have, ValueError where `cleaning` names a
-    column that sales do not have.
+    column that sales do not have, ConservationError where `raw` changed while it was read.
     """
     rows = numbered(raw)
     lines = read_sales_lines(rows, SalesReading(cleaning, past_only, date_formats, decimals))

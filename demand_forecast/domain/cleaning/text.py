@@ -22,7 +22,7 @@ def strip_to_null(text: pl.Expr) -> pl.Expr:
 
 
 def number(text: pl.Expr, decimal: str = ".") -> pl.Expr:
-    """The number (Float32) that each text says, with `decimal` as its mark; null when it says none.
+    """The number (Float32) in each text, with `decimal` as its decimal mark; null where there is none.
 
     A thousands separator makes a text unreadable: "1.234" is another number in the next country. "NaN" and "inf", and
     what is too large for a float, come out as they are: not finite.

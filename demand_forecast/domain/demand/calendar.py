@@ -23,7 +23,7 @@ class Calendar:
     year_windows: tuple[int, ...]  # centred on the same day last year
     spread_window: int  # over which variance to mean is measured
     open_windows: tuple[int, int]  # same weekdays over which a shop's opening is judged: lately, and usually
-    event_reach: int  # how far around an event its distance is told
+    event_reach: int  # periods around an event within which its distance is a feature
     lookback: int  # history that the features of one origin need
 
     def ahead(self, day: date, periods: int) -> date:

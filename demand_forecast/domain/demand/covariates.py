@@ -1,4 +1,4 @@
-"""A declared covariate is somewhere, or the error says where it was looked for."""
+"""Every declared covariate is in some input, or an error says which inputs were searched."""
 
 from collections.abc import Mapping, Sequence
 

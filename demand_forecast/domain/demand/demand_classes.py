@@ -1,4 +1,4 @@
-"""How a series sells: often or seldom, in equal or in unequal amounts, or not for long enough to say."""
+"""Classes of demand: how often and how evenly a series sells, or that it is new or no longer sells."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -33,7 +33,7 @@ def demand_classes(demand: pl.DataFrame, origins: Sequence[date], key: Sequence[
 
 
 def counts() -> pl.Expr:
-    """Whether a day of `daily_demand` says something about demand: open, in stock for half of it; unknown counts."""
+    """Whether a day of `daily_demand` is evidence of demand: open, in stock for half of it; unknown counts as such."""
     return pl.col("open").fill_null(True) & (pl.col("in_stock").fill_null(1) >= MIN_IN_STOCK)
 
 

@@ -1,12 +1,12 @@
-"""Which days of sales were to come and have not, by the weekdays on which a retailer usually sells."""
+"""Days whose sales are overdue, by the weekdays on which a retailer usually sells."""
 
 from datetime import date, timedelta
 
 import polars as pl
 
-LOOKED_BACK = timedelta(weeks=8)  # of which a weekday's usual is known
-OWED = timedelta(days=14)  # days that are asked for
-USUAL = 0.5  # share of a weekday's days with sales, from which on it is a day of sales
+LOOKED_BACK = timedelta(weeks=8)  # over which a weekday's usual is measured
+OWED = timedelta(days=14)  # days that are checked
+USUAL = 0.5  # share of a weekday's dates with sales from which it is a selling day
 
 
 def missing_days(held: pl.Series, closed: date) -> list[date]:

@@ -1,4 +1,4 @@
-"""The days of every series side by side in one dense array: what joins would do, without joins."""
+"""The days of all series in one dense array: a day's position is arithmetic, where a table would need a join."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Grid:
         return len(self.day)
 
     def positions(self, rows: pl.DataFrame, keys: Sequence[str], *, carry: bool = False) -> pl.DataFrame:
-        """`rows` (`date`, `keys` and more) once for each series with their keys: `position`, `day` and the more.
+        """`rows` (`date`, `keys` and others) once for each series with their keys: `position`, `day` and the others.
 
         Days outside a series are left out; with `carry`, days before its start stand at its start.
         """
@@ -48,9 +48,9 @@ class Grid:
         joined = days.join(series, on=list(keys), how="inner") if keys else days.join(series, how="cross")
         inside = joined.filter(pl.col("day") <= self.last)
         inside = inside if carry else inside.filter(pl.col("day") >= pl.col("start"))
-        more = [name for name in rows.columns if name not in ("date", *keys)]
+        others = [name for name in rows.columns if name not in ("date", *keys)]
         position = pl.col("origin") + pl.max_horizontal("day", "start")
-        return inside.select("day", *more, position=position).collect()  # keys left out: 0.4 GB of M5's sales lines
+        return inside.select("day", *others, position=position).collect()  # keys left out: 0.4 GB of M5's sales lines
 
     def forward(self, values: np.ndarray) -> np.ndarray:
         """NaN replaced by the last value before it in its series."""

@@ -58,9 +58,9 @@ def _whole(first: int, last: int, frequency: Frequency) -> tuple[int, int]:
 
 
 def continues(before: pl.DataFrame, after: pl.DataFrame, history: pl.LazyFrame) -> bool:
-    """Whether the days up to that of `before` stay as they are when `after` is put behind them.
+    """Whether appending `after` leaves the days up to that of `before` unchanged.
 
-    They do not where `after` has the first price of a series, which counts for the time before it too, or the first
+    It does not where `after` has the first price of a series, which counts for the time before it too, or the first
     sale of one that only had rows, or no day at all. `before`, `after`: as for `build_daily_demand`, and what it made;
     `history`: daily_demand up to `before`.
     """

@@ -17,7 +17,7 @@ NUMBERS = ("store", "product")  # that stand for ids
 
 @dataclass(frozen=True)
 class PlanColumns:
-    """What the plan says, by how it is read."""
+    """The declared columns of a plan, by how they are read."""
 
     price: bool = False
     open: bool = False
@@ -63,7 +63,7 @@ def spread_plan(
     if calendar.step > 1:
         plan = plan.with_columns(pl.col("date").dt.truncate("1w"))
     values = _covariate_values(plan, columns, calendar)
-    within = plan.filter(pl.col("date") >= panel["date"].min())  # of years of plan a night lays a year
+    within = plan.filter(pl.col("date") >= panel["date"].min())  # a plan may hold years, a night needs one
     panel = _lay(panel, within, {**values, **_opening(columns, calendar)})
     if not columns.price:
         return panel.with_columns(pl.col("price").forward_fill().over("series"))

@@ -85,8 +85,9 @@ def run_backtest(
 
     `features`: the table `demand_features`. A candidate gives the model for an origin, which is then trained on what
     was known there; a fitted model is used as it is: unfair where it has seen days after the origin. All candidates
-    forecast the same rows. `on_fit` hears of every candidate, origin and the seconds of its fit.
-    Raises HistoryTooShort where an origin has nothing to train on or no known outcome.
+    forecast the same rows. `on_fit` is called with every candidate, origin and the seconds of its fit.
+    Raises HistoryTooShort where an origin has nothing to train on or no known outcome, ContractError where `features`
+    is not what `contract` says.
     """
     made = [one for origin in origins for one in _at_origin(features, contract, candidates, origin, on_fit)]
     learned = _alignment(made, groups)
@@ -145,11 +146,11 @@ def _at_origin(
 def _trained(
     model: ForecastModel, fitted: dict[str, ForecastModel], known: pl.DataFrame, contract: FeatureContract
 ) -> ForecastModel:
-    """`model` as it is where it is fitted, else fitted on `known`, or the one of `fitted` that was made alike."""
+    """`model` as it is where it is fitted, else fitted on `known`, or the one of `fitted` with the same parameters."""
     if model.is_fitted:
         return model
-    alike = fitted.get(model.name)
-    if alike is None or alike.parameters != model.parameters:
-        alike = model.adopt(fitted).fit(known, contract)
-        fitted.setdefault(model.name, alike)
-    return alike
+    same = fitted.get(model.name)
+    if same is None or same.parameters != model.parameters:
+        same = model.adopt(fitted).fit(known, contract)
+        fitted.setdefault(model.name, same)
+    return same

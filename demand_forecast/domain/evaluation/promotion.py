@@ -54,7 +54,7 @@ class Decision:
 
 
 class Gate(NamedTuple):
-    """One rule applied, as a sentence with its figures."""
+    """Whether one rule is met, as a sentence with its figures."""
 
     passed: bool
     reason: str
@@ -95,7 +95,7 @@ def _best(entrants: Sequence[Contender], rules: Promotion) -> Contender | None:
 
 
 def _admission(one: Contender, champion: Contender | None, baseline: Contender, rules: Promotion) -> list[Gate]:
-    """What speaks against admitting `one`; if nothing does, the gates that it passed."""
+    """The gates that `one` fails; if it fails none, those that it passes."""
     rivals = [champion, baseline] if champion else [baseline]
     known = [*(_same_origins(one, rival) for rival in rivals), _finite(one, rules.metric, "bias", "calibration_error")]
     known.append(_finite(rivals[0], rules.metric))

@@ -119,7 +119,7 @@ def _level_nodes(series: pl.DataFrame, levels: Sequence[Level]) -> pl.DataFrame:
 
 
 def _numbered(backtest: pl.DataFrame, series: pl.DataFrame, slots: pl.DataFrame, models: list[str]) -> pl.DataFrame:
-    """Names as numbers, numbers as f64. A forecast that is missing is NaN, and so are the metrics it goes into."""
+    """Names as numbers, numbers as f64. A missing forecast is NaN, and so are the metrics made of it."""
     values = pl.col(FORECAST).cast(pl.Float64).fill_null(float("nan"))
     placed = backtest.lazy().join(series.lazy(), on=SERIES).join(slots.lazy(), on=["forecast_origin", "date"])
     number = pl.col("model").cast(pl.Enum(models)).to_physical().alias("model")

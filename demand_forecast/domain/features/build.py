@@ -35,7 +35,7 @@ def build_features(history: History, rows: pl.DataFrame, contract: FeatureContra
 
 
 def build_numbered(history: History, rows: pl.DataFrame, contract: FeatureContract) -> pl.DataFrame:
-    """`build_features` for rows that carry the number of their `series` in place of its key."""
+    """`build_features` for rows that have the number of their `series` in place of its key. Raises as it does."""
     features = contract.features()
     _covers(history, contract)
     placed = _placed(history, rows.with_row_index("place"), contract.horizon)

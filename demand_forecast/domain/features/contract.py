@@ -117,7 +117,10 @@ class FeatureContract:
 
 
 def make_contract(inputs: PanelInputs, horizon: int, categories: dict[str, tuple[str, ...]]) -> FeatureContract:
-    """The contract of the features that a history with `inputs` has."""
+    """The contract of the features of a history with `inputs`.
+
+    Raises ContractError where a covariate has the name of a feature or of a column that the builder uses.
+    """
     columns = tuple(map(_column, declare(inputs)))
     taken = {*KEYS, *OUTCOME, "expected_open", *PANEL_COLUMNS}
     names = Counter(column.name for column in columns if column.read_at != "row")

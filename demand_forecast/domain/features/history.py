@@ -1,4 +1,4 @@
-"""The history of every series as one table without holes, extended over the periods to forecast."""
+"""The history of every series as one table without gaps, extended over the periods to forecast."""
 
 from dataclasses import dataclass, replace
 from datetime import date
@@ -178,9 +178,9 @@ def _panel(
 
 
 def _sellable(began: object) -> pl.Expr:
-    """The demand that levels are made of: from the day after the first sale, which sold by definition.
+    """What levels are made of: unconstrained demand from the day after the first sale, which sold by definition.
 
-    A series that sold on the first day of all was there before.
+    A series that sold on the first day of the history was on sale before.
     """
     first = pl.col("first_sale")
     return pl.when((pl.col("date") > first) | (first == began)).then("unconstrained")

@@ -18,9 +18,9 @@ def with_launches(
 ) -> pl.DataFrame:
     """`sold` (`series, store_id, product_id, first_sale` …), and after it the series announced that never sold.
 
-    Adds `on_sale`, the first day on which customers could buy it as far as anyone said, and `listed`, whether someone
-    did: a series is listed from the first day on which the plan names it or, failing that, the stock report has it on
-    hand, if that is at most eight weeks before its first sale. A series without a sale is announced if it was listed
+    Adds `on_sale`, the first day on which customers could buy it as far as is known, and `listed`, whether an input
+    says so: a series is listed from the first day on which the plan names it or, failing that, the stock report has it
+    on hand, if that is at most eight weeks before its first sale. A series without a sale is announced if it was listed
     in the eight weeks to `last_day`, or will be by `until`. A plan row without a store lists a product in every shop
     unless it sold somewhere before. What the first day of a plan names was there before: it says nothing.
     """
@@ -75,7 +75,7 @@ def waiting_days(
     """`series, date, units, unconstrained, open` of listed series: from `lead` periods before listing to first sale.
 
     Nothing is known until the listing (null); from then on nothing was sold and, with the shop open, demand was zero.
-    They count as outcomes of a forecast, not towards the level: the goods may have come later than the list.
+    They count as outcomes of a forecast, not towards the level: the goods may have come after the listing.
     """
     step = timedelta(days=calendar.step)
     end = pl.col("first_sale").fill_null(last_day + step) - step

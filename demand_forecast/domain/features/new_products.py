@@ -1,7 +1,7 @@
 """Products that nobody sells yet: one series for every kind of product in every shop, on sale from the first day ahead.
 
-They stand in the history as series that were announced, so that the builder says of a brand-new product what it would
-say of one in the plan. They are nobody's example: no feature of a real series depends on them.
+They are in the history as announced series, so that a brand-new product gets the features that one in the plan would
+get. No feature of a real series depends on them.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The plan read again: what the builder would have made of the same days under another plan."""
+"""Features for a what-if: what the builder would have made of the same days under another plan."""
 
 import polars as pl
 
@@ -64,6 +64,7 @@ def lay_launch_price(
 
     It is the only price that they ever had, so it is the usual and the highest one too. Another price from some later
     day on is laid after, by `read_plan_again`. Without planned prices both stay as they are.
+    Raises as `read_plan_again`.
     """
     if "price" not in planned.columns:
         return rows, planned

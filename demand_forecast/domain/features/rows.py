@@ -1,4 +1,4 @@
-"""Which rows are built: a weighted draw to train on, and every row of the origins that are asked for.
+"""Which rows are built: a weighted sample to train on, and every row of the requested origins.
 
 The draw is a counter-based hash of (seed, series, origin, copy): it does not depend on the order of rows, and days that
 are appended change nothing about the rows drawn before.
@@ -160,12 +160,12 @@ def draw_training_rows(history: History, training: Training, seed: int) -> pl.Da
     eligible = panel.select((pl.col("date") >= since) & (pl.col("date") < history.last_day)).to_series()
     origins = np.flatnonzero(eligible.to_numpy())
     copies = _copies(len(origins), history.horizon, training.max_rows)
-    row, horizon, luck = _draws(history, origins, copies, seed)
+    row, horizon, uniform = _draws(history, origins, copies, seed)
     counts = panel["unconstrained"].is_not_null().to_numpy()[row + horizon]
-    row, horizon, luck = row[counts], horizon[counts], luck[counts]
+    row, horizon, uniform = row[counts], horizon[counts], uniform[counts]
     chance = _chance(history)[row]
-    rate = _rate(luck / chance, training.max_rows)
-    kept = luck < rate * chance
+    rate = _rate(uniform / chance, training.max_rows)
+    kept = uniform < rate * chance
     row, horizon, chance = row[kept], horizon[kept], chance[kept]
     weight = (np.minimum(rate * chance, 1) / min(rate, 1)) ** -0.5
     stock = panel["in_stock"].fill_null(1).to_numpy()[row + horizon]
@@ -191,8 +191,8 @@ def _draws(history: History, origins: Rows, copies: int, seed: int) -> tuple[Row
     first = (_splitmix(counter) % np.uint64(history.horizon)).astype(np.int64)
     stride = max(1, history.horizon // copies)
     horizon = np.concatenate([(first + copy * stride) % history.horizon + 1 for copy in range(copies)])
-    luck = np.concatenate([_splitmix(counter + np.uint64(copy + 1)) / 2.0**64 for copy in range(copies)])
-    return np.tile(origins, copies), horizon, luck
+    uniform = np.concatenate([_splitmix(counter + np.uint64(copy + 1)) / 2.0**64 for copy in range(copies)])
+    return np.tile(origins, copies), horizon, uniform
 
 
 def _series_hashes(history: History) -> Hashes:

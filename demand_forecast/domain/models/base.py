@@ -1,4 +1,4 @@
-"""What every model can do: learn from a feature frame, forecast from one, travel as files.
+"""What every model can do: learn from a feature frame, forecast from one, be saved and loaded.
 
 A family is a subclass with a `name`: defining it registers it, and the package imports every module of its folder.
 """
@@ -87,15 +87,15 @@ class ForecastModel(ABC):
         return self
 
     def forecast(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The forecast of every row of a feature frame: `distribution` around `expected`."""
+        """The forecast of every row of a feature frame: `distribution` around `expected`. Raises as `expected`."""
         return self.distribution(rows, self.expected(rows))
 
     def expected(self, rows: pl.DataFrame) -> Floats:
         """Expected units of every row of a feature frame, shape (rows,); zero where the shop is expected closed.
 
-        Raises ContractError where `rows` is not what the model's contract says.
+        Raises ContractError where `rows` is not what the model's contract says, ModelError before `fit`.
         """
-        if self._expected is None or self._expected[0] is not rows:  # an ensemble and its members are asked alike
+        if self._expected is None or self._expected[0] is not rows:  # an ensemble and its members get the same frame
             self.contract.check(rows)
             self._expected = rows, self._mean(rows, column(rows, "expected_open"))
         return self._expected[1]
@@ -120,7 +120,7 @@ class ForecastModel(ABC):
         return pl.DataFrame(bounds.astype(np.float32), schema=["pit_low", "pit_high"])
 
     def importance(self) -> pl.DataFrame | None:
-        """`feature`, `gain` (share of the whole), largest first; None where the model does not know."""
+        """`feature`, `gain` (share of the whole), largest first; None where the model has none."""
         return None
 
     def save(self, folder: Path) -> None:
@@ -159,11 +159,11 @@ class ForecastModel(ABC):
 
     @abstractmethod
     def _fitted(self, folder: Path) -> dict[str, Any]:
-        """What fitting found. What JSON cannot hold goes into `folder` as the learner's own file."""
+        """What was learned, as JSON; what JSON cannot hold goes into `folder` in the learner's own format."""
 
     @abstractmethod
     def _restore(self, content: dict[str, Any], folder: Path) -> None:
-        """Takes back what `_fitted` gave and wrote."""
+        """Restores what `_fitted` returned and wrote."""
 
 
 FAMILIES: dict[str, type[ForecastModel]] = {}

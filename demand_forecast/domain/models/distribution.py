@@ -1,4 +1,4 @@
-"""How sure a forecast is: nine quantiles around its mean, from a distribution that suits what is sold."""
+"""Predictive distributions: nine quantiles around a mean, for whole and for fractional units."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -39,14 +39,14 @@ class Dispersion:
         return count_quantiles(mean, variance) if self.counts else continuous_quantiles(mean, variance)
 
     def probabilities(self, mean: Floats, ratio: Floats, units: Floats) -> tuple[Floats, Floats]:
-        """The probability of less than `units`, and of at most `units`: the same but where units have mass."""
+        """P(demand < units) and P(demand <= units), which differ where there is point mass; shape (rows,) each."""
         variance = self.variance(mean, ratio)
         bounds = count_probabilities if self.counts else continuous_probabilities
         return bounds(mean, variance, units)
 
 
 def fit_dispersion(mean: Floats, units: Floats, ratio: Floats, weight: Floats) -> Dispersion:
-    """The dispersion under which `units` are most likely, rows counted by `weight`.
+    """The maximum-likelihood dispersion of `units`, rows weighted by `weight`.
 
     Likelihood rather than squared errors: a single wholesale order would outweigh thousands of usual days.
     """
@@ -58,11 +58,13 @@ def fit_dispersion(mean: Floats, units: Floats, ratio: Floats, weight: Floats) -
     counts = bool(np.all(units == np.round(units)))
     density = _count_log_density if counts else _continuous_log_density
 
-    def surprise(parameters: Floats) -> float:
+    def negative_likelihood(parameters: Floats) -> float:
         return -float(np.average(density(m, terms @ np.exp(parameters), y), weights=w))
 
-    found = minimize(surprise, START, method="Nelder-Mead", options={"xatol": 0.01, "fatol": 1e-6, "maxiter": 300})
-    constant, own, square = np.exp(np.clip(found.x, -20, 5))
+    fit = minimize(
+        negative_likelihood, START, method="Nelder-Mead", options={"xatol": 0.01, "fatol": 1e-6, "maxiter": 300}
+    )
+    constant, own, square = np.exp(np.clip(fit.x, -20, 5))
     return Dispersion(float(constant), float(own), float(square), counts)
 
 
@@ -183,5 +185,5 @@ def _continuous_log_density(mean: Floats, variance: Floats, units: Floats) -> Fl
 
 
 def _known(ratio: Floats) -> Floats:
-    """Where a series is too young to have shown its own, that of a Poisson."""
+    """The series' own ratio, that of a Poisson where it is too young to have one."""
     return np.where(np.isfinite(ratio), ratio, 1.0)

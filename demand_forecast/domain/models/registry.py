@@ -36,7 +36,8 @@ def load_model(folder: Path | str) -> ForecastModel:
 
 def learners(name: str) -> list[str]:
     """The library that it learns with, or each of its members: the first of `libraries`. Raises as `family`."""
-    return [family(part).libraries[0] for part in family(name).members() or (name,)]
+    parts = family(name).members() or (name,)
+    return [library for part in parts for library in family(part).libraries[:1]]
 
 
 def with_candidates(settings: Settings) -> Settings:

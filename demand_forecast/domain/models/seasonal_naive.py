@@ -24,7 +24,7 @@ class SeasonalNaive(ForecastModel):
     by_default: ClassVar[bool] = True
 
     def _learn(self, rows: pl.DataFrame) -> None:
-        """Nothing to learn: all it needs stands in the row."""
+        """Nothing to learn: all it needs is in the row."""
 
     def _mean(self, rows: pl.DataFrame, expected_open: Floats) -> Floats:
         season_ago = column(rows, "last_season_units")

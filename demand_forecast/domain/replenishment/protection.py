@@ -2,8 +2,8 @@
 
 Quantiles of days do not add up; means and variances do. The variance of a day is that of the distribution whose nine
 quantiles lie nearest to those forecast, with one spread for all days of a series, so that the rounding of quantiles of
-counts evens out. Errors of the days of one period are alike, because they share what was wrong about the level: how
-much so is learned from the retailer's own backtest.
+counts evens out. Errors of the days of one period are correlated, because they share the error of the level; how much
+is learned from the retailer's own backtest.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ COUNTED_BELOW = 30.0  # mean units a day from which whole numbers are as good as
 COUNT_RATIOS = np.geomspace(1.0, 50.0, 21)  # variance to mean
 SQUARED_VARIATIONS = np.geomspace(1e-4, 20.0, 90)  # variance to squared mean
 MEAN_STEP = 0.05  # of log mean, within which quantiles of counts are taken as the same
-PROMISES = (0.8, 0.85, 0.9, 0.95, 0.98, 0.99)  # usual service levels
+PROMISES = (0.8, 0.85, 0.9, 0.95, 0.98, 0.99)  # service levels in use
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class DemandSum:
         return self._by_law(lambda law, rows: law.cdf(units[rows]))
 
     def kept(self, units: Floats) -> float:
-        """In what share of the series a service of PROMISES, on average, would have been kept with demand of `units`.
+        """The share of series whose service level would have been met with demand of `units`; mean over PROMISES.
 
         By randomised quantiles: the probability at `units` itself counts in proportion, so that the share is that of
         PROMISES where the distribution is right, however coarse the units are.
@@ -102,10 +102,10 @@ class DailyMoments:
 
 
 def fit_correlation(days: DailyMoments, units: Floats) -> float:
-    """The correlation between days, 0..1, with which high service levels would have been kept for the `units` (rows).
+    """The correlation between days, 0..1, with which high service levels would have been met for the `units` (rows).
 
-    Calibrated, not most likely: the likelihood is ruled by the few series that come back to life, and then promises
-    too little for all others.
+    Calibrated, not most likely: the few series that start to sell again dominate the likelihood, and service would be
+    too low for all others.
     """
     from scipy.optimize import brentq
 

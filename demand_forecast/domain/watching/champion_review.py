@@ -1,4 +1,4 @@
-"""When the champion is taken back: it loses, week by week, to the champion before it or to seasonal naive."""
+"""When the champion is rolled back: it loses, week by week, to the champion before it or to seasonal naive."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

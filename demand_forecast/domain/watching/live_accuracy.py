@@ -1,4 +1,4 @@
-"""The live proof: every published forecast scored when its actuals arrive, as sums that any window can add up."""
+"""Live accuracy: every published forecast scored when its actuals arrive, as sums that add up over any window."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
@@ -201,7 +201,7 @@ def series_accuracy(published: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFra
 
 
 def series_scores(scores: pl.DataFrame) -> pl.DataFrame:
-    """The rows at series level over all classes: those that retraining and rollback look at."""
+    """The rows at series level over all classes: those that decide on retraining and rollback."""
     return scores.filter(pl.col("level") == SERIES_LEVEL.name, pl.col("demand_class") == ALL)
 
 

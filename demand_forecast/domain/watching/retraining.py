@@ -1,4 +1,4 @@
-"""When models are trained again: what was promised is no longer kept, the data drifted, or the training is old."""
+"""When models are trained again: errors above those of the backtest, drifted data, or an old training."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -19,7 +19,7 @@ from demand_forecast.domain.watching.live_accuracy import pair_losses
 Verdict = Literal["challenger better", "champion better", "no significant difference yet", "too few days"]
 Scope = Literal["served", "all"]
 SCOPES: tuple[Scope, ...] = ("served", "all")
-# The trial is looked at every night, and every look is another chance to be wrong. Of 250 simulated trials of equal
+# The trial is reviewed every night, and every review is another chance to be wrong. Of 250 simulated trials of equal
 # arms (as in test_trial), 4% were told apart in one of 28 nights from the 14th day on at this level, 12% at 5%.
 SIGNIFICANCE = 0.01
 LEAST_DAYS = 14  # clusters: with fewer, the variance between days is itself hardly known

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from demand_forecast.cli.commands import main
 from demand_forecast.defs.models import assets
+from demand_forecast.defs.project import SETTINGS
 from demand_forecast.domain import models
 from demand_forecast.domain.evaluation.backtest import run_backtest
 from demand_forecast.domain.models import (
@@ -111,8 +112,8 @@ def test_it_is_a_candidate_where_settings_name_it(dropped_in, write: Write) -> N
 
 
 def test_it_is_an_asset_of_its_own_kind_and_a_part_of_the_ensemble(dropped_in, monkeypatch: pytest.MonkeyPatch) -> None:
-    training = assets.SETTINGS.training.model_copy(update={"candidates": [*OURS, "base_level"]})
-    monkeypatch.setattr(assets, "SETTINGS", assets.SETTINGS.model_copy(update={"training": training}))
+    training = SETTINGS.training.model_copy(update={"candidates": [*OURS, "base_level"]})
+    monkeypatch.setattr(assets, "SETTINGS", SETTINGS.model_copy(update={"training": training}))
     made, ensemble = (next(iter(assets._model_asset(name).specs)) for name in ("base_level", "ensemble"))
     assert (made.key.to_user_string(), made.kinds) == ("base_level", {"mlflow", "numpy"})
     assert "times a ratio that is the same for all" in (made.description or "")
