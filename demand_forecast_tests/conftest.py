@@ -1,4 +1,4 @@
-"""A real PostgreSQL for as long as the session lasts; what holds for every test: one thread, and files need not settle."""
+"""A real PostgreSQL for as long as the session lasts; for every test one thread, and files that need not settle."""
 
 import glob
 import itertools

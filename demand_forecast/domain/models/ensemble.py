@@ -17,7 +17,7 @@ class Ensemble(ForecastModel):
     """
 
     name: ClassVar[str] = "ensemble"
-    text: ClassVar[str] = "The mean of LightGBM's and scikit-learn's forecasts: their errors differ."
+    text: ClassVar[str] = "The mean of the forecasts of several models: their errors differ."
     libraries: ClassVar[tuple[str, ...]] = ()
     by_default: ClassVar[bool] = True
     aligned: ClassVar[bool] = True
