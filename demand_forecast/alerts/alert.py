@@ -1,4 +1,4 @@
-"""An alert: what went wrong or came right again, in words that may leave the company's machines."""
+"""An alert: something went wrong or was resolved. Its text may leave the company's machines."""
 
 import re
 from dataclasses import dataclass, replace
@@ -11,9 +11,9 @@ LONGEST = 500  # characters of a foreign text: an error's message, a check's des
 
 @dataclass(frozen=True)
 class Alert:
-    """`key` names the trouble: of alerts with one key the second is the first's repetition or its end.
+    """Alerts with the same `key` are about the same trouble: a later one repeats or resolves it.
 
-    `at` is when it happened, in UTC; what happened earlier than the key's last alert is no news.
+    `at` is when it happened, in UTC; an alert older than the last one with its key is ignored.
     """
 
     kind: str  # one of those that the sources in defs/automation/alert_sources declare
@@ -31,17 +31,17 @@ class Alert:
 
 
 def bundle(alerts: list[Alert]) -> Alert:
-    """One alert that says what several of one kind and state say, for people; a single one stays as it is."""
+    """Merges alerts of one kind and state into one message for people; a single alert is returned unchanged."""
     first = alerts[0]
     if len(alerts) == 1:
         return first
     subjects = ", ".join(alert.subject for alert in alerts)
-    said = "\n".join(f"{alert.title}: {alert.text} {alert.link}" for alert in alerts)
-    return replace(first, subject=subjects, title=f"{len(alerts)} × {first.kind}: {subjects}", text=said)
+    text = "\n".join(f"{alert.title}: {alert.text} {alert.link}" for alert in alerts)
+    return replace(first, subject=subjects, title=f"{len(alerts)} × {first.kind}: {subjects}", text=text)
 
 
 def quoted(text: str) -> str:
-    """The first line of a foreign text, cut to LONGEST, without the credentials in its URLs and connection strings."""
+    """The first line of a foreign text, cut to `LONGEST`, credentials in URLs and connection strings masked."""
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
     line = CREDENTIALS.sub("***", line)
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"

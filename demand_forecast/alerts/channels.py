@@ -1,4 +1,4 @@
-"""Where alerts go: a webhook, a Slack-compatible webhook, or e-mail. An error never says an address or a password."""
+"""Alert channels: webhook, Slack-compatible webhook, e-mail. Errors contain neither addresses nor passwords."""
 
 import json
 import smtplib
@@ -21,7 +21,7 @@ SLACK_LONGEST = 3000  # characters of a section's text
 
 
 class UndeliveredError(RuntimeError):
-    """A channel did not take an alert. `refused`: it answered that it will not take this one; others it may."""
+    """A channel did not accept an alert. `refused`: it rejected this one; it may accept others."""
 
     def __init__(self, what: str, refused: bool = False) -> None:
         super().__init__(what)
@@ -29,7 +29,7 @@ class UndeliveredError(RuntimeError):
 
 
 def send(channel: Channel, alert: Alert) -> None:
-    """Hands the alert to the channel, trying twice. Raises UndeliveredError."""
+    """Sends the alert to the channel, trying twice. Raises UndeliveredError."""
     try:
         _try(channel, alert)
     except UndeliveredError as error:

@@ -1,4 +1,4 @@
-"""What a tick does with the alerts it was given: note what is news, tell each channel what it does not know."""
+"""Records a tick's alerts and sends each channel what it has not had yet."""
 
 import logging
 import time
@@ -25,7 +25,7 @@ NOT_TAKEN = (
 
 @dataclass(frozen=True)
 class Dispatched:
-    """What became of a tick's alerts. `sent`, `waiting`: alerts that channels took, and that they are still to take."""
+    """Result of a tick: the alerts that were new, how many deliveries succeeded and how many are still due."""
 
     news: list[Alert]
     sent: int
@@ -37,28 +37,28 @@ def dispatch(
     settings: Alerts,
     lake: Lake,
     lock: Path,
-    said: logging.Logger,
+    logger: logging.Logger,
     clock: Callable[[], datetime] = now,
 ) -> Dispatched:
-    """Notes the alerts in the table `alerts` and sends what is due, one caller at a time.
+    """Records the alerts in the table `alerts` and sends what is due; one caller at a time.
 
-    A channel gets an alert once; again when its kind changes, or when it is still raised after `repeat_hours`; and once
-    that it is resolved, if it had taken it. A process killed between sending and noting sends again. Channels that fail
-    are told to `said` and never raise. Raises LakeError where the table cannot be read or written.
+    A channel gets an alert once; again when its kind changes or when it is still raised after `repeat_hours`; and its
+    end once, if it had the alert. Delivery is at least once: a process killed between sending and recording sends
+    again. A failing channel is logged and does not raise. Raises LakeError where the table cannot be read or written.
     """
     seen = list(alerts)
     with file_lock(lock):
         log, at = AlertLog(lake), clock()
         news = log.news(seen)
         due = _due(log, settings, {alert.key for alert in seen if alert.state == "raised"}, at)
-        taken = _deliver(settings.channels, due, said)
+        taken = _deliver(settings.channels, due, logger)
         log.write(_lines(news, log, taken, at))
     sent = sum(map(len, taken.values()))
     return Dispatched(news, sent, sum(map(len, due.values())) - sent)
 
 
 def _due(log: AlertLog, settings: Alerts, seen: set[str], at: datetime) -> dict[str, list[Trouble]]:
-    """By channel, what it is to be told, in the order in which it happened."""
+    """By channel, the troubles to send, the oldest first."""
     repeat = timedelta(hours=settings.repeat_hours)
     troubles = sorted(log.troubles.values(), key=lambda trouble: trouble.alert.at)
     return {
@@ -69,8 +69,8 @@ def _due(log: AlertLog, settings: Alerts, seen: set[str], at: datetime) -> dict[
     }
 
 
-def _deliver(channels: list[Channel], due: dict[str, list[Trouble]], said: logging.Logger) -> dict[str, list[str]]:
-    """By key, the channels that took its last alert. One that does not answer is left alone until the next tick."""
+def _deliver(channels: list[Channel], due: dict[str, list[Trouble]], logger: logging.Logger) -> dict[str, list[str]]:
+    """Sends what is due; gives, by key, the channels that accepted it. One that fails is skipped until the next tick."""
     taken: dict[str, list[str]] = defaultdict(list)
     for channel in channels:
         end = time.monotonic() + BUDGET / len(channels)
@@ -80,7 +80,7 @@ def _deliver(channels: list[Channel], due: dict[str, list[Trouble]], said: loggi
             try:
                 send(channel, bundle(batch))
             except UndeliveredError as error:
-                said.warning(NOT_TAKEN, channel.label, batch[0].key, error)
+                logger.warning(NOT_TAKEN, channel.label, batch[0].key, error)
                 if not error.refused:
                     break
             else:
@@ -90,7 +90,7 @@ def _deliver(channels: list[Channel], due: dict[str, list[Trouble]], said: loggi
 
 
 def _batches(channel: Channel, due: list[Alert]) -> Iterator[list[Alert]]:
-    """A message each for programs, which pair raised and resolved by key; for people one of each kind and state."""
+    """One message per alert for programs, which pair raised and resolved by key; one per kind and state for people."""
     if channel.kind == "webhook":
         yield from ([alert] for alert in due)
         return
@@ -102,7 +102,7 @@ def _batches(channel: Channel, due: list[Alert]) -> Iterator[list[Alert]]:
 
 
 def _lines(news: list[Alert], log: AlertLog, taken: dict[str, list[str]], at: datetime) -> list[Line]:
-    """A line for each piece of news, and for what channels took of alerts that were none."""
+    """A line per new alert, and one per delivery of an older alert."""
     last = {key: log.troubles[key].alert for key in taken}
-    told = [Line(alert, tuple(taken[key]), at) for key, alert in last.items()]
-    return [Line(alert, (), at) for alert in news if last.get(alert.key) is not alert] + told
+    delivered = [Line(alert, tuple(taken[key]), at) for key, alert in last.items()]
+    return [Line(alert, (), at) for alert in news if last.get(alert.key) is not alert] + delivered

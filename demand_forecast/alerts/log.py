@@ -1,4 +1,4 @@
-"""The lake table `alerts`: what was raised and resolved, and which channels took it. It decides what is news."""
+"""The lake table `alerts`: what was raised and resolved, and which channels accepted it."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -29,10 +29,10 @@ _unwritten: dict[str, list["Line"]] = {}  # by lake: what a full disk refused, l
 
 @dataclass(frozen=True)
 class Line:
-    """A row of the table: an alert that is news, or one that further channels took."""
+    """A row of the table: a new alert, or the delivery of one to further channels."""
 
     alert: Alert
-    sent: tuple[str, ...]  # the channels that took it
+    sent: tuple[str, ...]  # the channels that accepted it
     written_at: datetime
 
     def row(self) -> dict[str, Any]:
@@ -46,12 +46,12 @@ class Line:
 
 @dataclass
 class Trouble:
-    """What the table says of one key: its last alert, since when it is raised, who was told."""
+    """The state of one key: its last alert, since when it is raised, which channels have it."""
 
     alert: Alert
     since: datetime
-    told: dict[str, Line] = field(default_factory=dict)  # by channel: the raised alert that it took last
-    told_end: set[str] = field(default_factory=set)
+    delivered: dict[str, Line] = field(default_factory=dict)  # by channel: the raised alert that it accepted last
+    end_delivered: set[str] = field(default_factory=set)
 
     @property
     def open(self) -> bool:
@@ -61,28 +61,31 @@ class Trouble:
         return alert.at > self.alert.at and (self.open or alert.state == "raised")
 
     def is_due(self, channel: Channel, now: datetime, repeat: timedelta, seen: bool) -> bool:
-        """Whether the channel is to get the last alert. `seen`: the trouble is there as we look."""
-        told = self.told.get(channel.label)
+        """Whether the last alert is to be sent to the channel. `seen`: the trouble was found at this tick."""
+        last = self.delivered.get(channel.label)
         if not self.open:
-            return told is not None and channel.label not in self.told_end
+            return last is not None and channel.label not in self.end_delivered
         if channel.only and self.alert.kind not in channel.only:
             return False
-        if told is None or told.alert.kind != self.alert.kind:
+        if last is None or last.alert.kind != self.alert.kind:
             return True
-        return now - told.written_at >= repeat and (seen or self.alert.at > told.alert.at)
+        return now - last.written_at >= repeat and (seen or self.alert.at > last.alert.at)
 
     def follow(self, line: Line) -> None:
         if line.alert.state == "resolved":
-            self.told_end.update(line.sent)
+            self.end_delivered.update(line.sent)
         else:
             if not self.open:
-                self.since, self.told, self.told_end = line.alert.at, {}, set()
-            self.told.update(dict.fromkeys(line.sent, line))
+                self.since, self.delivered, self.end_delivered = line.alert.at, {}, set()
+            self.delivered.update(dict.fromkeys(line.sent, line))
         self.alert = line.alert
 
 
 class AlertLog:
-    """The table as it is, and every key's trouble. Read it and write it under one lock."""
+    """The table, read into one `Trouble` per key. Read and write it under one lock.
+
+    Raises LakeError where the table cannot be read.
+    """
 
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
@@ -99,14 +102,14 @@ class AlertLog:
         return _unwritten.setdefault(self.lake.location(TABLE), [])
 
     def open(self) -> list[Trouble]:
-        """What is raised and not resolved, the oldest first."""
+        """The troubles that are raised and not resolved, the oldest first."""
         return sorted((trouble for trouble in self.troubles.values() if trouble.open), key=lambda one: one.since)
 
     def news(self, alerts: Iterable[Alert]) -> list[Alert]:
-        """Those of `alerts` that say what the table does not, in the order in which they happened.
+        """Those of `alerts` that change what the table says, the oldest first.
 
-        Nothing is resolved that was not raised, and what is resolved is of the kind that was raised. The same state
-        again is news when it has happened again.
+        Only what was raised can be resolved, under the kind it was raised with. A repeated state is news when it
+        happened again later.
         """
         found = []
         for alert in sorted(alerts, key=lambda alert: alert.at):
@@ -123,7 +126,7 @@ class AlertLog:
     def write(self, lines: Iterable[Line]) -> None:
         """Appends the lines in one commit, with those that could not be written before.
 
-        Raises LakeError; they are kept in memory then, and count as written for as long as the process lives.
+        Raises LakeError where that fails; the lines then stay in memory and count as written while the process lives.
         """
         kept = self._kept()
         kept.extend(lines)

@@ -1,4 +1,4 @@
-"""`demand-forecast`: a thin door to the same definitions for terminals and scripts."""
+"""`demand-forecast`: the same definitions, from a terminal or a script."""
 
 import os
 import sys
@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def _open(config: str | None) -> Settings:
-    """The settings, with this process pointed at their home."""
+    """The checked settings; prepares their home and sets this process's environment. Raises ClickException."""
     from demand_forecast.defs.configuration import open_settings
 
     os.environ[ENV_PREFIX + "CONFIG"] = str(config_path(config))
@@ -40,7 +40,7 @@ def _open(config: str | None) -> Settings:
 @main.command()
 @CONFIG_OPTION
 def init(config: str | None) -> None:
-    """Make the home folder, and in this folder the .env file from which `dagster dev` learns where it is."""
+    """Create the home folder, and in the current folder the .env file that `dagster dev` reads."""
     settings = _open(config)
     env_file = Path(".env")
     Home(settings.root).write_env_file(env_file, {ENV_PREFIX + "CONFIG": str(settings.path)})
@@ -57,9 +57,9 @@ def home(config: str | None) -> None:
 @main.command()
 @CONFIG_OPTION
 def run(config: str | None) -> None:
-    """Run the whole graph: from what has arrived to a forecast, a promoted model and a Bento.
+    """Run the whole graph: collect new data, train, compare, promote, forecast, pack a Bento.
 
-    Exit status 0 only if all of it worked.
+    Exit status 0 only if everything worked.
     """
     _run(config, "whole_graph")
 
@@ -67,9 +67,9 @@ def run(config: str | None) -> None:
 @main.command()
 @CONFIG_OPTION
 def night(config: str | None) -> None:
-    """Run the nightly path: what has arrived, to a forecast by the champion and orders. No training.
+    """Run the nightly path: collect new data, forecast with the champion, plan orders. No training.
 
-    For nights without the Dagster daemon, which does the same by its sensors. Exit status 0 only if all of it worked.
+    For nights without the Dagster daemon, whose sensors do the same. Exit status 0 only if everything worked.
     """
     _run(config, "nightly")
 
@@ -85,7 +85,7 @@ def _run(config: str | None, job: str) -> None:
 @main.command()
 @CONFIG_OPTION
 def status(config: str | None) -> None:
-    """Where home is, what is live and why, how old the forecast is, what serves it; failed checks, open alerts."""
+    """Show home, what is live and why, how old the forecast is, the service, failed checks and open alerts."""
     from demand_forecast.cli.status import print_status
 
     print_status(_open(config), Console())
@@ -95,7 +95,7 @@ def status(config: str | None) -> None:
 @click.argument("version")
 @CONFIG_OPTION
 def reproduce(version: str, config: str | None) -> None:
-    """Train a registered VERSION again, from the versions of the tables that it was made of.
+    """Train a registered VERSION again, from the table versions it was trained on.
 
     Exit status 0 only if the features are equal and both models forecast the same.
     """
@@ -116,9 +116,9 @@ def reproduce(version: str, config: str | None) -> None:
 @CONFIG_OPTION
 @click.option("--reason", default="by hand", show_default=True, help="Why, for the promotion ledger.")
 def rollback(config: str | None, reason: str) -> None:
-    """Take the champion back: the version before it serves again, once it has shown that it can.
+    """Take the champion back: the version before it serves again, once it is verified.
 
-    Exit status 0 only if all of it worked.
+    Exit status 0 only if everything worked.
     """
     from demand_forecast.cli.run import roll_back
 
@@ -128,15 +128,15 @@ def rollback(config: str | None, reason: str) -> None:
 
 @main.group()
 def keys() -> None:
-    """The keys with which programs and planners use the service; running servers take changes over at once."""
+    """Manage the API keys of the service; running servers pick up changes at once."""
 
 
 @keys.command("add")
 @click.argument("name")
-@click.option("--days", type=click.IntRange(min=1), help="After which it expires; left out: never.")
+@click.option("--days", type=click.IntRange(min=1), help="Days until it expires; left out: never.")
 @CONFIG_OPTION
 def add_key(name: str, days: int | None, config: str | None) -> None:
-    """Make a key for NAME and print it, this once: only its hash is kept."""
+    """Create a key for NAME and print it, once: only its hash is stored."""
     from demand_forecast.service.state.keys import add_key as add
 
     click.echo(_keys(config, lambda file: add(file, name, days)))
@@ -144,13 +144,13 @@ def add_key(name: str, days: int | None, config: str | None) -> None:
 
 @keys.command("rotate")
 @click.argument("name")
-@click.option("--days", type=click.IntRange(min=1), help="After which the new key expires; left out: never.")
+@click.option("--days", type=click.IntRange(min=1), help="Days until the new key expires; left out: never.")
 @click.option(
     "--grace", type=click.IntRange(min=0), default=0, show_default=True, help="Hours the old keys still work."
 )
 @CONFIG_OPTION
 def rotate_key(name: str, days: int | None, grace: int, config: str | None) -> None:
-    """Make a new key for NAME, print it, and let the older ones of that name end."""
+    """Create a new key for NAME, print it, and expire the older ones of that name."""
     from demand_forecast.service.state.keys import rotate_keys
 
     click.echo(_keys(config, lambda file: rotate_keys(file, name, days, timedelta(hours=grace))))
@@ -160,7 +160,7 @@ def rotate_key(name: str, days: int | None, grace: int, config: str | None) -> N
 @click.argument("name")
 @CONFIG_OPTION
 def revoke_key(name: str, config: str | None) -> None:
-    """Take back every key of NAME."""
+    """Revoke every key of NAME."""
     from demand_forecast.service.state.keys import revoke_keys
 
     if not (revoked := _keys(config, lambda file: revoke_keys(file, name))):
@@ -171,7 +171,7 @@ def revoke_key(name: str, config: str | None) -> None:
 @keys.command("list")
 @CONFIG_OPTION
 def list_keys(config: str | None) -> None:
-    """The names of the keys that there are, and when they expire."""
+    """List the names of the keys and when they expire."""
     from demand_forecast.service.state.keys import read_keys
 
     for key in _keys(config, read_keys):
@@ -192,7 +192,7 @@ def _keys(config: str | None, what: Callable[[Path], Any]) -> Any:
 @main.command()
 @CONFIG_OPTION
 def profile(config: str | None) -> None:
-    """Where the time of the last run went, stage by stage."""
+    """Show where the time of the last run went, stage by stage."""
     settings = _open(config)
     import dagster as dg
 

@@ -1,4 +1,4 @@
-"""A registered model made again from what it was made of, and whether it forecasts the same."""
+"""Trains a registered model again from its recorded inputs and compares the forecasts."""
 
 import json
 from pathlib import Path
@@ -20,37 +20,37 @@ from demand_forecast.tracking.registry import ModelVersion
 
 
 def reproduce_version(settings: Settings, version: str, out: Console) -> bool:
-    """Builds the features of a registered version again from the recorded versions of its tables, trains the same
-    recipe on them and compares both models' forecasts of the next days; True if all of it is equal.
+    """Rebuilds the features of a registered version from the recorded versions of its tables, trains the same recipe on
+    them and compares both models' forecasts of the next days; True if features and forecasts are equal.
 
     Nothing is written. Raises LakeError where a recorded table version is gone, RegistryError where there is no such
-    version, or it does not say what it was made of.
+    version, or it does not say what it was trained on.
     """
     project = Project(config=str(settings.path))
     registered = project.tracking.version(version)
     versions, code = json.loads(registered.tag("data_versions")), registered.tag("code_version")
-    _say(out, f"version {version}", f"{registered.model}, trained for {registered.tag('forecast_origin')}")
+    _print_fact(out, f"version {version}", f"{registered.model}, trained for {registered.tag('forecast_origin')}")
     same_code = code == code_version()
     was = "" if same_code else f" (then {code}: check out that code if models differ)"
-    _say(out, "code", f"{code_version()}, {'the same' if same_code else 'another'}{was}")
+    _print_fact(out, "code", f"{code_version()}, {'the same' if same_code else 'another'}{was}")
     recorded, contract = _recorded(project.lake, versions["demand_features"])
     rebuilt = _rebuilt(project.lake, versions, contract)
     made_of = ", ".join(f"{table} {number}" for table, number in versions.items())
     equal_features = rebuilt.equals(recorded)
-    _say(out, "features", f"{len(rebuilt):,} rows from {made_of}: {'equal' if equal_features else 'NOT equal'}")
+    _print_fact(out, "features", f"{len(rebuilt):,} rows from {made_of}: {'equal' if equal_features else 'NOT equal'}")
     started = perf_counter()
     again, before = _both(project, registered, rebuilt, contract)
-    _say(out, "training", f"{perf_counter() - started:.1f} s")
+    _print_fact(out, "training", f"{perf_counter() - started:.1f} s")
     rows = rebuilt.filter(~pl.col("training") & (pl.col("forecast_origin") == newest_origin(rebuilt)))
     first, second = before.forecast(rows), again.forecast(rows)
     apart = float((first["mean"] - second["mean"]).abs().max() or 0.0)  # type: ignore[arg-type]
     equal = first.equals(second)
-    told = "equal to the last bit" if equal else f"NOT equal, means differ by up to {apart:g}"
-    _say(out, "forecasts", f"{len(rows):,} rows of mean and nine quantiles: {told}")
+    verdict = "equal to the last bit" if equal else f"NOT equal, means differ by up to {apart:g}"
+    _print_fact(out, "forecasts", f"{len(rows):,} rows of mean and nine quantiles: {verdict}")
     return equal_features and equal
 
 
-def _say(out: Console, what: str, found: str) -> None:
+def _print_fact(out: Console, what: str, found: str) -> None:
     out.print(f"{what:<11} {found}", highlight=False, markup=False, soft_wrap=True)
 
 

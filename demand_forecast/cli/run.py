@@ -1,4 +1,4 @@
-"""A job as one Dagster run, from a terminal: which days, progress, and what came out of it."""
+"""Runs a job from a terminal: chooses the days, shows progress, prints the result."""
 
 import logging
 import warnings
@@ -30,7 +30,10 @@ UNTOUCHED = "Every table is as it was after its last whole write."
 
 
 def run_job(settings: Settings, job: str, progress: Console, out: Console) -> bool:
-    """Collects all that is new, runs the assets of `job`, prints progress and a summary; True if all of it worked."""
+    """Collects what is new, runs the assets of `job`, prints progress and a summary; True if everything worked.
+
+    What a source or a full disk stops is printed and is False; any other error outside the run is raised.
+    """
     started = process_started()
     _quiet()
     wait_until_settled(settings)  # who lands a file and runs at once means that file too
@@ -60,7 +63,7 @@ def _print_error(progress: Console, text: str) -> None:
 
 
 def _disk_is_full(error: BaseException | None) -> bool:
-    """Whether Dagster's own records had no room: SQLite's error comes wrapped, and ENOSPC only in its words."""
+    """Whether the disk was full when Dagster wrote its records: SQLite's error comes wrapped, ENOSPC only as text."""
     while error is not None:
         if any(words in str(error) for words in NO_ROOM):
             return True
@@ -88,14 +91,14 @@ def _print_duration(run_id: str, started: float, out: Console) -> None:
 
 
 def _quiet() -> None:
-    """Only the progress lines are for the reader: what libraries say of themselves is not."""
+    """Silences what libraries print: the terminal shows progress only."""
     warnings.filterwarnings("ignore")
     for name in ("alembic", "mlflow", "bentoml"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def roll_back(settings: Settings, reason: str, progress: Console, out: Console) -> bool:
-    """Takes the champion back, prints progress, the ledger's line and what is live; True only if all of it worked."""
+    """Takes the champion back, prints progress and then the status; True only if everything worked."""
     _quiet()
     from demand_forecast.defs.automation.retraining import ROLLBACK, rollback_config
     from demand_forecast.defs.project import Project
@@ -125,7 +128,7 @@ def _execute(settings: Settings, job: str) -> "dg.ExecuteInProcessResult":
 def _execute_job(
     name: str, run_config: dict[str, Any], tags: dict[str, str] | None = None
 ) -> "dg.ExecuteInProcessResult":
-    """A job of the definitions, in this process, on the instance that the UI shows."""
+    """Runs a job of the definitions in this process, on the instance that the UI shows."""
     import dagster as dg
 
     from demand_forecast.definitions import defs
@@ -145,7 +148,7 @@ def _execute_job(
 
 
 def _begin_history(settings: Settings) -> None:
-    """Notes where history begins. Raises SourceError where that leaves no day that is over."""
+    """Records the first day of history. Raises SourceError where no day since is over."""
     home = Home(settings.root)
     if not settings.history_start:
         with suppress(*([NoFileError] if home.read_history_start() else [])):  # owners empty their folders

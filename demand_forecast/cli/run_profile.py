@@ -1,4 +1,4 @@
-"""Where the time of a run went: its stages, what of it was model fitting, and the memory it took."""
+"""Run profile: wall time by stage, the share spent fitting models, peak memory."""
 
 import resource
 import sys
@@ -53,7 +53,7 @@ def process_started() -> float:
 
 
 def note_end(instance: "dg.DagsterInstance", run_id: str, started: float) -> None:
-    """Keeps with the run what only its process knows: when it began and ended, its peak memory."""
+    """Tags the run with what only its process knows: start, end, peak memory."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT
     instance.add_run_tags(run_id, {STARTED: f"{started:.3f}", ENDED: f"{time.time():.3f}", PEAK: str(peak)})
 

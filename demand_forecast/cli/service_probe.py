@@ -1,4 +1,4 @@
-"""Whether a service answers at the address of the settings, and what it serves."""
+"""Asks the service at the configured address whether it is ready and what it serves."""
 
 import json
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""How things stand: where, what is live and how old it is, what serves it, what is wrong."""
+"""Status: home, champion, forecast and its age, service, failed checks, open alerts."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,8 +18,8 @@ from demand_forecast.sources.days import local_day
 from demand_forecast.tracking.ledger import PromotionLedger
 from demand_forecast.workspace.home import Home
 
-INDENT = 10  # of what is said, behind its label
-LATE = 2  # periods without sales from which a forecast is called old; one, while a night is under way
+INDENT = 10  # column at which values begin
+LATE = 2  # periods without sales from which a forecast is called old; one is usual while a night runs
 WARNING = "yellow"
 
 

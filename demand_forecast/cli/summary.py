@@ -1,4 +1,4 @@
-"""What came out of a run, for a terminal."""
+"""The result of a run, printed on a terminal."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -127,7 +127,7 @@ def _print_forecast(lake: Lake, out: Console) -> None:
 
 
 def print_checks(checks: Sequence["CheckResult"], out: Console) -> None:
-    """How many checks passed, and those that did not, with what they found."""
+    """Prints how many checks passed, and what the others found."""
     counts, *found = check_lines(checks)
     out.print()
     print_hanging(out, "[bold]Checks[/]: ", counts.text)
@@ -135,12 +135,12 @@ def print_checks(checks: Sequence["CheckResult"], out: Console) -> None:
 
 
 def check_lines(checks: Sequence["CheckResult"]) -> list[Line]:
-    """First how many passed, failed and warned; then those that failed, then those that warned, with their sentence."""
+    """The counts, then a line for each check that failed, then for each that warned."""
     bad = sorted((found for found in checks if not found.passed), key=lambda found: (found.severity, found.asset))
     failed = sum(found.severity == "ERROR" for found in bad)
     counts = {"passed": len(checks) - len(bad), "failed": failed, "warned": len(bad) - failed}
-    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    return [Line(told or "none evaluated"), *map(_check_line, bad)]
+    summary = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return [Line(summary or "none evaluated"), *map(_check_line, bad)]
 
 
 def _check_line(found: "CheckResult") -> Line:

@@ -1,4 +1,4 @@
-"""How a table, a picture and a report are shown in the Dagster UI."""
+"""Metadata for the Dagster UI: tables, pictures, reports."""
 
 import base64
 from collections.abc import Mapping
@@ -26,9 +26,9 @@ EIGHTHS = "▏▎▍▌▋▊▉"
 def table_metadata(
     frame: pl.DataFrame, version: int | None = None, meaning: Mapping[str, str] | None = None
 ) -> Metadata:
-    """Row count, column schema with meanings, lake version and the first rows of a table.
+    """Row count, column schema, first rows and lake version of a table.
 
-    `meaning`: what columns mean that only this table has.
+    `meaning`: descriptions of columns that only this table has.
     """
     known = MEANING | dict(meaning or {})
     columns = [
@@ -43,25 +43,22 @@ def table_metadata(
 
 
 def lake_metadata(lake: Lake, table: str, meaning: Mapping[str, str] | None = None) -> Metadata:
-    """The same of a table as it stands in the lake, without reading more of it than its first rows.
-
-    Raises LakeError where it is not there.
-    """
+    """The same of a table in the lake, reading only its first rows. Raises LakeError where it is not there."""
     rows = lake.scan(table)
     count = {"dagster/row_count": rows.select(pl.len()).collect().item()}
     return table_metadata(rows.head(5).collect(), lake.version(table), meaning) | count
 
 
 def decision_first(shown: Metadata, table: Metadata) -> Metadata:
-    """`shown`, then what `table_metadata` says, its column schema as one entry among others.
+    """`shown`, then the `table` metadata with its column schema as an ordinary entry.
 
-    Of an asset that decides or reports: its page opens with what it found.
+    For assets that decide or report: their page opens with the result instead of the columns.
     """
     return shown | {"columns" if name == COLUMN_SCHEMA else name: value for name, value in table.items()}
 
 
 def declared_columns(covariates: Covariates) -> dict[str, str]:
-    """What the columns mean that the configuration declares."""
+    """Descriptions of the columns that the configuration declares."""
     roles = {
         "fixed for a product or store": covariates.static,
         "known ahead": covariates.known_future,
@@ -72,9 +69,9 @@ def declared_columns(covariates: Covariates) -> dict[str, str]:
 
 
 def bars(figures: Mapping[str, float], figure: str) -> dg.MetadataValue:
-    """A bar chart in characters, which the UI shows in place; a picture it shows only after a click.
+    """A bar chart in characters, which the UI shows in place; pictures it shows only after a click.
 
-    `figures`: at least 0, by what they are of; `figure`: what they are.
+    `figures`: values of at least 0 by name; `figure`: what they measure.
     """
     longest = max(figures.values(), default=0.0)
     lines = [f"|{name}|{value:.3f}|{_bar(value / longest if longest else 0.0)}|" for name, value in figures.items()]
@@ -87,7 +84,7 @@ def _bar(share: float) -> str:
 
 
 def recent_days(lake: Lake, table: str, day: str = "date") -> pl.LazyFrame:
-    """The rows of the last two years, which pictures show: a night reads no more of a long history."""
+    """The rows of the last two years: pictures show no more, so a night reads no more. Raises LakeError."""
     rows = lake.scan(table)
     newest = lake.newest(table, day)
     return rows.filter(pl.col(day) > newest - SHOWN) if newest else rows
@@ -121,7 +118,7 @@ def report(path: Path) -> dg.MetadataValue:
 
 
 def contract_check(table: str) -> dg.AssetChecksDefinition:
-    """A blocking check that the table keeps its contract: columns, types, keys, ranges."""
+    """A blocking check of the table's contract: columns, types, keys, ranges."""
 
     @dg.asset_check(
         asset=table,

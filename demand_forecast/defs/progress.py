@@ -1,4 +1,4 @@
-"""A run's progress on the terminal: a line for each step that ended, below it what the step said."""
+"""A run's progress on the terminal: a line per finished step, its messages below it."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ from demand_forecast.reports.terminal import print_hanging
 DONE, FAILED, WARNED = "[green]✓[/]", "[red]✗[/]", "[yellow]![/]"
 STEP, DETAIL = "  ", "    "  # what a line begins with
 NOT_RUN = "Dependencies for step"  # what Dagster says of each of the many steps below a failed one
-CHECK_FAILED = "DagsterAssetCheckFailedError"  # the check has said more
+CHECK_FAILED = "DagsterAssetCheckFailedError"  # the check's own line has the details
 OUR_ERROR = re.compile(r"^demand_forecast\.[\w.]+: ")  # its message needs no name
 WRAPPERS = ("DagsterExecutionStepExecutionError", "DagsterExecutionHandleOutputError")  # what an asset's error comes in
 
@@ -37,16 +37,16 @@ def message_of(error: SerializableErrorInfo) -> str:
 
 @dataclass
 class Step:
-    """A step that is running: what it has said (text and style), and whether it materialises an asset."""
+    """A running step: its messages (text and style), and whether it materialises an asset."""
 
     began: float = field(default_factory=time.monotonic)
-    said: list[tuple[str, str]] = field(default_factory=list)
+    messages: list[tuple[str, str]] = field(default_factory=list)
     materialises: bool = False
     spinner: TaskID | None = None
 
 
 class ProgressHandler(logging.Handler):
-    """Prints a step when it ends, then what it said; on a terminal a spinner shows what is running meanwhile."""
+    """Prints a step when it ends, then its messages; on a terminal a spinner shows what is running."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(logging.DEBUG)
@@ -104,7 +104,7 @@ class ProgressHandler(logging.Handler):
             self._print(DETAIL, message_of(error), "red")
 
     def _details(self, step: Step) -> None:
-        for text, style in step.said:
+        for text, style in step.messages:
             self._print(DETAIL, text, style)
 
     def _message(self, record: logging.LogRecord) -> None:
@@ -117,7 +117,7 @@ class ProgressHandler(logging.Handler):
         if step is None:
             self._print(STEP, message, style)
         else:
-            step.said.append((message, style))
+            step.messages.append((message, style))
             if step.spinner is not None:
                 self.running.update(step.spinner, description=f"{meta['step_key']}: {message}")
 

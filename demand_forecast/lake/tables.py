@@ -44,14 +44,14 @@ class Lake:
         return DeltaTable.is_deltatable(self.location(table), storage_options=self.storage_options)
 
     def version(self, table: str) -> int | None:
-        """The version that wrote the table's rows as they are; None when it was never written.
+        """The version that wrote the table's current rows; None when it was never written.
 
-        Compacting and vacuuming leave it as it is: what was made of these rows need not be made again.
+        Compacting and vacuuming do not change it: nothing needs to be computed again.
         """
         return self._last_write(table)["version"] if self.exists(table) else None
 
     def written_at(self, table: str) -> datetime:
-        """When the table's rows were written as they are, in UTC. Raises LakeError when there is none."""
+        """When the table's current rows were written, in UTC. Raises LakeError when there is no table."""
         self._require(table)
         return datetime.fromtimestamp(self._last_write(table)["timestamp"] / 1000, UTC)
 
@@ -60,13 +60,13 @@ class Lake:
         return {table: version for table in tables if (version := self.version(table)) is not None}
 
     def scan(self, table: str, version: int | None = None) -> pl.LazyFrame:
-        """A lazy frame of the table, as it is or as it was at `version`. Raises LakeError when there is none."""
+        """A lazy frame of the table, current or at `version`. Raises LakeError when there is no table."""
         self._require(table)
         state = None if version is None else self._newest_files(table, version)
         return pl.scan_delta(self.location(table), version=state, storage_options=self.storage_options or None)
 
     def read(self, table: str, version: int | None = None) -> pl.DataFrame:
-        """The table as it is, or as it was at `version`. Raises LakeError when there is none."""
+        """The table, current or at `version`. Raises LakeError when it, or the version, is not there."""
         from deltalake.exceptions import DeltaError
 
         try:
@@ -82,13 +82,15 @@ class Lake:
         return self.scan(table).select(pl.col(column).max()).collect().item()  # type: ignore[no-any-return]
 
     def notes(self, table: str, version: int | None = None) -> dict[str, str]:
-        """What the writer of the table's rows, as they are or were at `version`, noted with them."""
+        """The notes written with the table's rows, current or at `version`. Raises LakeError when there is no table."""
+        self._require(table)
         return json.loads(self._last_write(table, version).get("notes", "{}"))
 
     def replace(self, table: str, frame: pl.DataFrame, notes: Mapping[str, str] | None = None) -> int:
-        """Makes `frame` the table's content and gives its version.
+        """Replaces the table's content by `frame` and gives its version.
 
-        Equal content with equal `notes` (text kept with the version, atomically) keeps the version it has.
+        Equal content with equal `notes` (text stored atomically with the version) keeps the current version. Raises
+        LakeError where it cannot be written.
         """
         commit = {"content": _fingerprint(frame), "notes": json.dumps(dict(notes or {}), sort_keys=True)}
         if self.exists(table):
@@ -101,10 +103,10 @@ class Lake:
     def replace_since(
         self, table: str, frame: pl.DataFrame, day: date, column: str = "date", notes: Mapping[str, str] | None = None
     ) -> int:
-        """Makes `frame` the table's content from `day` on, by its date `column`; what is before stays, untouched.
+        """Replaces the table's content from `day` on, by its date `column`; earlier rows stay untouched.
 
         One commit, as with `replace`: equal rows with equal `notes` keep the version. New columns widen the table.
-        Raises LakeError for rows before `day`.
+        Raises LakeError for rows before `day`, and where it cannot be written.
         """
         if frame.height and frame[column].min() < day:  # type: ignore[operator]
             raise LakeError(f"table {table}: rows before {day} among those from {day} on; nothing was written")
@@ -121,7 +123,7 @@ class Lake:
         return self._last_write(table)["version"]
 
     def compact(self, table: str) -> None:
-        """Makes large files of over 200 small ones, which nights leave; no row changes.
+        """Merges the table's files once there are over 200 small ones; no row changes.
 
         Raises LakeError where that cannot be written.
         """
@@ -137,16 +139,16 @@ class Lake:
                 ) from error
 
     def forget(self, table: str, older_than: timedelta) -> None:
-        """Deletes the files that only versions replaced so long ago still read: those can be read no more."""
+        """Deletes files that no version newer than `older_than` reads: older versions are not readable afterwards."""
         self._open(table).vacuum(retention_hours=int(older_than.total_seconds() // 3600), dry_run=False)
 
     def drop_before(self, table: str, day: date, column: str = "date") -> None:
-        """Drops the rows before `day`, by the date `column`; no commit where there are none."""
+        """Drops the rows before `day`, by the date `column`; no commit where there are none. Raises LakeError."""
         if self.scan(table).filter(pl.col(column) < day).head(1).collect().height:
             _in_turn(lambda: self._open(table).delete(f"{column} < '{day}'"))
 
     def added_since(self, table: str, version: int) -> pl.LazyFrame | None:
-        """The rows appended after `version`; None where that version is gone or more than appending has happened."""
+        """The rows appended since `version`; None where that version is gone or rows were replaced since."""
         from deltalake.exceptions import DeltaError
 
         current = self._open(table)
@@ -167,9 +169,9 @@ class Lake:
         return pl.scan_parquet(new, schema=schema, missing_columns="insert", storage_options=options)
 
     def first_change(self, table: str, version: int | None, column: str = "date") -> date | None:
-        """The first day, by its date `column`, of which the table says other than it did at `version`; None: of none.
+        """The first day, by its date `column`, whose rows differ from those at `version`; None where none do.
 
-        `date.min` where that cannot be said: the version is gone, or had other columns.
+        `date.min` where that is unknown: the version is gone, or had other columns.
         """
         current = self._open(table).version() if self.exists(table) else None
         if current is None or version is None or version > current:
@@ -188,8 +190,8 @@ class Lake:
     def append(self, table: str, frames: pl.DataFrame | Iterable[pl.DataFrame]) -> int:
         """Adds rows in one commit and gives the number of rows added; new columns are added to the table.
 
-        `frames` of one schema are streamed, so that what is appended may be larger than memory. Nothing to add
-        to a table that exists is no commit.
+        `frames` of one schema are streamed and may be larger than memory together. Nothing to add to an existing table
+        is no commit. Raises LakeError where it cannot be written.
         """
         exists = self.exists(table)
         whole = [frames] if isinstance(frames, pl.DataFrame) else frames
@@ -211,13 +213,13 @@ class Lake:
         return DeltaTable(self.location(table), storage_options=self.storage_options)
 
     def _writes(self, table: str, newest: int | None = None) -> list[dict[str, Any]]:
-        """The commits that changed the table, the newest first; of the `newest` commits alone where it is given."""
+        """The commits that changed rows, the newest first; `newest` limits how many commits are looked at."""
         return [commit for commit in self._open(table).history(newest) if commit["operation"] not in MAINTENANCE]
 
     def _last_write(self, table: str, version: int | None = None) -> dict[str, Any]:
-        """The commit that wrote the rows as they are, or were at `version`, with what was noted with it.
+        """The commit that wrote the rows, current or at `version`, with its notes.
 
-        Rows that were restored are described by the notes of the version that they were restored from.
+        Restored rows have the notes of the version they were restored from.
         """
         if version is None:
             last = (self._writes(table, FEW_COMMITS) or self._writes(table))[0]
@@ -227,7 +229,7 @@ class Lake:
         return last if restored is None else self._last_write(table, int(restored)) | {"version": last["version"]}
 
     def _newest_files(self, table: str, version: int) -> int:
-        """The last version that has the rows of `version`: files from before a compaction may be gone."""
+        """The last version with the rows of `version`: files from before a compaction may be gone."""
         later = [commit["version"] for commit in self._writes(table) if commit["version"] > version]
         return min(later) - 1 if later else max(version, self._open(table).version())
 
@@ -263,7 +265,7 @@ class Lake:
 
 
 def _in_turn(commit: Callable[[], object]) -> None:
-    """Commits again where another process has committed to the same rows meanwhile, up to five times in about 3 s."""
+    """Retries a commit that conflicts with another process's, up to five times in about 3 s."""
     from deltalake.exceptions import CommitFailedError
 
     for pause in (0.1, 0.3, 0.9, 1.8):

@@ -1,4 +1,4 @@
-"""`alerts:`, who is told what goes wrong."""
+"""`alerts:`, the channels that alerts are sent to."""
 
 from typing import Annotated, Literal, Self
 
@@ -42,7 +42,7 @@ class Alerts(Section):
 
     @field_validator("channels")
     @classmethod
-    def told_apart(cls, channels: list[Channel]) -> list[Channel]:
+    def distinct(cls, channels: list[Channel]) -> list[Channel]:
         labels = [channel.label for channel in channels]
         for label in labels:
             if labels.count(label) > 1:

@@ -59,7 +59,7 @@ class PromotionLedger:
         return self.lake.read(TABLE).sort("decided_at", maintain_order=True).to_dicts()
 
     def append(self, row: Row) -> bool:
-        """Records a decision; False when the same run has already recorded it. Raises LedgerError on a wrong row."""
+        """Records a decision; False when the same run has recorded it already. Raises LedgerError for a bad row."""
         _check(row)
         if any(all(known[name] == row.get(name) for name in SAME_DECISION) for known in self.rows()):
             return False
@@ -68,15 +68,15 @@ class PromotionLedger:
         return True
 
     def last_promotion(self) -> dict[str, Any] | None:
-        """The decision that made today's champion, be it a rollback; None before the first."""
+        """The promotion or rollback that made today's champion; None before the first."""
         return self._last("promoted", ROLLED_BACK)
 
     def last_comparison(self) -> dict[str, Any] | None:
-        """The last decision that rests on a backtest; None before the first."""
+        """The last decision based on a backtest; None before the first."""
         return self._last(*PROVEN)
 
     def taken_back(self) -> set[str]:
-        """The versions that a rollback ended, and none has brought back since."""
+        """The versions that were rolled back and not restored by a later rollback."""
         versions: set[str] = set()
         for row in self.rows():
             if row["decision"] == ROLLED_BACK:

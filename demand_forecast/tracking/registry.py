@@ -1,4 +1,4 @@
-"""MLflow: one run per training step, the registered versions of the model, and the aliases that say which is live."""
+"""MLflow: one run per training step, the registered model versions, and the aliases that name the live one."""
 
 import json
 import logging
@@ -41,14 +41,14 @@ QUIET = {
 
 
 class RegistryError(RuntimeError):
-    """The registry does not have what was asked for; the message names the thing, the place and the repair."""
+    """The registry does not have it; the message names the thing, the place and the repair."""
 
 
 @dataclass(frozen=True)
 class ModelVersion:
     """A registered version: its number as text, the model's family, the MLflow run that made it.
 
-    One that training did not register (but someone by hand, or an earlier release) may lack any tag.
+    One registered by hand or by an earlier release may lack any tag.
     """
 
     version: str
@@ -60,17 +60,17 @@ class ModelVersion:
 
     @property
     def data_versions(self) -> dict[str, int]:
-        """The lake versions of the tables it was trained on; empty where it does not say."""
+        """The lake versions of the tables it was trained on; empty where unknown."""
         return json.loads(self.tags.get("data_versions", "{}"))
 
     @property
     def forecast_origin(self) -> date | None:
-        """The last day that it was trained on; None where it does not say."""
+        """The last day it was trained on; None where unknown."""
         origin = self.tags.get("forecast_origin")
         return None if origin is None else date.fromisoformat(origin)
 
     def tag(self, name: str) -> str:
-        """A tag that training gives every version. Raises RegistryError where this one does not have it."""
+        """A tag that training sets. Raises RegistryError where this version does not have it."""
         if name not in self.tags:
             raise RegistryError(
                 f"model version {self.version} {self.model}".rstrip()
@@ -82,7 +82,7 @@ class ModelVersion:
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """An MLflow run that is open. Everything goes to its explicit id, so threads and processes do not meet."""
+    """An open MLflow run. Everything is logged to its explicit id, so threads and processes do not interfere."""
 
     client: "MlflowClient"
     run_id: str
@@ -152,7 +152,7 @@ class Tracking:
             client.set_terminated(run_id, status)
 
     def finished_run(self, run_id: str) -> TrackedRun:
-        """A run that has ended, to add what was found out about its model since."""
+        """A run that has ended, for what is learned about its model later."""
         return TrackedRun(self._client, run_id)
 
     def register(self, run_id: str, folder: Path, tags: Mapping[str, Any]) -> str:
@@ -227,16 +227,17 @@ class Tracking:
         return Path(fetched).rename(target)
 
     def promote(self, row: Row, ledger: PromotionLedger) -> None:
-        """Records a decision, then moves the aliases to where the ledger says: an alias without a line cannot exist.
+        """Records a decision, then moves the aliases: no alias exists without its line in the ledger.
 
-        The same decision of the same run again changes nothing.
+        Repeating a run's decision changes nothing. Raises RegistryError for an unknown version, LedgerError for an
+        invalid row.
         """
         self.version(str(row.get("to_version")))
         ledger.append(row)
         self.settle(ledger)
 
     def settle(self, ledger: PromotionLedger) -> None:
-        """Moves the aliases to where the ledger says, for instance after a process died between the two."""
+        """Moves the aliases to where the ledger says, for instance after a process died between the two steps."""
         compared, promotion = ledger.last_comparison(), ledger.last_promotion()
         if promotion:
             if promotion["from_version"] != promotion["to_version"]:
@@ -288,7 +289,7 @@ class Tracking:
         return [_version(item, aliases) for item in sorted(found, key=lambda item: -int(item.version))]
 
     def _end_abandoned_runs(self) -> None:
-        """A killed process leaves its run RUNNING for ever: the next one on the same machine ends it."""
+        """Ends the runs of killed processes of this machine, which MLflow would show as RUNNING for ever."""
         running = self._client.search_runs(
             [self._experiment()], f"attributes.status = 'RUNNING' and tags.`{PROCESS_HOST}` = '{platform.node()}'"
         )
@@ -323,7 +324,7 @@ def _chunks(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 @cache
 def _open(uri: str, lock: Path) -> "MlflowClient":
-    """The store at `uri`; its database is made at the first use, which two processes cannot do at once."""
+    """The store at `uri`; its database is created at first use, one process at a time."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
@@ -349,7 +350,7 @@ def _is_server(uri: str) -> bool:
 
 
 def _sign_in(uri: str) -> str:
-    """A server's address alone. User and password in it go where MLflow looks for them: its errors say the address."""
+    """The URI without user and password: these go to MLflow's variables, because its errors contain the URI."""
     parts = urlsplit(uri)
     if not _is_server(uri) or parts.username is None:
         return uri
@@ -359,6 +360,6 @@ def _sign_in(uri: str) -> str:
 
 
 def _cause(error: Exception) -> str:
-    """What stopped the request, without the layers it came through."""
-    said = str(error).rpartition("Caused by ")
-    return said[2].rpartition(": ")[2].strip("\"')") if said[1] else said[2].splitlines()[0]
+    """The innermost cause of a failed request."""
+    _, caused, text = str(error).rpartition("Caused by ")
+    return text.rpartition(": ")[2].strip("\"')") if caused else text.splitlines()[0]

@@ -1,4 +1,4 @@
-"""The champion taken back: the version before it takes over again, once it has shown that it loads and serves."""
+"""Rollback: the previous champion takes over again, once it is shown to load and serve."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,16 +14,16 @@ from demand_forecast.tracking.registry import ModelVersion, Tracking
 
 
 class RollbackError(RuntimeError):
-    """The champion was not taken back; the message says why and what to do."""
+    """The rollback did not happen; the message says why and what to do."""
 
 
 def roll_back(
     tracking: Tracking, ledger: PromotionLedger, rows: pl.DataFrame, *, reasons: str, by: str, run_id: str
 ) -> None:
-    """Makes the previous champion the champion: verified first, then written to the ledger, then the aliases moved.
+    """Makes the previous champion the champion: verifies it, writes the ledger, then moves the aliases.
 
-    `rows`: the feature rows of the newest forecast, on which `previous` must forecast. Where it does not, the ledger
-    gets a line `rollback_failed`, nothing moves, and RollbackError is raised; so it is where there is no previous.
+    `rows`: the feature rows of the newest forecast, on which the previous champion must forecast. Raises RollbackError
+    where there is none, or it does not serve: then the ledger gets a line `rollback_failed` and no alias moves.
     """
     champion, previous = pair(tracking)
     if rows.is_empty():
@@ -40,10 +40,10 @@ def roll_back(
     try:
         verify(tracking, previous, rows)
     except Exception as error:  # whatever a model that was good once does now
-        said = f"version {previous.version} does not serve: {error}"
-        ledger.append(line | {"decision": ROLLBACK_FAILED, "reasons": f"{reasons}\n{said}"})
+        problem = f"version {previous.version} does not serve: {error}"
+        ledger.append(line | {"decision": ROLLBACK_FAILED, "reasons": f"{reasons}\n{problem}"})
         raise RollbackError(
-            f"model {tracking.name}: {said}. Champion version {champion.version} stays; train another one "
+            f"model {tracking.name}: {problem}. Champion version {champion.version} stays; train another one "
             "(`demand-forecast run`), or repair that version and roll back again"
         ) from error
     tracking.promote(line | {"decision": ROLLED_BACK, "reasons": reasons}, ledger)
@@ -65,9 +65,9 @@ def pair(tracking: Tracking) -> tuple[ModelVersion, ModelVersion]:
 
 
 def verify(tracking: Tracking, version: ModelVersion, rows: pl.DataFrame) -> None:
-    """Loads a registered version, forecasts `rows` with it, and writes and reads its serving package, all in a folder
-    that is gone afterwards. Raises what the registry, the model or the package raises, and RollbackError where the
-    forecast is not sound.
+    """Loads a registered version, forecasts `rows` with it, and writes and reads its serving package, in a temporary
+    folder. Raises RollbackError where the forecast is not sound, RegistryError, ModelError or PackageError where a step
+    fails.
     """
     with TemporaryDirectory() as folder:
         files = tracking.download(version.version, Path(folder))
@@ -91,7 +91,7 @@ def _require_sound(forecast: pl.DataFrame, rows: pl.DataFrame) -> None:
     finite = pl.all_horizontal(pl.col("mean", *QUANTILE_COLUMNS).is_finite().fill_null(False))
     unknown, crossing = forecast.select((~finite).sum(), (quantiles != quantiles.list.sort()).sum().alias("x")).row(0)
     if forecast.height != rows.height:
-        raise RollbackError(f"it forecast {forecast.height:,} rows where {rows.height:,} are asked")
+        raise RollbackError(f"it forecast {forecast.height:,} rows where {rows.height:,} are expected")
     if unknown or crossing:
         raise RollbackError(
             f"its forecast has {unknown:,} rows that are not finite, {crossing:,} whose quantiles cross"

@@ -1,4 +1,4 @@
-"""Which challenger meets live requests, and how: the rule behind the setting `serving.trial`."""
+"""Which challenger gets live requests, and how: the rule behind the setting `serving.trial`."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +13,7 @@ Mode = Literal["shadow", "canary"]
 
 @dataclass(frozen=True)
 class TrialChoice:
-    """Who is tried out and how, with the reason; without a `version` nobody is."""
+    """Which version is tried out and how, with the reason; none where `version` is None."""
 
     reason: str
     version: ModelVersion | None = None
@@ -32,7 +32,8 @@ def choose_trial(tracking: Tracking, ledger: PromotionLedger, settings: Settings
 
     It answers as a canary only where its last comparison was with today's champion, on the same origins, and ended
     `kept`: sound, and neither better nor worse than the champion by more than `promotion.margin`. Any other one,
-    `refused` for its bias or calibration for instance, is tried in the shadow at most.
+    `refused` for its bias or calibration for instance, is tried in the shadow at most. Raises RegistryError where that
+    version is gone.
     """
     mode = settings.serving.trial.mode
     if mode == "off":

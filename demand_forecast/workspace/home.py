@@ -1,4 +1,4 @@
-"""The one folder in which everything lives, and the settings that make other programs keep to it."""
+"""The home folder: where everything is stored, and the settings that keep other programs inside it."""
 
 import os
 import re
@@ -66,26 +66,27 @@ class Home:
 
     @property
     def predictions(self) -> Path:
-        """What the service answered, as its processes write it down."""
+        """Segment files of the prediction log, written by the service's processes."""
         return self.root / "predictions"
 
     @property
     def taking_answers(self) -> Path:
-        """The lock of whoever takes answers into the lake: two at once would take them twice."""
+        """Held while logged predictions are appended to the lake; prevents duplicate appends."""
         return self.root / ".taking_answers.lock"
 
     @property
     def alerts_lock(self) -> Path:
+        """Held while alerts are recorded and sent; prevents sending one twice."""
         return self.root / "alerts.lock"
 
     @property
     def landing(self) -> Path:
-        """What was learned about landing files; safe to lose."""
+        """Cached facts about landing files; safe to delete."""
         return self.root / "landing.json"
 
     @property
     def collecting(self) -> Path:
-        """The lock of whoever looks what is new and appends it: two at once would append it twice."""
+        """Held while collecting; prevents duplicate appends."""
         return self.root / ".collecting.lock"
 
     @property
@@ -105,14 +106,17 @@ class Home:
         }
 
     def prepare(self) -> None:
-        """Makes the folders and the Dagster instance's settings, and points this process at them."""
+        """Creates the folders and the Dagster instance's settings, and sets this process's environment.
+
+        Raises OSError where the folder cannot be written.
+        """
         for folder in (self.lake, self.dagster, self.mlflow, self.bentoml, self.reports, self.serving):
             folder.mkdir(parents=True, exist_ok=True)
         self._prepare_instance(self.dagster / "dagster.yaml")
         os.environ.update(self.environment())
 
     def _prepare_instance(self, file: Path) -> None:
-        """Writes the Dagster instance's settings once; later only corrects modules of ours that have moved."""
+        """Writes dagster.yaml once; later only updates the paths of our modules that have moved."""
         if not file.exists():
             replace_text(file, DAGSTER_YAML)
             return
@@ -122,17 +126,20 @@ class Home:
             replace_text(file, current)
 
     def read_history_start(self) -> date | None:
-        """The first day of sales that was ever found in the sources; None before the first run."""
+        """The first day of sales ever found in the sources; None before the first run.
+
+        Raises ValueError where the file is not a date.
+        """
         return date.fromisoformat(self.history_start.read_text()) if self.history_start.exists() else None
 
     def note_history_start(self, day: date) -> None:
-        """Notes the first day of sales in the sources; it only ever moves back."""
+        """Records the first day of sales in the sources; it only ever moves back."""
         known = self.read_history_start()
         if known is None or day < known:
             replace_text(self.history_start, day.isoformat())
 
     def write_env_file(self, path: Path, more: Mapping[str, str]) -> None:
-        """A `.env` file from which `dagster dev` learns the environment, and `more`, when started without arguments."""
+        """Writes the `.env` file that `dagster dev` reads: the environment, and the variables in `more`."""
         named = {"DEMAND_FORECAST_HOME": str(self.root)} | self.environment() | dict(more)
         lines = "".join(f"{name}={quote(value)}\n" for name, value in named.items())
         path.write_text(f"# Written by `demand-forecast init`; read by `dagster dev`.\n{lines}", encoding="utf-8")

@@ -349,7 +349,7 @@ def test_evidence_of_drift_requests_one_training_and_no_second_beside_it(
         request = said(retraining, project, instance)
         assert request.run_key == f"retrain-{day(19)}"
         instance.add_run(dg.DagsterRun(job_name="training", status=dg.DagsterRunStatus.STARTED))
-        assert said(retraining, project, instance).skip_message == "A training is going on."
+        assert said(retraining, project, instance).skip_message == "A training is running."
 
 
 def test_a_new_training_settles_the_same_evidence(project: Project, night: Night, publish: Any, features: Any) -> None:

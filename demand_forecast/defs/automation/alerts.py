@@ -1,4 +1,4 @@
-"""The sensor that sends alerts: it reads every source, and hands what it finds to the channels."""
+"""The sensor that reads every alert source and sends alerts to the channels."""
 
 import json
 
@@ -23,8 +23,8 @@ check_alert_kinds(SETTINGS)
 @dg.sensor(
     minimum_interval_seconds=SETTINGS.automation.interval,
     default_status=SENSORS,
-    description="Tells the channels under `alerts:` of failed runs, failed checks, lost freshness and rollbacks, once "
-    "each, and when they are over. The lake table alerts has them all.",
+    description="Sends failed runs, failed checks, lost freshness and rollbacks to the channels under `alerts:`, once "
+    "each, and again when they are resolved. The lake table alerts has them all.",
 )
 def alerts(context: dg.SensorEvaluationContext, project: Project) -> dg.SkipReason:
     cursor = json.loads(context.cursor) if context.cursor else {SINCE: now().timestamp()}
@@ -37,7 +37,7 @@ def alerts(context: dg.SensorEvaluationContext, project: Project) -> dg.SkipReas
 
 
 def gather(context: dg.SensorEvaluationContext, watched: Watched, cursor: Cursor) -> tuple[list[Alert], Cursor]:
-    """The alerts of every source, and the cursor after them. A source that fails is logged and read again next time."""
+    """The alerts of every source, and the new cursor. A source that fails is logged and read again at the next tick."""
     found: list[Alert] = []
     for source in SOURCES:
         try:

@@ -9,7 +9,7 @@ import dagster as dg
 
 from demand_forecast.defs.automation.jobs import (
     COLLECT,
-    GOING_ON,
+    UNFINISHED,
     WHOLE_GRAPH,
     collect,
     nightly,
@@ -93,10 +93,10 @@ def _key(*parts: object) -> str:
 
 def _first_run(context: dg.SensorEvaluationContext, project: Project) -> dg.SensorResult | None:
     """While the whole graph runs for the first time nothing more is requested: one load is enough."""
-    asked = dg.RunsFilter(job_name=WHOLE_GRAPH, statuses=GOING_ON)
+    asked = dg.RunsFilter(job_name=WHOLE_GRAPH, statuses=UNFINISHED)
     if project.tracking.champion() or not context.instance.get_runs_count(asked):
         return None
-    return dg.SensorResult(skip_reason="The first run is going on.", cursor=context.cursor)
+    return dg.SensorResult(skip_reason="The first run is still running.", cursor=context.cursor)
 
 
 def scan_landing(context: dg.SensorEvaluationContext, project: Project) -> dg.SensorResult:

@@ -1,4 +1,4 @@
-"""Declarative automation: a new clean day flows to features, forecast, orders and what watches them, the same night."""
+"""Declarative automation: a new clean day flows to features, forecast, orders and monitoring the same night."""
 
 import dagster as dg
 
@@ -23,7 +23,7 @@ ONWARDS = (_UPDATED.ignore(CLEAN).since_last_handled() & _READY).with_label("fol
 
 
 def condition_of(spec: dg.AssetSpec) -> dg.AutomationCondition | None:
-    """When an asset is made without anyone asking; None: only by a job."""
+    """The automation condition of an asset; None where only jobs make it."""
     if spec.key.to_user_string() == "daily_demand":
         return FROM_CLEAN
     return ONWARDS if spec.group_name in GROUPS and spec.key.to_user_string() != "demand_features" else None

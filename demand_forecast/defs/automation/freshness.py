@@ -1,4 +1,4 @@
-"""How old each layer may be before its users are told, and whether the days that were to come have come."""
+"""How old each layer may be, and the check that expected days of sales have arrived."""
 
 from datetime import timedelta
 
@@ -36,7 +36,7 @@ TRAINED_WITH_MODELS = {"demand_features"}
 
 
 def policy_of(spec: dg.AssetSpec) -> dg.FreshnessPolicy | None:
-    """How old an asset may be; none for raw days, of which an old one made again would say that the newest is there."""
+    """The freshness policy of an asset; None for raw days: a backfilled old day would make them look fresh."""
     if spec.partitions_def:
         return None
     trained = spec.key.to_user_string() in TRAINED_WITH_MODELS
@@ -66,7 +66,7 @@ def expected_days_have_arrived(project: Project) -> dg.AssetCheckResult:
 arrival_watch = dg.define_asset_job(
     "arrival_watch",
     selection=dg.AssetSelection.checks(expected_days_have_arrived),
-    description="Asks whether the days that were to come have come.",
+    description="Checks whether the expected days of sales have arrived.",
 )
 raw_deadline = dg.ScheduleDefinition(
     name="raw_deadline",
@@ -74,5 +74,5 @@ raw_deadline = dg.ScheduleDefinition(
     cron_schedule=AUTOMATION.raw_by,
     execution_timezone=AUTOMATION.timezone,
     default_status=SCHEDULES,
-    description="When raw data is to be there: asks whether it is.",
+    description="At the raw data deadline: checks whether the expected days have arrived.",
 )

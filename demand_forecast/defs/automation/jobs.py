@@ -7,7 +7,7 @@ COLLECT = "collect"
 NIGHTLY = "nightly"
 TRAINING = "training"
 RECONCILE = "reconcile"
-GOING_ON = [
+UNFINISHED = [  # statuses of runs
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,

@@ -1,11 +1,11 @@
-"""What follows from the live proof: models are trained again, or the champion is taken back."""
+"""Sensors that act on live accuracy: retraining and rollback."""
 
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from demand_forecast.defs.automation.jobs import GOING_ON, TRAINING, training
+from demand_forecast.defs.automation.jobs import TRAINING, UNFINISHED, training
 from demand_forecast.defs.automation.status import SENSORS
 from demand_forecast.defs.monitoring.decisions import CHAMPION_REVIEW, RETRAIN_DECISION, newest_row
 from demand_forecast.defs.project import SETTINGS, Project
@@ -42,8 +42,8 @@ def retraining(context: dg.SensorEvaluationContext, project: Project) -> dg.RunR
     decision = newest_row(project, RETRAIN_DECISION)
     if decision is None or decision["decision"] != RETRAIN:
         return dg.SkipReason("The newest decision is to keep the models." if decision else "No decision yet.")
-    if _going_on(context, TRAINING):
-        return dg.SkipReason("A training is going on.")
+    if _is_running(context, TRAINING):
+        return dg.SkipReason("A training is running.")
     return dg.RunRequest(run_key=f"retrain-{decision['day']}")
 
 
@@ -67,11 +67,11 @@ def rollback(context: dg.SensorEvaluationContext, project: Project) -> dg.RunReq
         return dg.SkipReason(f"Version {review['champion']} is champion no more.")
     else:
         request = _request(f"rollback-{champion}-{review['day']}", review["reasons"], review["champion"])
-    return dg.SkipReason("A rollback is going on.") if _going_on(context, ROLLBACK) else request
+    return dg.SkipReason("A rollback is running.") if _is_running(context, ROLLBACK) else request
 
 
 def _unfinished(project: Project) -> dict[str, Any] | None:
-    """The rollback that is in the ledger and not yet what is live: its run died on the way."""
+    """A rollback that is in the ledger but not live yet, because its run died; None where there is none."""
     last = PromotionLedger(project.lake).last_promotion()
     if last is None or last["decision"] != ROLLED_BACK:
         return None
@@ -89,5 +89,5 @@ def _request(run_key: str, reasons: str, from_version: str) -> dg.RunRequest:
     return dg.RunRequest(run_key=run_key, run_config=rollback_config(reasons, from_version, "sensor rollback"))
 
 
-def _going_on(context: dg.SensorEvaluationContext, job: str) -> bool:
-    return bool(context.instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=GOING_ON)))
+def _is_running(context: dg.SensorEvaluationContext, job: str) -> bool:
+    return bool(context.instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=UNFINISHED)))

@@ -1,4 +1,4 @@
-"""Rows that count, and beside them every row that does not, with its reason."""
+"""Clean sales lines, and every rejected line with its reason."""
 
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -85,9 +85,9 @@ def _how(project: Project) -> str:
 
 
 def _first_day_to_clean(project: Project, how: str) -> date | None:
-    """The first day whose lines may count otherwise than the tables say; None: none; date.min: all are to be asked.
+    """The first day whose lines must be cleaned again; None where none must, date.min where all must.
 
-    What has arrived touches its own days; a product or shop that is known by now, those on which it was refused. A
+    New lines affect their own days; a product or shop that became known, the days on which it was rejected; a
     cancellation may undo a sale of any day.
     """
     lake = project.lake
@@ -102,7 +102,8 @@ def _first_day_to_clean(project: Project, how: str) -> date | None:
 
 
 def _first_refused(lake: Lake, table: str, version: str, cleaning: Cleaning) -> date | None:
-    """The first day with a line refused for an id that came into `table` after `version`; date.min where one went."""
+    """The first day with a line rejected for an id that was added to `table` since `version`; date.min where an id was
+    removed."""
     if str(lake.version(table)) == version:
         return None
     column, reason = IDS[table]
@@ -110,8 +111,8 @@ def _first_refused(lake: Lake, table: str, version: str, cleaning: Cleaning) -> 
     if before.is_empty() or not before.is_in(now.implode()).all():
         return date.min
     new = now.filter(~now.is_in(before.implode()))
-    said = identifier(pl.col(column), cleaning.id_case)
-    refused = lake.scan("rejected_sales").filter(pl.col("reason") == reason, said.is_in(new.implode()))
+    named = identifier(pl.col(column), cleaning.id_case)
+    refused = lake.scan("rejected_sales").filter(pl.col("reason") == reason, named.is_in(new.implode()))
     return refused.select(pl.col("day").min()).collect().item()  # type: ignore[no-any-return]
 
 

@@ -1,4 +1,4 @@
-"""A bad row never stops a night; a lost row, a broken table or a night that is mostly refused does."""
+"""Blocking checks: a lost row, a broken table or a mostly rejected night stops the run; a bad row does not."""
 
 import dagster as dg
 import polars as pl
@@ -7,7 +7,7 @@ from demand_forecast.defs.metadata import contract_check
 from demand_forecast.defs.project import Project
 
 MOST_REJECTED = 0.5
-REPLACED = ("superseded", "extract_overlap", "exact_duplicate")  # said again, and better: no sign of a broken source
+REPLACED = ("superseded", "extract_overlap", "exact_duplicate")  # replaced by a newer line: no sign of a broken source
 
 clean_sales_contract = contract_check("clean_sales")
 clean_plan_contract = contract_check("clean_plan")

@@ -1,4 +1,4 @@
-"""Every candidate on the same rolling origins, what that says, and who goes live."""
+"""Backtest of every candidate on the same rolling origins, its report, and the promotion."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -70,21 +70,21 @@ def backtest(context: dg.AssetExecutionContext, project: Project) -> dg.Material
 
 
 def _run(context: dg.AssetExecutionContext, project: Project, versions: dict[str, str], mark: str) -> float:
-    """Writes `backtest`, what is learned from it (`alignment`, `error_correlation`), and `demand_classes` of today.
+    """Writes `backtest`, what is learned from it (`alignment`, `error_correlation`), and today's `demand_classes`.
 
-    Gives the seconds that models took to fit.
+    Gives the seconds spent fitting models.
     """
     lake, settings = project.lake, project.settings
     features, contract = read_features(project)
     seconds: list[float] = []
 
-    def said(model: str, origin: date, took: float) -> None:
+    def log_fit(model: str, origin: date, took: float) -> None:
         context.log.info(f"{model} at {origin}")
         seconds.append(took)
 
     groups = read_group_backtest(project)
     made, learned = run_backtest(
-        features, contract, _candidates(project, contract), _backtest_origins(features), groups, on_fit=said
+        features, contract, _candidates(project, contract), _backtest_origins(features), groups, on_fit=log_fit
     )
     policy, frequency = settings.replenishment, settings.frequency
     alike = {name: error_correlation(made, name, policy, frequency) for name in made["model"].unique().sort()}
@@ -107,7 +107,7 @@ def _versions(project: Project) -> dict[str, str]:
 
 
 def _candidates(project: Project, contract: FeatureContract) -> dict[str, Candidate]:
-    """The candidates, and the champion: as it is at origins it has not seen, else its recipe."""
+    """The candidates, and the champion: itself at origins it has not seen, else its recipe trained again."""
     seed, champion = project.settings.seed, project.tracking.champion()
     candidates: dict[str, Candidate] = {
         name: lambda _, name=name: create(name, seed=seed)  # type: ignore[misc]
@@ -127,7 +127,7 @@ def _candidates(project: Project, contract: FeatureContract) -> dict[str, Candid
 
 
 def _backtest_origins(features: pl.DataFrame) -> list[date]:
-    """The origins of the rows that are not for training and whose outcome is known."""
+    """The origins of the rows held out from training whose outcome is known."""
     known = features.filter(~pl.col("training") & pl.col("units").is_not_null())
     return known["forecast_origin"].unique().sort().to_list()
 
@@ -195,17 +195,17 @@ def _track(project: Project, summary: pl.DataFrame) -> None:
 
 
 def _is_echo(made: pl.DataFrame) -> bool:
-    """Whether the champion forecast what one of the candidates did: then it is no model more to compare."""
+    """Whether the champion forecast exactly what a candidate did, so that showing both would repeat it."""
     champion = made.filter(pl.col("model") == CHAMPION)["mean"]
     others = made.filter(pl.col("model") != CHAMPION).partition_by("model")
     return any(other["mean"].equals(champion) for other in others)
 
 
 class PromotionConfig(dg.Config):
-    """Of a run: nothing, for the decision by backtest; or why `from_version` is taken back, and who says so."""
+    """Empty for a decision by backtest; for a rollback why `from_version` is taken back, and who requested it."""
 
     roll_back: str = ""
-    from_version: str = ""  # where another one is champion by now, it was taken back already
+    from_version: str = ""  # where another version is champion by now, the rollback has already happened
     by: str = "promoted_model"
 
 
@@ -245,7 +245,7 @@ def promoted_model(
 
 def _promote(project: Project, ledger: PromotionLedger, _: PromotionConfig, run_id: str) -> tuple[str, Sequence[str]]:
     decision = _decide(project, ledger)
-    if decision.challenger is not None and not _said_before(decision, ledger):
+    if decision.challenger is not None and not _is_recorded(decision, ledger):
         project.tracking.promote(_ledger_row(decision, run_id), ledger)
     return decision.outcome, decision.reasons
 
@@ -253,7 +253,7 @@ def _promote(project: Project, ledger: PromotionLedger, _: PromotionConfig, run_
 def _take_back(
     project: Project, ledger: PromotionLedger, config: PromotionConfig, run_id: str
 ) -> tuple[str, Sequence[str]]:
-    """Nothing is done again where the champion that lost is champion no more: a run that died had got so far."""
+    """Skips the rollback where that version is not champion any more: a run that died had already done it."""
     champion = project.tracking.champion()
     if champion is None or config.from_version in ("", champion.version):
         rows = project.lake.read("forecast_features")
@@ -287,7 +287,7 @@ def _decide(project: Project, ledger: PromotionLedger) -> Decision:
 def _name_in_backtest(
     champion: ModelVersion, figures: Mapping[str, object], candidates: Mapping[str, ModelVersion]
 ) -> str:
-    """Under which name the champion was backtested: as champion, or as the candidate that it was until its promotion.
+    """The name the champion was backtested under: champion, or the candidate it was until its promotion.
 
     Raises ValueError where it was not.
     """
@@ -302,11 +302,11 @@ def _name_in_backtest(
     )
 
 
-def _said_before(decision: Decision, ledger: PromotionLedger) -> bool:
-    """Whether the ledger's last line is this very decision: the same night twice adds nothing."""
+def _is_recorded(decision: Decision, ledger: PromotionLedger) -> bool:
+    """Whether the ledger's last line is this decision: the same night twice adds nothing."""
     last = ledger.rows()[-1:]
-    said = [(row["decision"], row["from_version"], row["to_version"]) for row in last]
-    return (decision.outcome, decision.from_version, decision.challenger) in said
+    recorded = [(row["decision"], row["from_version"], row["to_version"]) for row in last]
+    return (decision.outcome, decision.from_version, decision.challenger) in recorded
 
 
 def _ledger_row(decision: Decision, run_id: str) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""A comparison that is fair, and a champion that the ledger knows."""
+"""Checks of the comparison and of the promotion."""
 
 import dagster as dg
 import polars as pl
@@ -29,5 +29,6 @@ def same_rows_for_every_candidate(project: Project) -> dg.AssetCheckResult:
 def champion_is_in_the_ledger(project: Project) -> dg.AssetCheckResult:
     promotion = PromotionLedger(project.lake).last_promotion()
     champion = project.tracking.champion()
-    live, said = champion and champion.version, promotion and promotion["to_version"]
-    return dg.AssetCheckResult(passed=live == said, description=f"live: {live or 'none'}; ledger: {said or 'none'}")
+    live, recorded = champion and champion.version, promotion and promotion["to_version"]
+    text = f"live: {live or 'none'}; ledger: {recorded or 'none'}"
+    return dg.AssetCheckResult(passed=live == recorded, description=text)

@@ -1,4 +1,4 @@
-"""Demand by series and day, and what models read."""
+"""Demand by series and day, and the feature tables."""
 
 from datetime import date, timedelta
 from typing import Any
@@ -58,7 +58,7 @@ def daily_demand(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
 
 
 def _first_day_to_build(lake: Lake, how: str) -> date | None:
-    """The first day of daily_demand that what it is made of changes; None: none; date.min: all of them."""
+    """The first day of daily_demand whose inputs changed; None where none did, date.min where all may have."""
     notes = lake.notes("daily_demand") if lake.exists("daily_demand") else {}
     if notes.get("how") != how:
         return date.min
@@ -69,7 +69,7 @@ def _first_day_to_build(lake: Lake, how: str) -> date | None:
 
 
 def _build(project: Project, since: date, notes: dict[str, str]) -> None:
-    """Writes daily_demand from `since` on, or whole where that alone would not be right."""
+    """Writes daily_demand from `since` on, or all of it where earlier days change too."""
     lake, settings = project.lake, project.settings
     since = min(since, last_day(lake) + timedelta(days=1)) if since > date.min else since
     if since > date.min and settings.frequency == "daily":
@@ -97,7 +97,7 @@ def _panel(project: Project, since: date, before: pl.DataFrame | None) -> pl.Dat
 
 
 def last_day(lake: Lake) -> date:
-    """The last day of daily_demand. Raises ValueError when it is empty."""
+    """The last day of daily_demand. Raises ValueError when it is empty, LakeError when there is none."""
     last = lake.newest("daily_demand")
     if last is None:
         raise ValueError(EMPTY)
@@ -112,7 +112,10 @@ def _first_and_last_day(demand: pl.DataFrame) -> tuple[date, date]:
 
 
 def first_sales(lake: Lake) -> pl.DataFrame:
-    """`store_id, product_id, first_sale` of every series in daily_demand, kept in the table `first_sales`."""
+    """`store_id, product_id, first_sale` of every series in daily_demand, cached in the table `first_sales`.
+
+    Raises LakeError without daily_demand.
+    """
     version = lake.version("daily_demand")
     known = lake.notes("first_sales") if lake.exists("first_sales") else {}
     since = lake.first_change("daily_demand", int(known["daily_demand"])) if known else date.min

@@ -1,4 +1,4 @@
-"""What stops a night before models see it: a broken panel, or a volume that cannot be true."""
+"""Checks before models read the data: a broken panel or an implausible volume stops the run."""
 
 from datetime import timedelta
 
@@ -45,7 +45,7 @@ def volume_is_usual(project: Project) -> dg.AssetCheckResult:
 @dg.asset_check(
     asset="daily_demand",
     description="Units of the newest day are between a fourth and four times the median of that weekday in the eight "
-    "weeks before. One odd day may be true: it is told and stops nothing.",
+    "weeks before. One odd day may be true: this only warns.",
 )
 def newest_day_is_usual(project: Project) -> dg.AssetCheckResult:
     last = last_day(project.lake)

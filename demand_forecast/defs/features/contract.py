@@ -1,4 +1,4 @@
-"""What the feature table was written with: its contract, the versions of the tables that it was built of, and how."""
+"""Notes of the feature table: its contract, the versions of its inputs, and its build parameters."""
 
 import json
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from demand_forecast.settings import Covariates, Training
 
 
 def feature_notes(contract: FeatureContract, inputs: Mapping[str, int], how: Mapping[str, Any]) -> dict[str, str]:
+    """`contract`, `inputs` (table versions) and `how` (arguments of `build_demand_features`) as JSON."""
     return {"contract": contract.to_json(), "inputs": json.dumps(dict(inputs)), "how": json.dumps(_plain(how))}
 
 
@@ -21,17 +22,18 @@ def _plain(how: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_how(notes: Mapping[str, str]) -> dict[str, Any]:
-    """The keyword arguments with which `build_demand_features` made the version that has these notes."""
+    """The keyword arguments of `build_demand_features` in these notes. Raises KeyError where they have none."""
     how = json.loads(notes["how"])
     made = {"covariates": Covariates(**how["covariates"]), "training": Training(**how["training"])}
     return {**how, **made, "origins": [*map(date.fromisoformat, how["origins"])]}
 
 
 def read_contract(lake: Lake, version: int | None = None) -> FeatureContract:
+    """The contract of demand_features, current or at `version`. Raises LakeError without that table."""
     return FeatureContract.from_json(lake.notes("demand_features", version)["contract"])
 
 
 def data_versions(lake: Lake) -> dict[str, int]:
-    """The version of demand_features, and those of the tables that it was built of."""
+    """The versions of demand_features and of its inputs. Raises LakeError without that table."""
     inputs: dict[str, int] = json.loads(lake.notes("demand_features")["inputs"])
     return inputs | lake.versions(["demand_features"])

@@ -1,4 +1,4 @@
-"""The forecast by the champion, those of groups that it is aligned with, and what to order."""
+"""The champion's forecast, the group forecasts it is aligned with, and the reorder plan."""
 
 import json
 from datetime import timedelta
@@ -41,7 +41,7 @@ KEPT_HORIZONS = 2  # for so long what was published is kept: its days come withi
 
 
 class NoChampionError(RuntimeError):
-    """Nothing may be served: no model was promoted yet."""
+    """No model was promoted yet, so nothing can be forecast."""
 
 
 @dg.asset(
@@ -116,9 +116,9 @@ def demand_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.M
 
 def forecast_by(project: Project, version: ModelVersion, rows: pl.DataFrame) -> pl.DataFrame:
     """The table demand_forecast as the registered `version` forecasts `rows` of forecast_features, aligned with groups
-    as its backtest says.
+    as its backtest says. The model's expected units times `alignment` are, bit for bit, the mean behind the quantiles.
 
-    The model's expected units of a row times `alignment` are, to the bit, the mean that its quantiles were made from.
+    Raises RegistryError where the version is gone, LakeError without the group forecasts.
     """
     with TemporaryDirectory() as folder:
         model = load_model(project.tracking.download(version.version, Path(folder)))
@@ -168,10 +168,10 @@ def published_forecasts(context: dg.AssetExecutionContext, project: Project) -> 
 
 
 def forecast_on_trial(project: Project) -> tuple[TrialChoice, pl.DataFrame | None]:
-    """Who is tried out tonight, and the table demand_forecast as that version makes it; None where nobody is.
+    """The challenger on trial tonight and its table demand_forecast; None where nobody is on trial.
 
-    It is made once a night, and kept as table `challenger_forecast` with what it was made of. A challenger that does
-    not forecast is not tried out, and costs the champion nothing.
+    Made once a night and kept as table `challenger_forecast`. A challenger that fails to forecast is not tried out; the
+    champion is not affected. Raises RegistryError where the challenger's version is gone.
     """
     choice = choose_trial(project.tracking, PromotionLedger(project.lake), project.settings)
     if choice.version is None:
@@ -193,7 +193,10 @@ def _kept_or_made(project: Project, version: ModelVersion) -> pl.DataFrame:
 
 
 def alignment_weight(project: Project, version: str) -> float:
-    """How far the forecast of a model version is moved towards those of groups: what its last backtest says."""
+    """How far a version's forecast is moved towards the group forecasts, by its last backtest; 0 where unknown.
+
+    Raises LakeError without the table alignment.
+    """
     learned = project.lake.read("alignment").filter(
         pl.col("forecast_origin").is_null() & (pl.col("model_version") == version)
     )
@@ -224,6 +227,9 @@ def reorder_plan(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
 
 
 def learned_correlation(lake: Lake, forecast: pl.DataFrame) -> float:
-    """How alike the errors of a series' days are, by the backtest of the model of `forecast`."""
+    """The error correlation between days of a series, by the backtest of the model of `forecast`.
+
+    Raises LakeError without the table error_correlation.
+    """
     learned = lake.read("error_correlation").filter(pl.col("model") == forecast["model"][0])
     return float(learned["correlation"][0]) if len(learned) else CORRELATION

@@ -1,4 +1,4 @@
-"""A forecast that planners and orders may rest on."""
+"""Checks of the forecast and of the reorder plan."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""What a planner needs to know of each series, and which need attention."""
+"""One row per series for the planner, and which series need attention."""
 
 import dagster as dg
 import polars as pl

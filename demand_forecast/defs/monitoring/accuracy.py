@@ -61,7 +61,7 @@ def forecast_accuracy(context: dg.AssetExecutionContext, project: Project) -> dg
 
 
 def read_scores(project: Project, days: int) -> pl.DataFrame:
-    """The last `days` days of `forecast_accuracy` at series level, by class and in all; empty before the first."""
+    """The last `days` days of `forecast_accuracy` at series level, by class and in total; empty before the first."""
     if not project.lake.exists(TABLE):
         return pl.DataFrame(schema=SCORES)
     newest = project.lake.newest(TABLE)
@@ -72,9 +72,9 @@ def read_scores(project: Project, days: int) -> pl.DataFrame:
 
 
 def _score_again(project: Project) -> date | None:
-    """Scores the days from the first one on whose actuals are not those that were scored; gives that day.
+    """Scores the days from the first one whose actuals differ from those already scored; gives that day.
 
-    What was scored is noted with the table, a digest a day, of the days whose forecasts are still kept.
+    The table's notes hold a digest of the scored actuals for each day whose forecasts are still kept.
     """
     lake = project.lake
     begin = _first_kept_day(project)
@@ -91,7 +91,7 @@ def _score_again(project: Project) -> date | None:
 
 
 def _first_kept_day(project: Project) -> date | None:
-    """The first day all of whose scored forecasts are still published; None where nothing was published."""
+    """The first day whose scored forecasts are all still kept; None where nothing was published."""
     lake = project.lake
     if not lake.exists(PUBLISHED):
         return None
@@ -104,7 +104,7 @@ def _first_kept_day(project: Project) -> date | None:
 
 
 def _scores(project: Project, first: date) -> Iterator[pl.DataFrame]:
-    """The scores of the days from `first` on, a few forecast origins at a time: the rows of all are many."""
+    """The scores of the days from `first` on, a few forecast origins at a time to bound memory."""
     lake, settings = project.lake, project.settings
     oldest = calendar_of(settings.frequency).ahead(first, -settings.horizon)
     columns = ["store_id", "product_id", "date", "units", "in_stock", "open"]

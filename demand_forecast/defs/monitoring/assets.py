@@ -1,4 +1,4 @@
-"""What changed since the champion learned."""
+"""Drift of the recent days against the days that the champion was trained on."""
 
 from calendar import day_name
 from datetime import date, timedelta

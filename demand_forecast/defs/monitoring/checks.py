@@ -1,4 +1,4 @@
-"""What is told of data and champion; none of it stops a night."""
+"""Checks that warn about data and champion; none stops a night."""
 
 import dagster as dg
 import polars as pl

@@ -1,4 +1,4 @@
-"""What the live proof says: whether models are trained again, and whether the champion is taken back."""
+"""Decisions from live accuracy: retrain, and keep the champion or roll it back."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -134,21 +134,21 @@ def champion_review(context: dg.AssetExecutionContext, project: Project) -> dg.M
 
 
 def newest_row(project: Project, table: str) -> dict[str, Any] | None:
-    """The newest night's row of a table of decisions; None before the first."""
+    """The newest night's row of a table of decisions; None before the first. Raises LakeError."""
     if not project.lake.exists(table):
         return None
     return next(project.lake.read(table).sort("day").tail(1).iter_rows(named=True), None)
 
 
 def _keep(project: Project, table: str, row: tuple[Any, ...], schema: dict[str, pl.DataType]) -> Metadata:
-    """Adds the night's row, in the place of one of the same day; gives the table's metadata."""
+    """Writes the night's row, replacing one of the same day; gives the table's metadata."""
     frame = pl.DataFrame([row], schema=schema, orient="row")
     version = project.lake.replace_since(table, frame, row[0], column="day")
     return table_metadata(project.lake.read(table).sort("day", descending=True), version, MEANING)
 
 
 def _promised(project: Project, champion: ModelVersion) -> float | None:
-    """The WQL of the champion's backtest: it was backtested as the champion of that time, else as a challenger."""
+    """The WQL of the champion's backtest: as champion at the time, else as a challenger."""
     if not project.lake.exists("backtest_metrics"):
         return None
     compared = PromotionLedger(project.lake).last_comparison() or {}

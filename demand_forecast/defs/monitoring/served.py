@@ -1,4 +1,4 @@
-"""What the running service answered, taken into the lake."""
+"""The prediction log of the running service, appended to the lake."""
 
 from datetime import timedelta
 
@@ -41,14 +41,14 @@ def served_predictions(context: dg.AssetExecutionContext, project: Project) -> d
 
 
 def _known_segments(lake: Lake) -> set[str]:
-    """Those that were appended by a run that was killed before it deleted them, among others."""
+    """Segments that are in the table already, for instance from a run killed before it deleted the files."""
     if not lake.exists(TABLE):
         return set()
     return set(lake.scan(TABLE).select(pl.col("segment").unique()).collect()["segment"])
 
 
 def _forget(project: Project) -> None:
-    """Drops answers from origins of which no forecast is published any more."""
+    """Drops answers from origins whose forecasts are not kept any more."""
     lake, settings = project.lake, project.settings
     period = timedelta(days=settings.horizon * calendar_of(settings.frequency).step)
     if newest := lake.newest(TABLE, "forecast_origin"):

@@ -1,4 +1,4 @@
-"""The trial of a challenger, judged on the days whose actuals have come."""
+"""Review of the challenger on trial, on the days whose actuals have arrived."""
 
 from datetime import date
 from typing import Any
@@ -98,7 +98,7 @@ def trial_review(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
 
 
 def _review(project: Project, champion: str, challenger: str) -> dict[Scope, TrialReview]:
-    """The review of each scope. Forecasts are read a few origins at a time: the pairs of all are many."""
+    """The review of each scope. Forecasts are read a few origins at a time to bound memory."""
     lake, served = project.lake, _answered(project, challenger)
     arms = pl.col("role").is_in([CHAMPION, CHALLENGER]) & pl.col("model_version").is_in([champion, challenger])
     newest = last_day(lake)
@@ -118,7 +118,7 @@ def _review(project: Project, champion: str, challenger: str) -> dict[Scope, Tri
 
 
 def _answered(project: Project, challenger: str) -> pl.DataFrame:
-    """By series and origin, the periods that the challenger answered as published, heard or not."""
+    """By series and origin, the periods that the challenger answered as published, as canary or in the shadow."""
     as_published = (pl.col("endpoint") == "/v1/forecast") & ~pl.col("cold_start")
     own = (pl.col("arm") == CHALLENGER) & (pl.col("model_version") == challenger)
     answers = project.lake.scan(ANSWERS).filter(as_published & own)

@@ -1,4 +1,4 @@
-"""The champion and its forecast, packed for a server."""
+"""The serving package of the champion, and of a challenger on trial."""
 
 import json
 from datetime import date, timedelta
@@ -63,7 +63,7 @@ def forecast_service(context: dg.AssetExecutionContext, project: Project) -> dg.
 
 
 def _pack_challenger(project: Project, tables: dict[str, pl.DataFrame]) -> tuple[TrialChoice, Trial | None]:
-    """Who is tried out, and the trial of its package; without one where it cannot be packed: the champion is served."""
+    """The challenger on trial and its package; no package where it cannot be made: the champion is served anyway."""
     choice, forecast = forecast_on_trial(project)
     if choice.version is None or forecast is None:
         return choice, None
@@ -91,7 +91,7 @@ def _pack(
 
 
 def _tables(project: Project, origin: date) -> dict[str, pl.DataFrame]:
-    """What the service answers from beside the forecast."""
+    """The tables that the service reads beside the forecast."""
     lake = project.lake
     days = timedelta(days=SHOWN_PERIODS * calendar_of(project.settings.frequency).step)
     shown = pl.col("date").is_between(origin - days, origin, closed="right")
@@ -107,7 +107,7 @@ def _tables(project: Project, origin: date) -> dict[str, pl.DataFrame]:
 def _info(
     project: Project, version: ModelVersion, forecast: pl.DataFrame, decision: dict[str, Any] | None
 ) -> PackageInfo:
-    """What the package says of itself; `decision`: the ledger's line about the version."""
+    """The package's description; `decision`: the ledger's line about the version."""
     scores = summary_table(project.lake.read("backtest_metrics"))
     figures = {row.pop("model"): row for row in scores.to_dicts()}
     defended = figures.get(CHAMPION) if "champion" in version.aliases else None

@@ -1,4 +1,4 @@
-"""What is served is whole and is the champion."""
+"""Checks that the serving package is complete and holds the champion."""
 
 import dagster as dg
 

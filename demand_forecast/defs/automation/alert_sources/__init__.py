@@ -1,4 +1,4 @@
-"""What alerts are about, a file for each source. A source joins by being defined in this folder."""
+"""Alert sources, one file each. A source is registered by being defined in this folder."""
 
 from importlib import import_module
 from pkgutil import iter_modules

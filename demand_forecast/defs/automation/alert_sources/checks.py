@@ -1,4 +1,4 @@
-"""Asset checks that failed, read as they stand."""
+"""Failed asset checks, read as state."""
 
 from typing import TYPE_CHECKING, ClassVar
 

@@ -1,4 +1,4 @@
-"""Assets that are older than their freshness policy allows, as the freshness daemon last found them."""
+"""Assets older than their freshness policy allows, as the freshness daemon last found them; read as state."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar

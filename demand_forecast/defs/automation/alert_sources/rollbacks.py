@@ -1,4 +1,4 @@
-"""Rollbacks of the champion, read on through the promotion ledger."""
+"""Rollbacks in the promotion ledger, read as events."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from demand_forecast.tracking.ledger import PromotionLedger
 
 
 class Rollbacks(EventSource):
-    """A rollback is over when a version is promoted again."""
+    """A rollback is resolved by the next promotion."""
 
     name = "rollback"
     kinds: ClassVar = {"rollback": "the champion was taken back; over at the next promotion"}

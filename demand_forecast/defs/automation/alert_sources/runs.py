@@ -1,4 +1,4 @@
-"""Runs that failed, read on from run to run."""
+"""Failed runs, read as events."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 MOST_RUNS = 100  # that one tick looks at
 MOST_STEPS = 5  # that one alert names
-PATIENCE = timedelta(minutes=2)  # for Dagster to say that it retries a failed run, and to launch it
+PATIENCE = timedelta(minutes=2)  # for Dagster to decide on a retry and launch it
 
 
 class Runs(EventSource):
-    """A failure is over when its step succeeds, in whichever run. A run that Dagster retries is no failure yet."""
+    """A failure is resolved when its step succeeds in any run. A run that Dagster retries is not a failure yet."""
 
     name = "run"
     kinds: ClassVar = {"run_failed": "a run failed, and Dagster does not retry it"}
@@ -72,7 +72,7 @@ class Runs(EventSource):
 
 
 def _may_be_retried(instance: "dg.DagsterInstance", run: "dg.DagsterRun", ended: float) -> bool:
-    """Whether a run that failed a moment ago is one of which Dagster has not settled the retry."""
+    """Whether a run failed so recently that Dagster may still retry it."""
     import dagster as dg
     from dagster._core.storage.tags import WILL_RETRY_TAG
 
@@ -83,7 +83,7 @@ def _may_be_retried(instance: "dg.DagsterInstance", run: "dg.DagsterRun", ended:
 
 
 def _ended_steps(instance: "dg.DagsterInstance", run: "dg.DagsterRun") -> list["dg.EventLogEntry"]:
-    """Empty where the events cannot be read: the failed run gives an alert all the same, and later runs are read."""
+    """Empty where the events cannot be read: the failed run raises an alert all the same."""
     import dagster as dg
 
     kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.STEP_SUCCESS}

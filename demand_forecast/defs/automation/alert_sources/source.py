@@ -1,5 +1,5 @@
-"""A source of alerts: read as it stands, or read on from a cursor. Dagster is imported where it is asked, so that the
-command line knows the kinds without waiting for it."""
+"""What an alert source is: read as state, or as events from a cursor on. Dagster is imported inside functions, so that
+the command line can list the kinds without loading it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     from demand_forecast.defs.project import Project
 
-SINCE = "since"  # of the cursor: what was before is history and alerts nobody
+SINCE = "since"  # in the cursor: what happened before raises no alert
 SOURCES: list["AlertSource"] = []
 Cursor = Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Watched:
-    """What sources read from: the retailer's project, Dagster's instance, the asset graph as it is now loaded."""
+    """What sources read: the project, the Dagster instance, the loaded asset graph."""
 
     project: "Project"
     instance: "dg.DagsterInstance"
@@ -41,10 +41,10 @@ class Watched:
 
 
 class AlertSource(ABC):
-    """Finds alerts and sends none. A class with `kinds` joins `SOURCES` by being defined."""
+    """Finds alerts; does not send them. A class with `kinds` joins `SOURCES` by being defined."""
 
-    name: ClassVar[str]  # with which the keys of its alerts begin
-    kinds: ClassVar[dict[str, str]]  # the kinds of its alerts, as `only:` names them, with when each is raised
+    name: ClassVar[str]  # prefix of its alerts' keys
+    kinds: ClassVar[dict[str, str]]  # kinds of its alerts, as `only:` names them, and when each is raised
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -62,7 +62,7 @@ class AlertSource(ABC):
 
 
 class StateSource(AlertSource):
-    """Read as it stands: downtime of the daemon misses nothing that still holds."""
+    """Read as it stands at every tick: nothing that still holds is missed after a downtime of the daemon."""
 
     def read(self, watched: Watched, cursor: Cursor) -> tuple[list[Alert], Cursor]:
         if watched.graph is None:
@@ -72,7 +72,7 @@ class StateSource(AlertSource):
         return found + self._ended(AlertLog(watched.project.lake).open(), self.keys(watched.graph)), {}
 
     def _ended(self, raised: Iterable[Trouble], keys: set[str]) -> list[Alert]:
-        """The ends of alerts about what the project does not have any more."""
+        """Resolves alerts about checks or assets that the project does not have any more."""
         return [
             replace(trouble.alert, state="resolved", text="It is not watched any more.", at=now())
             for trouble in raised
@@ -81,15 +81,15 @@ class StateSource(AlertSource):
 
     @abstractmethod
     def keys(self, graph: "BaseAssetGraph") -> set[str]:
-        """The key of everything that it watches."""
+        """The keys of everything it watches."""
 
     @abstractmethod
     def state(self, watched: Watched) -> list[Alert]:
-        """One alert for everything of which something is known: raised or resolved, at when it came to be so."""
+        """One alert per watched thing with a known state: raised or resolved, and since when."""
 
 
 class EventSource(AlertSource):
-    """Read on from where the last tick ended, which the sensor's cursor keeps as `position`."""
+    """Read from where the last tick ended; the sensor's cursor stores that under `position`."""
 
     position: ClassVar[str]
 
@@ -101,11 +101,11 @@ class EventSource(AlertSource):
 
     @abstractmethod
     def start(self, watched: Watched) -> float:
-        """Where to read on from at the first tick: what was before is history."""
+        """Where to begin at the first tick: earlier events raise no alert."""
 
     @abstractmethod
     def events(self, watched: Watched, after: float) -> tuple[list[Alert], float]:
-        """The alerts after a position, the oldest first, and the last position that was read."""
+        """The alerts after a position, the oldest first, and the new position."""
 
 
 def alert_kinds() -> dict[str, str]:
