@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import numpy as np
@@ -373,7 +373,7 @@ def test_a_configuration_that_cannot_be_used_is_told_by_every_request(
         said = post(running.client, "forecast", series=[ONE])
     assert said.status_code == 503
     assert "horizn" in said.text
-    service = DemandForecast.inner
+    service = cast(Any, DemandForecast).inner
     monkeypatch.setattr(service, "worker", running.worker, raising=False)
     with pytest.raises(HTTPException, match="horizn") as refused:  # what BentoML's /readyz says
         service.__is_ready__(object.__new__(service))
