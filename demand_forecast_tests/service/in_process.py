@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
-from demand_forecast.service.state.worker import Worker
+if TYPE_CHECKING:
+    from demand_forecast.service.state.worker import Worker
 
 LOGGERS = ("bentoml.demand_forecast", "uvicorn.error")
 
@@ -27,7 +28,7 @@ class Running:
     """A service that answers `client`; it takes over what changes in its home when it is told to `look`."""
 
     client: httpx.Client
-    worker: Worker
+    worker: "Worker"
 
     def look(self) -> None:
         """As the thread of a worker does twice a second."""
@@ -60,7 +61,7 @@ def serve_in_process(folder: Path, **variables: str) -> Iterator[Running]:
             worker.log.stop()
 
 
-def _application(folder: Path, variables: dict[str, str]) -> tuple[object, Worker]:
+def _application(folder: Path, variables: dict[str, str]) -> tuple[Any, "Worker"]:
     from prometheus_client import REGISTRY
 
     from demand_forecast.service.http.api import create_api
@@ -86,7 +87,7 @@ async def _no_bentoml(scope: object, receive: object, send: object) -> None:
 
 @contextmanager
 def _logged(file: Path) -> Iterator[None]:
-    handler = logging.FileHandler(file, delay=False)
+    handler = logging.FileHandler(file)
     for name in LOGGERS:
         logging.getLogger(name).addHandler(handler)
     try:

@@ -119,7 +119,7 @@ def test_a_killed_server_has_lost_at_most_its_last_second(serve: Serve, night: N
     answered: list[tuple[float, str]] = []
     with serve(tmp_path) as client:
         end = time.monotonic() + 2.5
-        while time.monotonic() < end:
+        while time.monotonic() < end or len(answered) < 500:
             answer = client.post("/v1/forecast", json=ASKED)
             answered.append((time.monotonic(), answer.json()["request_id"]))
         (segment,) = folder.iterdir()
