@@ -20,6 +20,7 @@ from demand_forecast_tests.served_night import CONFIG, Night, Serve, Version
 ASKED = {"series": [{"store_id": "North", "product_id": "P-00"}], "horizon": 2}
 WORKERS = 2
 SOON = 5.0  # seconds
+PATIENCE = 60.0  # seconds: with the first package a worker imports the model's libraries
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def wait_until(
 ) -> float:
     """Seconds until all workers are there."""
     began = time.monotonic()
-    while time.monotonic() < began + 2 * SOON:
+    while time.monotonic() < began + PATIENCE:
         found = by_worker(client, read, **headers)
         if len(found) == WORKERS and reached({*found.values()}):
             return time.monotonic() - began
