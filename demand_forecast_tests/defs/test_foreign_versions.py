@@ -13,7 +13,8 @@ from demand_forecast.cli.reproduce import reproduce_version
 from demand_forecast.defs.evaluation.assets import _candidates
 from demand_forecast.defs.models.group_model import level_of
 from demand_forecast.defs.monitoring.decisions import newest_row, retrain_decision
-from demand_forecast.defs.project import CHAMPION, Project
+from demand_forecast.defs.project import Project
+from demand_forecast.domain.evaluation.roles import CHAMPION
 from demand_forecast.tracking.registry import RegistryError
 from demand_forecast_tests.defs.registered import promote, register
 from demand_forecast_tests.domain.small_retailer import make_retailer
