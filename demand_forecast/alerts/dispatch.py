@@ -70,7 +70,7 @@ def _due(log: AlertLog, settings: Alerts, seen: set[str], at: datetime) -> dict[
 
 
 def _deliver(channels: list[Channel], due: dict[str, list[Trouble]], logger: logging.Logger) -> dict[str, list[str]]:
-    """Sends what is due; gives, by key, the channels that took it. One that fails is skipped until the next tick."""
+    """Sends what is due; gives, by key, the channels that accepted it. One that fails waits for the next tick."""
     taken: dict[str, list[str]] = defaultdict(list)
     for channel in channels:
         end = time.monotonic() + BUDGET / len(channels)
