@@ -19,6 +19,7 @@ from demand_forecast.cli.service_probe import ask_service
 from demand_forecast.cli.status import print_status
 from demand_forecast.domain.tables import now
 from demand_forecast.lake.tables import Lake
+from demand_forecast.reports.terminal import Line
 from demand_forecast.settings import Serving, Settings, load_settings
 from demand_forecast.tracking.ledger import PromotionLedger
 from demand_forecast.workspace.home import Home
@@ -42,6 +43,12 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     settings = load_settings(write_config(tmp_path, serving={"port": free_port()}))
     Home(settings.root).prepare()
     return settings
+
+
+@pytest.fixture
+def no_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves them out where they are not the subject: asking for them loads every definition."""
+    monkeypatch.setattr("demand_forecast.cli.status._checks", lambda: [Line("left out")])
 
 
 def forecast(settings: Settings, age: int) -> None:
@@ -79,6 +86,7 @@ def test_it_says_where_home_and_configuration_are_before_anything_is_live(settin
         assert line in said
 
 
+@pytest.mark.usefixtures("no_checks")
 def test_it_says_what_is_live_since_when_and_how_old_the_forecast_is(settings: Settings) -> None:
     forecast(settings, age=1)
     said = status(settings)
@@ -91,6 +99,7 @@ def test_it_says_what_is_live_since_when_and_how_old_the_forecast_is(settings: S
     assert "demand-forecast night" not in said
 
 
+@pytest.mark.usefixtures("no_checks")
 def test_an_old_forecast_is_called_old_with_what_to_do(settings: Settings) -> None:
     forecast(settings, age=9)
     assert ", 9 days ago: bring newer ones and run `demand-forecast night`" in status(settings)
@@ -155,12 +164,14 @@ def publish(settings: Settings, package: str) -> None:
 READY = {"/readyz": (200, ""), "/v1/model": (200, MODEL)}
 
 
+@pytest.mark.usefixtures("no_checks")
 def test_a_service_that_does_not_answer_is_said_with_its_address(settings: Settings) -> None:
     assert f"Service   http://127.0.0.1:{settings.serving.port}: nothing answers; `make serve` starts it" in status(
         settings
     )
 
 
+@pytest.mark.usefixtures("no_checks")
 def test_a_service_is_named_with_its_package(settings: Settings) -> None:
     publish(settings, "4-abc")
     with service(READY, settings.serving.port):
@@ -169,6 +180,7 @@ def test_a_service_is_named_with_its_package(settings: Settings) -> None:
     assert f"Service   {address} serves package 4-abc: ensemble version 4, from 2026-05-03\nChecks" in said
 
 
+@pytest.mark.usefixtures("no_checks")
 def test_a_service_that_serves_another_package_than_the_published_says_why(settings: Settings) -> None:
     publish(settings, "5-def")
     refused = {"refused": {"package": "5-def", "reason": "forecast.parquet is not the file that was published"}}
@@ -194,6 +206,7 @@ def test_what_a_service_answers_is_read(
     assert (found.url, found.trouble, found.model) == (f"http://127.0.0.1:{port}", trouble, model)
 
 
+@pytest.mark.usefixtures("no_checks")
 @pytest.mark.parametrize("width", [80, 120])
 def test_no_line_is_longer_than_the_terminal(settings: Settings, width: int) -> None:
     forecast(settings, age=9)
