@@ -26,37 +26,11 @@ MOMENT = datetime(2026, 10, 1, 3, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("tracking")
-
-
-@pytest.fixture(scope="module")
-def said(place: Path) -> list[str]:
-    """What two processes said that prepared one new home at the same moment."""
-    (place / "user").mkdir()
-    (place / "work").mkdir()
-    arguments = [f"sqlite:///{place}/home/mlflow/mlflow.db", f"{place}/home/mlflow/artifacts"]
-    environment = {**os.environ, "HOME": str(place / "user")}
-    for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "XDG_CONFIG_HOME"):
-        environment.pop(name, None)
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", PREPARE, *arguments],
-            cwd=place / "work",
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for _ in range(2)
-    ]
-    return [process.communicate()[0] for process in processes if process.wait() == 0]
-
-
-@pytest.fixture(scope="module")
-def tracking(place: Path, said: list[str]) -> Tracking:
-    assert len(said) == 2
-    return Tracking(f"sqlite:///{place}/home/mlflow/mlflow.db", place / "home" / "mlflow" / "artifacts", "demand")
+def tracking(tmp_path_factory: pytest.TempPathFactory) -> Tracking:
+    place = tmp_path_factory.mktemp("tracking")
+    tracking = Tracking(f"sqlite:///{place}/mlflow.db", place / "artifacts", "demand")
+    tracking.prepare()
+    return tracking
 
 
 @pytest.fixture
@@ -84,16 +58,30 @@ def decision(to_version: str, decision: str = "promoted", **given: Any) -> dict[
     return row | {"to_version": to_version} | given
 
 
-def test_two_processes_that_prepare_at_once_both_succeed_in_silence(said: list[str]) -> None:
-    assert said == ["", ""]
-
-
-def test_one_experiment_and_one_model_were_made_and_nothing_outside_home(tracking: Tracking, place: Path) -> None:
-    client = tracking._client
+def test_two_processes_prepare_a_new_home_at_once_in_silence_and_write_nothing_outside_it(tmp_path: Path) -> None:
+    (tmp_path / "user").mkdir()
+    (tmp_path / "work").mkdir()
+    arguments = [f"sqlite:///{tmp_path}/home/mlflow/mlflow.db", f"{tmp_path}/home/mlflow/artifacts"]
+    environment = {**os.environ, "HOME": str(tmp_path / "user")}
+    for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "XDG_CONFIG_HOME"):
+        environment.pop(name, None)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PREPARE, *arguments],
+            cwd=tmp_path / "work",
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    assert [(process.communicate()[0], process.returncode) for process in processes] == [("", 0), ("", 0)]
+    client = Tracking(arguments[0], Path(arguments[1]), "demand")._client
     assert [item.name for item in client.search_experiments()].count("demand") == 1
     assert [item.name for item in client.search_registered_models()].count("demand") == 1
-    assert list((place / "user").rglob("*")) == []
-    assert list((place / "work").rglob("*")) == []
+    assert list((tmp_path / "user").rglob("*")) == []
+    assert list((tmp_path / "work").rglob("*")) == []
 
 
 @pytest.mark.parametrize(
