@@ -1,5 +1,6 @@
 """A real PostgreSQL for as long as the session lasts; for every test one thread, and files that need not settle."""
 
+import fcntl
 import glob
 import itertools
 import os
@@ -7,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +47,46 @@ def migrations_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ScriptDirectory, "from_config", once)
         yield
+
+
+Once = Callable[[str, Callable[[Path], None]], Path]
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Once:
+    """`once(name, make)`: the folder that `make` fills, whichever of the test processes needs it first. To be copied
+    by who changes it."""
+    base = tmp_path_factory.getbasetemp()
+    place = base if worker_id == "master" else base.parent
+
+    def made(name: str, make: Callable[[Path], None]) -> Path:
+        folder = place / name
+        with folder.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                folder.mkdir()
+                make(folder)
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def no_models(once: Once) -> Path:
+    """A folder with an MLflow database in which nothing is; making one takes seconds."""
+
+    def make(folder: Path) -> None:
+        from mlflow import MlflowClient
+
+        MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+
+    return once("no_models", make)
+
+
+@pytest.fixture(scope="module")
+def registry(no_models: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URI of an MLflow database of the module's own."""
+    return f"sqlite:///{shutil.copy(no_models / 'mlflow.db', tmp_path_factory.mktemp('mlflow'))}"
 
 
 @dataclass(frozen=True)

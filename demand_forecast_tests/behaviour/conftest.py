@@ -1,6 +1,5 @@
 """Small retailers written as files, run through the command line or, without an orchestrator, in this process."""
 
-import fcntl
 import os
 import shutil
 import sqlite3
@@ -38,6 +37,7 @@ from demand_forecast.sources.collecting.inputs import collect_inputs
 from demand_forecast.sources.collecting.sales import collect_sales
 from demand_forecast.sources.configured import date_formats, decimals
 from demand_forecast.sources.delivery import InputTable
+from demand_forecast_tests.conftest import Once
 
 MONDAY = date(2025, 1, 6)
 RHYTHM = (0.7, 0.7, 0.9, 1.0, 1.4, 1.8, 1.1)  # Monday to Sunday
@@ -254,17 +254,14 @@ def _united(folder: Path) -> Shopkeeper:
 
 
 @pytest.fixture(scope="session")
-def united(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Shopkeeper:
-    """The odd retailer after a good run; made once, whichever of the test processes needs it first."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base if worker_id == "master" else base.parent) / "united"
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            folder.mkdir()
-            outcome = _united(folder).run()
-            (folder / "said").write_text(outcome.said, encoding="utf-8")
-    return Shopkeeper(folder)
+def united(once: Once) -> Shopkeeper:
+    """The odd retailer after a good run."""
+
+    def make(folder: Path) -> None:
+        outcome = _united(folder).run()
+        (folder / "said").write_text(outcome.said, encoding="utf-8")
+
+    return Shopkeeper(once("united", make))
 
 
 @pytest.fixture

@@ -21,5 +21,6 @@ def test_a_version_is_made_again_after_later_nights(later_night: Shopkeeper) -> 
         assert word in outcome.said
 
 
+@pytest.mark.slow
 def test_a_version_that_nobody_registered(united: Shopkeeper) -> None:
     united.run("reproduce", "99").failed_with("has no version 99; choose one that is registered")

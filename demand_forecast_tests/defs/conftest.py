@@ -1,4 +1,4 @@
-"""A retailer of ten days of reports, and one MLflow database for all of a module: making one takes seconds."""
+"""A retailer of ten days of reports."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,11 +8,6 @@ import pytest
 
 from demand_forecast.defs.project import SALES_DAYS, Project
 from demand_forecast_tests.landing_files import write_config, write_reports
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
 
 
 @pytest.fixture

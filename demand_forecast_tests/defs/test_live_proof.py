@@ -74,11 +74,6 @@ def make_published(origin: int, factors: Factors, versions: dict[str, str]) -> p
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
-
-
-@pytest.fixture(scope="module")
 def features() -> pl.DataFrame:
     retailer = make_retailer(products=2)
     frame, contract = retailer.features([retailer.last_day])

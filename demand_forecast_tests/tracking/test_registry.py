@@ -26,9 +26,8 @@ MOMENT = datetime(2026, 10, 1, 3, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def tracking(tmp_path_factory: pytest.TempPathFactory) -> Tracking:
-    place = tmp_path_factory.mktemp("tracking")
-    tracking = Tracking(f"sqlite:///{place}/mlflow.db", place / "artifacts", "demand")
+def tracking(registry: str, tmp_path_factory: pytest.TempPathFactory) -> Tracking:
+    tracking = Tracking(registry, tmp_path_factory.mktemp("tracking") / "artifacts", "demand")
     tracking.prepare()
     return tracking
 

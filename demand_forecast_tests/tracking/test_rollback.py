@@ -35,14 +35,9 @@ def model(features: tuple[pl.DataFrame, object], rows: pl.DataFrame, tmp_path_fa
     return folder
 
 
-@pytest.fixture(scope="module")
-def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
-
-
 @pytest.fixture
-def tracking(uri: str, tmp_path: Path, request: pytest.FixtureRequest) -> Tracking:
-    tracking = Tracking(uri, tmp_path / "artifacts", f"demand-{abs(hash(request.node.name))}")
+def tracking(registry: str, tmp_path: Path, request: pytest.FixtureRequest) -> Tracking:
+    tracking = Tracking(registry, tmp_path / "artifacts", f"demand-{abs(hash(request.node.name))}")
     tracking.prepare()
     return tracking
 

@@ -69,6 +69,7 @@ def test_the_seed_gives_the_committed_files(tmp_path: Path) -> None:
     assert pl.read_parquet(tmp_path / "truth" / "truth.parquet").equals(pl.read_parquet(TRUTH / "truth.parquet"))
 
 
+@pytest.mark.slow
 def test_writing_again_changes_nothing_and_another_seed_does(tmp_path: Path) -> None:
     written = []
     for seed in (3, 3, 4):
