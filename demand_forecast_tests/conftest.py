@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import settings
 
 from demand_forecast_tests.served_night import night, serve
 
@@ -28,6 +29,8 @@ NUMBERS = itertools.count()
 os.environ.setdefault("DEMAND_FORECAST_AUTOMATION__SETTLE_SECONDS", "0")  # a test has just written its files
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes on two cores
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # where a test asks for two: spinning, a fit of 1 s takes 40
+settings.register_profile("no deadline", deadline=None)  # a busy machine is no fault
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session", autouse=True)

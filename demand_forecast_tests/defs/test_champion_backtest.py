@@ -13,6 +13,7 @@ from demand_forecast.domain.evaluation.backtest import run_backtest
 from demand_forecast.domain.evaluation.roles import CHAMPION
 from demand_forecast.domain.models import create
 from demand_forecast.domain.models.training_rows import training_rows
+from demand_forecast.settings import Training
 from demand_forecast_tests.domain.small_retailer import make_retailer
 
 ORIGINS = [28, 14]
@@ -34,7 +35,7 @@ class Night:
         model.save(self.folder)
         version = SimpleNamespace(version="1", model="lightgbm", forecast_origin=trained)
         tracking = SimpleNamespace(champion=lambda: version, download=lambda *_: self.folder)
-        project = SimpleNamespace(tracking=tracking, settings=SimpleNamespace(seed=7))
+        project = SimpleNamespace(tracking=tracking, settings=SimpleNamespace(seed=7, training=Training()))
         champion = _candidates(project, self.contract)[CHAMPION]  # type: ignore[arg-type]
         made, _ = run_backtest(self.features, self.contract, {CHAMPION: champion}, self.origins)
         return made, model.forecast(self.features.filter(~pl.col("training")))

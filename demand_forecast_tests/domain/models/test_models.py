@@ -108,7 +108,7 @@ def test_the_contract_is_checked_at_fit_and_at_forecast(name: str, data: Data, f
 
 def test_errors_name_the_repair(data: Data, fitted: Fitted, tmp_path: Path) -> None:
     known, asked, contract = data
-    with pytest.raises(ModelError, match="Known here: seasonal_naive, gradient_boosting, lightgbm, ensemble"):
+    with pytest.raises(ModelError, match="Known here: ensemble, gradient_boosting, lightgbm, seasonal_naive"):
         family("prophet")
     with pytest.raises(ModelError, match="not fitted"):
         create("lightgbm").forecast(asked)
