@@ -26,11 +26,16 @@ $(INSTALLED): $(LOCK) pyproject.toml
 run: install  ## the main job on the sample retailer (or on CONFIG=…): from raw sales to a served forecast
 	$(BIN)/demand-forecast run $(if $(CONFIG),--config $(CONFIG))
 
-test: install tools  ## lint, types, architecture rules and the tests, in five minutes
+test: install tools  ## lint, types, architecture rules and the tests, side by side, in five minutes
+	@$(MAKE) --no-print-directory --jobs=2 lint unit
+
+lint: install  ## style, types and architecture rules alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+unit: install  ## the tests alone, without those that take longer (ARGS="--durations=10")
 	$(PYTEST) -m "not slow" $(ARGS)
 
 slow: install tools  ## the tests that take longer: whole nights in processes, a month, what installs something
@@ -83,4 +88,4 @@ clean:  ## remove what the product wrote: models, tables, reports
 month: install  ## thirty nights against the Dagster daemon, with what goes wrong in them (about half an hour)
 	$(BIN)/python -m demand_forecast_tests.month --out docs/month.md
 
-.PHONY: help vendor install run test slow month faults tools ui serve lock peers autogluon clean
+.PHONY: help vendor install run test lint unit slow month faults tools ui serve lock peers autogluon clean
