@@ -28,6 +28,8 @@ from demand_forecast.service.state.served import Served
 from demand_forecast.settings import Settings, Training
 from demand_forecast_tests.behaviour.sample import TRUTH, sample_attributes
 
+pytestmark = pytest.mark.slow  # trains on the whole sample
+
 KEYS = ["store_id", "product_id"]
 ORIGINS = [date(2026, 7, 12), date(2026, 8, 9), date(2026, 9, 6)]  # those of the default backtest
 TRAINING = Training(max_rows=70_000)  # a third of the configured rows: seconds instead of half a minute

@@ -61,6 +61,7 @@ def test_a_task_is_written_once_and_again_where_the_data_differ(retailer: Retail
     assert other.task(task.origin, task.folder.parent).folder != task.folder
 
 
+@pytest.mark.slow
 def test_ours_forecasts_in_a_process_of_its_own(retailer: Retailer, task: Task, tmp_path: Path):
     contender = next(c for c in CONTENDERS if c.name == f"{OURS}lightgbm")
     made = tmp_path / "forecast.parquet"

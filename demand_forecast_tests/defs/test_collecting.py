@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
+import pytest
 from polars.testing import assert_frame_equal
 
 from demand_forecast.defs.project import Project, known_deliveries
@@ -24,6 +25,7 @@ def collect_when_all_are_ready(config: str, barrier) -> None:
     collect_new(project, None, project.landing())
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_collect_once(project: Project) -> None:
     bring(project, FIRST_DAY - timedelta(days=200), days=200)
     spawn = multiprocessing.get_context("spawn")

@@ -168,6 +168,7 @@ def test_nights_one_by_one_give_the_scores_of_all_days_at_once(project: Project,
     assert_frame_equal(scores(project), whole(project).sort(pl.all()))
 
 
+@pytest.mark.slow
 def test_the_same_night_twice_changes_nothing_and_a_late_correction_is_scored(project: Project, night: Night) -> None:
     for number in range(10, 15):
         night(number)

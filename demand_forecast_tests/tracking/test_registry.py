@@ -57,6 +57,7 @@ def decision(to_version: str, decision: str = "promoted", **given: Any) -> dict[
     return row | {"to_version": to_version} | given
 
 
+@pytest.mark.slow
 def test_two_processes_prepare_a_new_home_at_once_in_silence_and_write_nothing_outside_it(tmp_path: Path) -> None:
     (tmp_path / "user").mkdir()
     (tmp_path / "work").mkdir()

@@ -119,6 +119,7 @@ def test_it_is_an_asset_of_its_own_kind_and_a_part_of_the_ensemble(dropped_in) -
     assert ensemble.kinds == {"mlflow", "numpy", "lightgbm", "scikitlearn"}
 
 
+@pytest.mark.slow
 def test_it_is_backtested_averaged_and_loaded_back(dropped_in, tmp_path: Path) -> None:
     retailer = make_retailer(days=380)
     origin = retailer.last_day - timedelta(days=14)
