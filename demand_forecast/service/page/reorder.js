@@ -81,7 +81,8 @@ export class Reorder {
     );
     const known = ({ name }) => order.stock_known || !["on_hand", "on_order"].includes(name);
     const value = (column) => (known(column) ? inUnit[column.unit](order[column.name], 1) : "not known");
-    const rows = columns.map((column) =>
+    const parts = columns.filter(({ name }) => name !== "order_quantity"); // it is the headline
+    const rows = parts.map((column) =>
       element(
         "tr",
         { title: column.meaning },
