@@ -11,13 +11,10 @@ from demand_forecast.defs.automation.alert_sources.source import (
     SOURCES,
     Cursor,
     Watched,
-    check_alert_kinds,
 )
 from demand_forecast.defs.automation.status import SENSORS
 from demand_forecast.defs.project import SETTINGS, Project
 from demand_forecast.domain.tables import now
-
-check_alert_kinds(SETTINGS)
 
 
 @dg.sensor(
