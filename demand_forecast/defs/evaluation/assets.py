@@ -172,14 +172,19 @@ def evaluation_report(context: dg.AssetExecutionContext, project: Project) -> dg
     replace_text(file, page)
     best = summary.row(0, named=True)
     context.log.info(f"best by WRMSSE: {best['model']} {best['wrmsse']:.3f}")
-    shown = {
+    shown = _findings(summary, {name: one.png for name, one in pictures.items()}, file)
+    return dg.MaterializeResult(metadata=decision_first(shown, table_metadata(metrics, version)))
+
+
+def _findings(summary: pl.DataFrame, pictures: Mapping[str, bytes], file: Path) -> Metadata:
+    best = summary.row(0, named=True)
+    return {
         "best": f"{best['model']}: WRMSSE {best['wrmsse']:.3f}, WAPE {best['wape']:.3f}, bias {best['bias']:+.1%}",
         "candidates": _by_wrmsse(summary),
-        **{name: picture(one.png) for name, one in pictures.items()},
+        **{name: picture(png) for name, png in pictures.items()},
         "report": report(file),
         "summary": dg.MetadataValue.md(markdown_table(summary)),
     }
-    return dg.MaterializeResult(metadata=decision_first(shown, table_metadata(metrics, version)))
 
 
 def _by_wrmsse(summary: pl.DataFrame) -> dg.MetadataValue:
