@@ -49,3 +49,13 @@ def test_who_reads_while_another_writes_sees_the_old_or_the_new(home: Home) -> N
         while not writing.done():
             assert home.read_history_start() in {date(2024, 1, 1), *earlier}
     assert home.read_history_start() == earlier[-1]
+
+
+def test_modules_that_have_moved_are_corrected_in_an_older_instance(home: Home) -> None:
+    file, known = home.dagster / "dagster.yaml", "demand_forecast.workspace."
+    home.prepare()
+    written = file.read_text()
+    file.write_text(written.replace(known, "demand_forecast.") + "# mine\n")
+    home.prepare()
+    assert known in written
+    assert file.read_text() == written + "# mine\n"
