@@ -8,6 +8,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
 PAGE := demand_forecast/service/page
 GENERATOR := demand_forecast_tests/service/http/client_generator
 INSTALLED := $(VENV)/.installed
+unexport PYTHONDONTWRITEBYTECODE  # what a test process compiles, the next one need not
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 
 help:  ## this list

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for as long as the session lasts; for every test one thread, and files that need not settle."""
+"""A real PostgreSQL for as long as the session lasts, what is made once, and files that need not settle."""
 
 import fcntl
 import glob
@@ -27,8 +27,6 @@ __all__ = ["night", "serve"]
 NUMBERS = itertools.count()
 
 os.environ.setdefault("DEMAND_FORECAST_AUTOMATION__SETTLE_SECONDS", "0")  # a test has just written its files
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes on two cores
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # where a test asks for two: spinning, a fit of 1 s takes 40
 settings.register_profile("no deadline", deadline=None)  # a busy machine is no fault
 settings.load_profile("no deadline")
 
