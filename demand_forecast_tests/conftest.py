@@ -90,6 +90,16 @@ def registry(no_models: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"sqlite:///{shutil.copy(no_models / 'mlflow.db', tmp_path_factory.mktemp('mlflow'))}"
 
 
+@pytest.fixture
+def undrawn() -> Iterator[pytest.MonkeyPatch]:
+    """Pictures stay empty until the test undoes it: drawing them is half of a small night."""
+    from demand_forecast.reports.style import Chart
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Chart, "__call__", lambda *_, **__: b"")
+        yield patch
+
+
 @dataclass(frozen=True)
 class PostgresServer:
     """A PostgreSQL of our own in `folder`, on the loopback and a free port."""

@@ -12,3 +12,7 @@ for threads in ("OMP_NUM_THREADS", "POLARS_MAX_THREADS", "TOKIO_WORKER_THREADS")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # where a test asks for two: spinning, a fit of 1 s takes 40
 
 gc.set_threshold(100_000, 50, 100)  # imports leave little to collect, and looking for it is a fifth of their time
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # what is imported by then stays

@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -182,11 +182,12 @@ class Tracking:
         from mlflow.exceptions import MlflowException
 
         try:
-            return _version(self._client.get_model_version(self.name, str(version)), self.aliases())
+            found = self._client.get_model_version(self.name, str(version))
         except MlflowException as error:
             known = ", ".join(item.version for item in reversed(self.versions())) or "none"
             message = f"model {self.name} has no version {version}; choose one that is registered: {known}"
             raise RegistryError(message) from error
+        return _version(found, found.aliases)
 
     def aliases(self) -> dict[str, str]:
         """The version behind each alias; empty before the first decision."""
@@ -247,8 +248,15 @@ class Tracking:
             self._point(CHALLENGER, compared["to_version"])
 
     def _behind(self, alias: str) -> ModelVersion | None:
-        version = self.aliases().get(alias)
-        return None if version is None else self.version(version)
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = self._client.get_model_version_by_alias(self.name, alias)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # no model, no such alias
+                return None
+            raise
+        return _version(found, found.aliases)
 
     def _point(self, alias: str, version: str | None) -> None:
         if version is not None and self.aliases().get(alias) != version:
@@ -286,7 +294,8 @@ class Tracking:
         where = " and ".join(filter(None, [f"name = '{self.name}'", condition]))
         found = self._client.search_model_versions(where, max_results=10_000)
         aliases = self.aliases()
-        return [_version(item, aliases) for item in sorted(found, key=lambda item: -int(item.version))]
+        newest_first = sorted(found, key=lambda item: -int(item.version))
+        return [_version(item, [a for a, v in aliases.items() if v == str(item.version)]) for item in newest_first]
 
     def _end_abandoned_runs(self) -> None:
         """Ends the runs of killed processes of this machine, which MLflow would show as RUNNING for ever."""
@@ -299,14 +308,14 @@ class Tracking:
                 self._client.set_terminated(run.info.run_id, "KILLED")
 
 
-def _version(found: "MlflowVersion", aliases: Mapping[str, str]) -> ModelVersion:
+def _version(found: "MlflowVersion", aliases: Iterable[str]) -> ModelVersion:
     return ModelVersion(
         version=str(found.version),
         model=found.tags.get("model", ""),
         run_id=found.run_id or "",
         tags=dict(found.tags),
         created_at=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
-        aliases=tuple(sorted(alias for alias, version in aliases.items() if version == str(found.version))),
+        aliases=tuple(sorted(aliases)),
     )
 
 

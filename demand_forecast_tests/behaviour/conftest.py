@@ -3,8 +3,6 @@
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -38,11 +36,11 @@ from demand_forecast.sources.collecting.sales import collect_sales
 from demand_forecast.sources.configured import date_formats, decimals
 from demand_forecast.sources.delivery import InputTable
 from demand_forecast_tests.conftest import Once
+from demand_forecast_tests.terminal import Command
 
 MONDAY = date(2025, 1, 6)
 RHYTHM = (0.7, 0.7, 0.9, 1.0, 1.4, 1.8, 1.1)  # Monday to Sunday
 COLUMNS = {"date": "day", "store_id": "shop", "product_id": "item", "units": "sold", "price": "paid"}
-DEMAND_FORECAST = (sys.executable, "-m", "demand_forecast.cli")
 RELIED_ON = ("raw_sales", "backtest_metrics", "promotion_ledger", "demand_forecast", "reorder_plan")
 QUICK = {
     "home": "home",
@@ -88,9 +86,9 @@ class Outcome:
         assert self.status == 1, self.said
 
 
-def outcome_of(process: subprocess.Popen[str]) -> Outcome:
-    said, _ = process.communicate()
-    return Outcome(process.returncode, said)
+def outcome_of(command: Command) -> Outcome:
+    said = command.wait()
+    return Outcome(command.status, said)
 
 
 @dataclass(frozen=True)
@@ -116,18 +114,10 @@ class Shopkeeper:
         self.write("config.yaml", yaml.safe_dump(known | keys, allow_unicode=True))
         return self
 
-    def start(self, *command: str) -> subprocess.Popen[str]:
-        """`demand-forecast run`, or another command, in its own process group; all that it says is in its `stdout`."""
-        return subprocess.Popen(
-            [*DEMAND_FORECAST, *(command or ("run",)), "--config", str(self.folder / "config.yaml")],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "COLUMNS": "200"},
-            cwd=self.folder,
-            start_new_session=True,
-        )
+    def start(self, *command: str) -> Command:
+        """`demand-forecast run`, or another command."""
+        environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "COLUMNS": "200"}
+        return Command((*(command or ("run",)), "--config", str(self.folder / "config.yaml")), self.folder, environment)
 
     def run(self, *command: str) -> Outcome:
         return outcome_of(self.start(*command))

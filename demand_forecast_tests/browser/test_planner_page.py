@@ -299,7 +299,10 @@ def saved(page: Page) -> list[dict[str, str]]:
     return list(csv.DictReader(download.value.path().read_text(encoding="utf-8-sig").splitlines()))
 
 
-@pytest.mark.parametrize("path", ["/", HERE, "/#new", "/#store=North&product=nothing"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", HERE, *(pytest.param(path, marks=pytest.mark.slow) for path in ("/#new", "/#store=North&product=nothing"))],
+)
 def test_on_a_phone_nothing_sticks_out_and_every_control_has_a_name(new_page: NewPage, path: str) -> None:
     page = new_page(path, viewport={"width": 360, "height": 740})
     expect(page.locator("main :is(tbody tr, #state-back, #new-result b):visible").first).to_be_visible()

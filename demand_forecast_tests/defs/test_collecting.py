@@ -2,6 +2,7 @@
 
 import multiprocessing
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,6 +24,13 @@ def collect_when_all_are_ready(config: str, barrier) -> None:
     known_deliveries(project.lake)  # imports what is needed
     barrier.wait()
     collect_new(project, None, project.landing())
+
+
+def test_two_threads_at_once_collect_once(project: Project) -> None:
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(collect_new, project, None, project.landing()) for _ in range(2)]:
+            done.result()
+    assert project.lake.read("raw_sales").height == 10 * 6
 
 
 @pytest.mark.slow

@@ -1,8 +1,6 @@
 """Nights on a small lake and a real registry: scored, reviewed, decided, requested, taken back."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import date, timedelta
 from itertools import product
@@ -14,7 +12,6 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-import demand_forecast
 from demand_forecast.defs.automation.retraining import retraining, rollback
 from demand_forecast.defs.evaluation.assets import _decide, promoted_model
 from demand_forecast.defs.features.contract import data_versions, feature_notes
@@ -31,6 +28,7 @@ from demand_forecast.tracking.ledger import PromotionLedger
 from demand_forecast_tests.defs.registered import promote, register
 from demand_forecast_tests.domain.small_retailer import make_retailer
 from demand_forecast_tests.landing_files import write_config, write_reports
+from demand_forecast_tests.terminal import Command
 
 FIRST = date(2026, 3, 2)
 HORIZON = 7
@@ -118,7 +116,7 @@ def publish(project: Project, versions: dict[str, str]) -> Callable[[range, Fact
 
 
 @pytest.fixture
-def night(project: Project, publish: Callable[[range, Factors], None]) -> Night:
+def night(project: Project, publish: Callable[[range, Factors], None], undrawn: pytest.MonkeyPatch) -> Night:
     def night(number: int, factors: Factors = GOOD, demand: pl.DataFrame | None = None) -> dg.ExecuteInProcessResult:
         """The night after day `number`: its actuals have arrived, the next days are forecast, then all is judged."""
         project.lake.replace("daily_demand", make_demand(number + 1) if demand is None else demand)
@@ -160,7 +158,6 @@ def scores(project: Project) -> pl.DataFrame:
     return project.lake.read("forecast_accuracy").sort(pl.all())
 
 
-@pytest.mark.slow
 def test_nights_one_by_one_give_the_scores_of_all_days_at_once(project: Project, night: Night) -> None:
     for number in range(10, 15):
         night(number)
@@ -197,9 +194,11 @@ def test_scores_whose_forecasts_are_no_longer_kept_stay_as_they_are(project: Pro
     assert scores(project)["date"].max() == day(16)
 
 
-def test_what_is_shown_tells_this_week_by_role(night: Night) -> None:
-    for number in range(10, 14):
-        result = night(number)
+def test_what_is_shown_tells_this_week_by_role(night: Night, undrawn: pytest.MonkeyPatch) -> None:
+    for number in range(10, 13):
+        night(number)
+    undrawn.undo()
+    result = night(13)
     shown = result.asset_materializations_for_node("forecast_accuracy")[0].metadata
     table = str(shown["last_week"].value).splitlines()
     assert "fva_wql_previous" in table[0]
@@ -271,31 +270,18 @@ def test_a_previous_that_is_gone_fails_the_run_and_moves_nothing(
     assert PromotionLedger(project.lake).rows()[-1]["decision"] == "rollback_failed"
 
 
-@pytest.mark.slow
 def test_the_command_says_why_the_champion_stays(project: Project, versions: dict[str, str], features: Any) -> None:
     project.lake.replace("forecast_features", features[0].filter(~pl.col("training")))
     files = project.home.mlflow / "artifacts" / project.tracking.version(versions["previous"]).run_id
     files.rename(files.with_name("gone"))
-    command = [
-        sys.executable,
-        "-m",
-        "demand_forecast.cli",
-        "rollback",
-        "--config",
-        project.config,
-        "--reason",
-        "odd",
-    ]
-    environment = os.environ | {"PYTHONPATH": str(Path(demand_forecast.__file__).parents[1])}
-    place = Path(project.config).parent
-    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=place, env=environment)
-    assert done.returncode == 1
-    assert f"version {versions['previous']} does not serve" in done.stderr
-    assert (
-        f"version {versions['champion']} not taken back: version {versions['previous']} does not serve" in done.stdout
-    )
-    assert "  - odd" in done.stdout
-    assert "Traceback" not in done.stderr + done.stdout
+    asked = ("rollback", "--config", project.config, "--reason", "odd")
+    command = Command(asked, Path(project.config).parent, dict(os.environ))
+    said = command.wait()
+    assert command.status == 1
+    assert f"version {versions['previous']} does not serve" in said
+    assert f"version {versions['champion']} not taken back: version {versions['previous']} does not serve" in said
+    assert "  - odd" in said
+    assert "Traceback" not in said
 
 
 def test_what_was_taken_back_is_no_challenger_again(project: Project, features: Any) -> None:

@@ -14,7 +14,6 @@ from demand_forecast.defs.features.assets import daily_demand, first_sales
 from demand_forecast.defs.project import Project, known_deliveries, settings_of
 from demand_forecast.defs.raw.assets import raw_inputs
 from demand_forecast.domain.tables import now
-from demand_forecast.reports.charts import data
 from demand_forecast.sources.collecting.sales import collect_sales
 from demand_forecast_tests.landing_files import FIRST_DAY, write_config, write_reports
 
@@ -74,11 +73,9 @@ class Shop:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
-    """Thirty days have been collected. Pictures are drawn elsewhere: here they would take most of the time."""
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undrawn: pytest.MonkeyPatch) -> Shop:
+    """Thirty days have been collected."""
     monkeypatch.delenv("DEMAND_FORECAST_HOME", raising=False)
-    for chart in ("rows_by_day", "rejections_chart", "demand_over_time"):
-        monkeypatch.setattr(data, chart, lambda _: b"")
     write_reports(tmp_path, DAYS)
     (tmp_path / "products.csv").write_text("product_id\napple\nbread\ncheese\n")
     (tmp_path / "plan.csv").write_text(f"date,product_id,price\n{FIRST_DAY},apple,1.5\n")
@@ -138,6 +135,7 @@ NIGHTS: dict[Callable[[Shop], None], date] = {
     a_night_without_sales: date.min,
     a_night_of_refused_lines: date.min,
 }
+OFTEN = {a_new_day, a_corrected_report, a_shop_that_opens, a_price_changed_in_the_plan, a_night_of_refused_lines}
 
 
 def require_equal(shop: Shop) -> None:
@@ -151,7 +149,11 @@ def require_equal(shop: Shop) -> None:
     assert counts["raw_sales"] == counts["clean_sales"] + counts["rejected_sales"]
 
 
-@pytest.mark.parametrize("happens", NIGHTS, ids=lambda happens: happens.__name__)
+@pytest.mark.parametrize(
+    "happens",
+    [happens if happens in OFTEN else pytest.param(happens, marks=pytest.mark.slow) for happens in NIGHTS],
+    ids=lambda happens: happens.__name__,
+)
 def test_a_night_makes_the_days_it_touches_and_leaves_the_rest(shop: Shop, happens: Callable[[Shop], None]) -> None:
     before = shop.lake.version("daily_demand")
     happens(shop)
@@ -203,7 +205,9 @@ def test_a_night_that_died_between_two_tables_is_made_up_for(shop: Shop, monkeyp
     require_equal(shop)
 
 
-@pytest.mark.parametrize("keys", [{"frequency": "weekly", "horizon": 2}, {"missing_day": "closed"}])
+@pytest.mark.parametrize(
+    "keys", [{"frequency": "weekly", "horizon": 2}, pytest.param({"missing_day": "closed"}, marks=pytest.mark.slow)]
+)
 def test_other_retailers(tmp_path: Path, keys: dict[str, object], shop: Shop) -> None:
     other = Shop(tmp_path, "other", **keys).night()
     three_new_days(shop)

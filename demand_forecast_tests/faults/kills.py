@@ -2,9 +2,7 @@
 
 import argparse
 import os
-import signal
 import sqlite3
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -240,14 +238,12 @@ def killed(
     """One attempt that is killed at a random moment of the whole, or of `step`; where it was too quick again."""
     longest = usual.steps[step] if step else pace * usual.seconds
     while True:
-        before, process, moment = run_logs(retailer), retailer.start(night.job), random.uniform(0, longest)
-        while step and process.poll() is None and step not in step_times(run_logs(retailer) - before):
+        before, attempt, moment = run_logs(retailer), retailer.start(night.job), random.uniform(0, longest)
+        while step and attempt.running() and step not in step_times(run_logs(retailer) - before):
             time.sleep(0.02)
-        try:
-            process.communicate(timeout=moment)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+        if attempt.running(moment):
+            attempt.kill()
+            attempt.wait()
             tables, faults = inspect(retailer)
             return Kill(night.name, moment, step_running(run_logs(retailer) - before), tables, faults)
         longest, step = (moment, None) if step is None else (pace * usual.seconds, None)

@@ -123,6 +123,7 @@ def test_the_service_starts_with_nothing_but_its_pinned_requirements(package: Pa
     assert (done.stdout.splitlines(), done.returncode) == (["without polars", "Gateway", "lightgbm"], 0), done.stderr
 
 
+@pytest.mark.slow
 def test_a_package_that_cannot_be_packed_is_named(place: Path, tmp_path: Path) -> None:
     unusable = tmp_path / "not a version-0"
     unusable.mkdir()

@@ -83,6 +83,7 @@ def html(content: dict[str, Any]) -> str:
     return evaluation_report(**content)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_alignment_is_told_for_the_next_forecast_and_left_out_where_there_is_none(
     content: dict[str, Any], html: str
 ) -> None:
@@ -125,6 +126,7 @@ def test_every_measure_of_the_summary_is_explained() -> None:
     assert set(SUMMARY) <= set(MEASURES)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_names_from_the_data_cannot_write_html(content: dict[str, Any]) -> None:
     evil = "<script>alert(1)</script>"
     renamed = {
@@ -162,6 +164,7 @@ def test_the_headline_names_the_direction_of_bias(bias: float, said: str) -> Non
     assert said in headline(summary_of(wrmsse=0.7, bias=bias), "lightgbm", "wrmsse")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_unknown_values_are_dashes_and_never_best(content: dict[str, Any]) -> None:
     table = measure_table("", summary_of(wape=None, wrmsse=float("nan"), bias=0.01))
     wape, bias, wrmsse = table.rows[0][1:]
@@ -257,6 +260,7 @@ def test_the_findings_say_whether_quantiles_can_be_trusted(summary: pl.DataFrame
     assert said_about(summary, even)["How sure"].endswith("word. The top tenth, above the 90% quantile, caught 10.0%.")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_new_products_are_told_apart(summary: pl.DataFrame, metrics: pl.DataFrame, content: dict[str, Any]) -> None:
     assert said_about(summary, metrics)["New products"] == "None of the series was new at an origin."
     young = pl.concat([metrics, metrics.filter(level="class intermittent").with_columns(level=pl.lit("class new"))])

@@ -101,7 +101,7 @@ def test_groups_are_forecast_at_every_origin_from_what_was_known_there() -> None
     assert not other.equals(both)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_same_bits_again(threads: int) -> None:
     retailer = make_retailer(days=250, products=3)
     once, again = (forecast(retailer, [retailer.last_day], threads=threads) for _ in range(2))

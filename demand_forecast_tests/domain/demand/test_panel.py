@@ -260,15 +260,28 @@ def test_the_panel_is_that_of_a_loop_whatever_the_order_of_rows(sales, plan, mis
     assert_frame_equal(found, shuffled)
 
 
-@settings(max_examples=200, deadline=None)
-@given(
+CUT = given(
     st.lists(SALE, min_size=1, max_size=25),
     st.lists(PLANNED, max_size=15, unique_by=plan_key),
     st.sampled_from(["closed", "no_sale"]),
     st.integers(0, 20),
 )
-@pytest.mark.slow
+
+
+@settings(max_examples=25, deadline=None)
+@CUT
 def test_days_put_behind_a_panel_are_those_of_the_whole(sales, plan, missing_day, cut) -> None:  # type: ignore[no-untyped-def]
+    require_continued(sales, plan, missing_day, cut)
+
+
+@pytest.mark.slow
+@settings(max_examples=400, deadline=None)
+@CUT
+def test_days_put_behind_many_panels_are_those_of_the_whole(sales, plan, missing_day, cut) -> None:  # type: ignore[no-untyped-def]
+    require_continued(sales, plan, missing_day, cut)
+
+
+def require_continued(sales: Sequence[Row], plan: Sequence[Row], missing_day: str, cut: int) -> None:
     earlier, later = ([row for row in sales if (row["date"] <= day(cut)) == early] for early in (True, False))
     known = panel(earlier, plan=plan, missing_day=missing_day)
     assume(len(known))

@@ -59,25 +59,34 @@ def _files(folder: Path) -> dict[str, Path]:
     return {name: path for name, path in found.items() if path.name not in ("README.md", ".gitattributes")}
 
 
-def test_the_seed_gives_the_committed_files(tmp_path: Path) -> None:
-    write_sample(tmp_path / "data", truth=tmp_path / "truth")
-    written, committed = _files(tmp_path / "data"), _files(DATA)
-    assert written.keys() == committed.keys()
-    assert [name for name in written if _content(written[name]) != _content(committed[name])] == []
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sample")
+    write_sample(folder / "data", truth=folder / "truth")
+    return folder
+
+
+def test_the_seed_gives_the_committed_files(written: Path) -> None:
+    found, committed = _files(written / "data"), _files(DATA)
+    assert found.keys() == committed.keys()
+    assert [name for name in found if _content(found[name]) != _content(committed[name])] == []
     for name in ("faults.csv", "effects.json"):
-        assert (tmp_path / "truth" / name).read_bytes() == (TRUTH / name).read_bytes()
-    assert pl.read_parquet(tmp_path / "truth" / "truth.parquet").equals(pl.read_parquet(TRUTH / "truth.parquet"))
+        assert (written / "truth" / name).read_bytes() == (TRUTH / name).read_bytes()
+    assert pl.read_parquet(written / "truth" / "truth.parquet").equals(pl.read_parquet(TRUTH / "truth.parquet"))
 
 
 @pytest.mark.slow
-def test_writing_again_changes_nothing_and_another_seed_does(tmp_path: Path) -> None:
-    written = []
-    for seed in (3, 3, 4):
-        write_sample(tmp_path, seed)
-        written.append({name: path.read_bytes() for name, path in _files(tmp_path).items()})
-    assert written[0] == written[1]
-    assert written[0].keys() == written[2].keys()
-    assert written[0]["landing/sales/2026-09-01.csv"] != written[2]["landing/sales/2026-09-01.csv"]
+def test_writing_again_changes_nothing_and_another_seed_does(written: Path, tmp_path: Path) -> None:
+    def held(folder: Path) -> dict[str, bytes]:
+        return {name: path.read_bytes() for name, path in _files(folder).items()}
+
+    before = held(written / "data")
+    write_sample(written / "data")
+    assert held(written / "data") == before
+    write_sample(tmp_path, 4)
+    other = held(tmp_path)
+    assert other.keys() == before.keys()
+    assert other["landing/sales/2026-09-01.csv"] != before["landing/sales/2026-09-01.csv"]
 
 
 def test_the_sample_is_small_and_the_truth_is_not_among_it() -> None:
