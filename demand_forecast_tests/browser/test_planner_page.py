@@ -301,7 +301,7 @@ def saved(page: Page) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", HERE, *(pytest.param(path, marks=pytest.mark.slow) for path in ("/#new", "/#store=North&product=nothing"))],
+    [HERE, *(pytest.param(path, marks=pytest.mark.slow) for path in ("/", "/#new", "/#store=North&product=nothing"))],
 )
 def test_on_a_phone_nothing_sticks_out_and_every_control_has_a_name(new_page: NewPage, path: str) -> None:
     page = new_page(path, viewport={"width": 360, "height": 740})
@@ -397,6 +397,7 @@ def test_the_bento_holds_all_that_the_pages_load(new_page: NewPage, place: Path,
     assert [name for name in files if not (packed / name).is_file()] == []
 
 
+@pytest.mark.slow
 def test_the_page_of_the_api_works(new_page: NewPage) -> None:
     page = new_page("/docs")
     expect(page.get_by_role("heading", name="Demand forecast")).to_be_visible()

@@ -51,7 +51,11 @@ def days(first: date, last: date) -> list[date]:
     return pl.date_range(first, last, eager=True).to_list()
 
 
-@pytest.fixture(scope="module", params=["0 3 * * *", "30 2 * * *"], ids=["at three", "in the hour that jumps"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param("0 3 * * *", marks=pytest.mark.slow), "30 2 * * *"],
+    ids=["at three", "in the hour that jumps"],
+)
 def asked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict:
     """What a code location in Paris, in a process of its own, says of days and nights."""
     retailer = Shopkeeper(tmp_path_factory.mktemp("paris"))
