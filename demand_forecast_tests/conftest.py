@@ -18,11 +18,12 @@ import sqlalchemy as sa
 from hypothesis import settings
 
 from demand_forecast_tests.served_night import night, serve
+from demand_forecast_tests.small_disk import on_a_small_disk
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-__all__ = ["night", "serve"]
+__all__ = ["night", "on_a_small_disk", "serve"]
 
 NUMBERS = itertools.count()
 

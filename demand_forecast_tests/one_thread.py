@@ -1,6 +1,6 @@
 """What holds for every test process, set by `-p` in pyproject.toml before any library is imported.
 
-Two test processes share two cores: with threads of their own in every library they spend a fifth of their time
+Test processes share few cores: with threads of their own in every library they spend a fifth of their time
 on switching between them, and OpenMP's, which spin while they wait, far more.
 """
 

@@ -284,11 +284,11 @@ def test_the_command_says_why_the_champion_stays(project: Project, versions: dic
     assert "Traceback" not in said
 
 
-def test_what_was_taken_back_is_no_challenger_again(project: Project, features: Any) -> None:
-    scored = [("seasonal_naive", 0.9), ("gradient_boosting", 0.5), ("champion", 0.8)]
+def backtested(project: Project, features: Any, **wrmsse: float) -> Callable[[str], str]:
+    """Leaves a backtest of models by their WRMSSE; gives the fingerprint of a family trained tonight."""
     rows = [
         (model, origin, level, metric, value if metric == "wrmsse" else 0.01)
-        for model, value in scored
+        for model, value in wrmsse.items()
         for origin in (None, FIRST)
         for metric, level in (("wrmsse", "all"), ("bias", "total"), ("calibration_error", "series"), ("wql", "series"))
     ]
@@ -303,8 +303,13 @@ def test_what_was_taken_back_is_no_challenger_again(project: Project, features: 
     frame, contract = features
     how = {"covariates": project.settings.covariates, "training": project.settings.training, "origins": [FIRST]}
     project.lake.replace("demand_features", frame, feature_notes(contract, {}, how))
-    tonight = fingerprint(create("gradient_boosting", seed=project.settings.seed), data_versions(project.lake))
-    first, loser = register(project, features, FIRST, "first"), register(project, features, FIRST, tonight)
+    return lambda family: fingerprint(create(family, seed=project.settings.seed), data_versions(project.lake))
+
+
+def test_what_was_taken_back_is_no_challenger_again(project: Project, features: Any) -> None:
+    tonight = backtested(project, features, seasonal_naive=0.9, gradient_boosting=0.5, champion=0.8)
+    first = register(project, features, FIRST, "first")
+    loser = register(project, features, FIRST, tonight("gradient_boosting"))
     promote(project, first)
     ledger = PromotionLedger(project.lake)
     assert _decide(project, ledger).to_version == loser
@@ -313,6 +318,19 @@ def test_what_was_taken_back_is_no_challenger_again(project: Project, features: 
     project.tracking.promote(line | {"from_version": loser, "to_version": first}, ledger)
     decision = _decide(project, ledger)
     assert (decision.outcome, decision.reasons) == ("kept", ["there is no challenger"])
+
+
+def test_a_decision_again_finds_the_champion_it_made_under_the_name_of_its_candidate(
+    project: Project, features: Any
+) -> None:
+    """A backtest of before the first promotion knows no champion."""
+    tonight = backtested(project, features, seasonal_naive=0.9, gradient_boosting=0.5)
+    promote(project, register(project, features, FIRST, tonight("seasonal_naive")))
+    decision = _decide(project, PromotionLedger(project.lake))
+    assert (decision.outcome, decision.reasons) == ("kept", ["there is no challenger"])
+    promote(project, register(project, features, FIRST, "of another night"))
+    with pytest.raises(ValueError, match="champion version 2 is not among the models compared; materialize backtest"):
+        _decide(project, PromotionLedger(project.lake))
 
 
 def test_evidence_of_drift_requests_one_training_and_no_second_beside_it(

@@ -8,6 +8,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from demand_forecast.lake.tables import Lake, LakeError
+from demand_forecast_tests.small_disk import Mount, fill
 
 
 @pytest.fixture
@@ -80,6 +81,22 @@ def test_a_failure_while_appending_leaves_the_last_version(lake: Lake) -> None:
     with pytest.raises(Exception, match="source went away"):
         lake.append("raw_sales", broken())  # type: ignore[arg-type]
     assert lake.read("raw_sales")["units"].to_list() == [1]
+
+
+def test_a_full_disk_leaves_the_last_version_and_with_room_again_it_is_written(
+    lake: Lake, tmp_path: Path, on_a_small_disk: Mount
+) -> None:
+    rows = pl.DataFrame({"units": range(100_000)})
+    lake.append("units", [rows])
+    on_a_small_disk(tmp_path / "lake")
+    ballast = fill(tmp_path / "lake", 30_000)
+    for write in (lambda: lake.append("units", [rows]), lambda: lake.replace("units", rows.reverse())):
+        with pytest.raises(LakeError, match=r"units: not written to the lake .* last version is untouched.*No space"):
+            write()
+    assert_frame_equal(lake.read("units"), rows)
+    ballast.unlink()
+    lake.append("units", [rows])
+    assert lake.read("units").height == 200_000
 
 
 def test_a_missing_table_is_named_with_its_repair(lake: Lake) -> None:
