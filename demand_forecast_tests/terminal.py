@@ -36,12 +36,12 @@ class Command:
     """A `demand-forecast` command in a process group of its own; `status` is None while it runs."""
 
     def __init__(self, arguments: tuple[str, ...], folder: Path, environment: dict[str, str]) -> None:
-        handle, self._said = tempfile.mkstemp(prefix="said-")
+        handle, self._output = tempfile.mkstemp(prefix="demand-forecast-output-")
         os.close(handle)
-        asked = {"arguments": arguments, "folder": str(folder), "environment": environment, "said": self._said}
+        request = {"arguments": arguments, "folder": str(folder), "environment": environment, "output": self._output}
         self._connection = socket.socket(socket.AF_UNIX)
         self._connection.connect(_terminal()[0])
-        self._connection.sendall(json.dumps(asked).encode() + b"\n")
+        self._connection.sendall(json.dumps(request).encode() + b"\n")
         self.pid = self._number()
         self.status: int | None = None
 
@@ -62,9 +62,9 @@ class Command:
         """Waits for its end; gives its stdout and stderr."""
         while self.running(60):
             pass
-        said = Path(self._said).read_text(encoding="utf-8")
-        Path(self._said).unlink()
-        return said
+        printed = Path(self._output).read_text(encoding="utf-8")
+        Path(self._output).unlink()
+        return printed
 
     def kill(self) -> None:
         """SIGKILL to the command and to its children."""
@@ -100,10 +100,10 @@ def _start(place: Path) -> None:
 
 class _Run(StreamRequestHandler):
     def handle(self) -> None:
-        asked = json.loads(self.rfile.readline())
+        request = json.loads(self.rfile.readline())
         process = os.fork()
         if process == 0:
-            _run(**asked)
+            _run(**request)
         _, status = os.waitpid(self._answer(process), 0)
         self._answer(os.waitstatus_to_exitcode(status))
 
@@ -113,13 +113,13 @@ class _Run(StreamRequestHandler):
         return number
 
 
-def _run(arguments: list[str], folder: str, environment: dict[str, str], said: str) -> NoReturn:
+def _run(arguments: list[str], folder: str, environment: dict[str, str], output: str) -> NoReturn:
     os.setsid()
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
     sys.argv[1:] = arguments
-    sys.stdout = sys.stderr = open(said, "w", encoding="utf-8", buffering=1)  # noqa: SIM115  as long as the process
+    sys.stdout = sys.stderr = open(output, "w", encoding="utf-8", buffering=1)  # noqa: SIM115  as long as the process
     for channel in (1, 2):
         os.dup2(sys.stdout.fileno(), channel)
     status = 1

@@ -276,7 +276,8 @@ def test_a_new_product_is_forecast_as_its_kind_and_at_its_price(new_page: NewPag
     page.get_by_role("combobox", name="Shop", exact=True).select_option("South")
     page.get_by_role("combobox", name="Department").select_option("D1")
     page.get_by_role("spinbutton", name="Price").fill("4")
-    page.get_by_role("textbox", name="Product number").fill("P-99")
+    with page.expect_response(lambda answer: "P-99" in (answer.request.post_data or "")):
+        page.get_by_role("textbox", name="Product number").fill("P-99")
     expect(said).to_contain_text("a new product of its kind: D1")
     new = {"store_id": "South", "product_id": "P-99", "attributes": {"department": "D1"}, "price": 4}
     answer = client.post("/v1/forecast", json={"series": [new], "quantiles": QUANTILE_LEVELS}).json()
