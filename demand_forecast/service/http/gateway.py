@@ -15,7 +15,7 @@ from inspect import isawaitable
 from ipaddress import ip_address
 from typing import Any
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI
 from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route
 
@@ -78,15 +78,14 @@ class Gateway:
         request_id = f"{self._process}{next(self._ids):08x}"
         headers = dict(scope["headers"])
         exchange = _Exchange(receive, send, request_id, self.settings.max_body_bytes)
-        scope["state"] = {"request_id": request_id, "began": began}
+        scope.update(state={"request_id": request_id, "began": began}, app=self.api)
         try:
             exchange.expect(headers)
             if scope["path"].startswith("/v1/"):
                 self._admit(scope, headers)
             async with asyncio.timeout(self.settings.timeout_seconds):
                 if direct := self._direct.get((scope["method"], scope["path"])):
-                    scope["app"] = self.api  # as FastAPI does
-                    answer = await self._called(direct, Request(scope, exchange.receive))  # type: ignore[arg-type]
+                    answer = await direct(Request(scope, exchange.receive))  # type: ignore[arg-type]
                     await answer(scope, exchange.receive, exchange.send)
                 else:
                     # uvicorn leaves the body out of the answer to a HEAD
@@ -95,21 +94,9 @@ class Gateway:
         except ClientDisconnect:
             exchange.status = exchange.status or GONE
         except Exception as error:
-            await self._problem(error, scope, exchange)
+            await self._answer_error(error, scope, exchange)
         endpoint = scope["path"] if scope["path"] in self._endpoints else "other"
         self._measure(endpoint, exchange.status, time.perf_counter() - began)
-
-    async def _called(self, direct: Direct, request: Request) -> Response:
-        """The answer of an endpoint called without FastAPI, or that of the handler that `api` has for its error."""
-        try:
-            return await direct(request)
-        except Exception as error:
-            kinds = (getattr(error, "status_code", None), *type(error).__mro__)
-            known = (kind for kind in kinds if kind is not Exception and kind in self.api.exception_handlers)
-            if (kind := next(known, None)) is None:
-                raise
-            found = self.api.exception_handlers[kind](request, error)
-            return await found if isawaitable(found) else found
 
     def _admit(self, scope: MutableMapping[str, Any], headers: dict[bytes, bytes]) -> None:
         """Raises Problem 401 if a key is needed and missing or unknown, 429 if it is used too often."""
@@ -136,20 +123,29 @@ class Gateway:
         # another Host is a foreign page whose name was pointed at this machine (DNS rebinding)
         return all(map(_is_loopback, [*ends, _host(headers.get(b"host", b"").decode("latin-1"))]))
 
-    async def _problem(self, error: Exception, scope: MutableMapping[str, Any], exchange: "_Exchange") -> None:
-        if isinstance(error, Problem):
-            problem = error
-        elif isinstance(error, TimeoutError):
-            within = f"within {self.settings.timeout_seconds:g} seconds"
-            problem = Problem(503, f"not done {within}", headers={"Retry-After": "5"})
-            if not exchange.arrived:
-                problem = Problem(408, f"the request did not arrive {within}")
-        else:
-            logger.exception("request %s failed", exchange.request_id)
-            problem = Problem(500, f"an error of the service; its log has it under {exchange.request_id}")
+    async def _answer_error(self, error: Exception, scope: MutableMapping[str, Any], exchange: "_Exchange") -> None:
+        """Answers with the handler that `api` has for such an error, else with a problem, unless the answer began."""
+        kinds = (getattr(error, "status_code", None), *type(error).__mro__)
+        handlers = self.api.exception_handlers
+        handler = next((handlers[kind] for kind in kinds if kind in handlers and kind is not Exception), None)
+        if handler is None and not isinstance(error, TimeoutError):
+            logger.error("request %s failed", exchange.request_id, exc_info=error)
         if exchange.status:
-            return  # the answer has begun: the server closes the connection before its end
-        await problem.answer(scope["path"], exchange.request_id)(scope, exchange.receive, exchange.send)  # type: ignore[arg-type]
+            return  # the server closes the connection before the answer's end
+        if handler is None:
+            answer = self._problem(error, exchange).answer(scope["path"], exchange.request_id)
+        else:
+            found = handler(Request(scope, exchange.receive), error)  # type: ignore[arg-type]
+            answer = await found if isawaitable(found) else found
+        await answer(scope, exchange.receive, exchange.send)  # type: ignore[arg-type]
+
+    def _problem(self, error: Exception, exchange: "_Exchange") -> Problem:
+        if not isinstance(error, TimeoutError):
+            return Problem(500, f"an error of the service; its log has it under {exchange.request_id}")
+        within = f"within {self.settings.timeout_seconds:g} seconds"
+        if exchange.arrived:
+            return Problem(503, f"not done {within}", headers={"Retry-After": "5"})
+        return Problem(408, f"the request did not arrive {within}")
 
     def _measure(self, endpoint: str, status: int, seconds: float) -> None:
         key = (endpoint, status)
@@ -189,10 +185,10 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            added = [(b"x-request-id", self.request_id.encode()), *HEADERS]
+            headers = [*message["headers"], (b"x-request-id", self.request_id.encode()), *HEADERS]
             if not self.arrived:
-                added.append((b"connection", b"close"))  # what is left of the request is not read
-            message["headers"] = [*message["headers"], *added]
+                headers.append((b"connection", b"close"))  # what is left of the request is not read
+            message["headers"] = headers
         await self._send(message)
 
     def _too_large(self) -> Problem:

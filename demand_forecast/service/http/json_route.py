@@ -50,7 +50,7 @@ class JsonRoute(APIRoute):
     def direct(self) -> Direct | None:
         """The endpoint without FastAPI's machinery; None if it needs it.
 
-        It needs it unless it is a coroutine that takes the request and one model as body, nothing besides, and gives a
+        It needs it unless it is a coroutine that takes the request, then a model as body, nothing besides, and gives a
         Response. An endpoint with a dependency, for example, is left to FastAPI.
         """
         endpoint, model, request_name = self.endpoint, self.body_model, self.dependant.request_param_name
@@ -58,13 +58,13 @@ class JsonRoute(APIRoute):
         if model is None or request_name is None or self.body_field is None or self.dependant.dependencies:
             return None
         body_name, given = self.body_field.name, taken.return_annotation
-        if taken.parameters.keys() != {request_name, body_name} or not iscoroutinefunction(endpoint):
+        if [*taken.parameters] != [request_name, body_name] or not iscoroutinefunction(endpoint):
             return None
         if not (isinstance(given, type) and issubclass(given, Response)):
             return None
 
         async def answer(request: Request) -> Response:
-            return await endpoint(**{request_name: request, body_name: await read_json(request, model)})
+            return await endpoint(request, await read_json(request, model))
 
         return answer
 
