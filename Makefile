@@ -9,7 +9,7 @@ PAGE := demand_forecast/service/page
 GENERATOR := demand_forecast_tests/service/http/client_generator
 INSTALLED := $(VENV)/.installed
 unexport PYTHONDONTWRITEBYTECODE  # what a test process compiles, the next one need not
-PYTEST := $(BIN)/pytest -n 3 --dist worksteal  # one more than the cores: tests wait for browsers, servers and commands
+PYTEST := $(BIN)/pytest -n 3 --dist worksteal  # one more than two cores: tests wait for browsers, servers and commands
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'

@@ -253,8 +253,8 @@ class Tracking:
         try:
             found = self._client.get_model_version_by_alias(self.name, alias)
         except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # no model, no such alias
-                return None
+            if error.error_code == "INVALID_PARAMETER_VALUE" or self._registered() is None:
+                return None  # no such alias, or no model yet
             raise
         return _version(found, found.aliases)
 

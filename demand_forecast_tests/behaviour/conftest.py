@@ -116,7 +116,7 @@ class Shopkeeper:
 
     def start(self, *command: str) -> Command:
         """`demand-forecast run`, or another command."""
-        environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "COLUMNS": "200"}
+        environment = os.environ | {"COLUMNS": "200"}
         return Command((*(command or ("run",)), "--config", str(self.folder / "config.yaml")), self.folder, environment)
 
     def run(self, *command: str) -> Outcome:

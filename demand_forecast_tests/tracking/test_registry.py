@@ -1,6 +1,7 @@
 import json
 import os
 import platform
+import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from threading import Barrier
 from typing import Any
 
 import pytest
+from mlflow.exceptions import MlflowException
 
 from demand_forecast.lake.tables import Lake
 from demand_forecast.tracking.ledger import PromotionLedger
@@ -218,6 +220,21 @@ def test_aliases_follow_the_decisions(fresh: Tracking, model: Path, tmp_path: Pa
     champion = fresh.champion()
     assert champion is not None
     assert champion.aliases == ("challenger", "champion")
+
+
+def test_a_champion_whose_version_was_deleted_is_none_and_one_that_cannot_be_read_is_an_error(
+    fresh: Tracking, model: Path, tmp_path: Path
+) -> None:
+    ledger = PromotionLedger(Lake(tmp_path / "lake"))
+    first, second = registered(fresh, model, "f1"), registered(fresh, model, "f2")
+    fresh.promote(decision(first), ledger)
+    fresh._client.delete_model_version(fresh.name, first)
+    assert fresh.champion() is None
+    fresh._client.set_registered_model_alias(fresh.name, "champion", second)
+    with sqlite3.connect(fresh.uri.removeprefix("sqlite:///")) as database:
+        database.execute("delete from model_versions where name = ? and version = ?", [fresh.name, second])
+    with pytest.raises(MlflowException, match=f"version={second}.*not found"):
+        fresh.champion()
 
 
 def test_no_alias_moves_without_a_line_in_the_ledger(fresh: Tracking, model: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from demand_forecast.domain.tables import QUANTILE_COLUMNS
 from demand_forecast_tests.domain.small_retailer import make_retailer, tiny_series
 
 NAMES = list(families())
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("gradient_boosting", "ensemble")]
+GRADIENT_BOOSTING = pytest.param("gradient_boosting", marks=pytest.mark.slow)  # the ensemble fits it too
 Data = tuple[pl.DataFrame, pl.DataFrame, FeatureContract]
 Fitted = dict[str, ForecastModel]
 
@@ -183,7 +183,7 @@ def test_large_sales_of_tiny_series_do_not_overflow(data: Data) -> None:
         assert forecast["mean"].max() < 5_000, name  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("name", [name if name != "gradient_boosting" else SLOW[0] for name in NAMES])
+@pytest.mark.parametrize("name", [*(name for name in NAMES if name != "gradient_boosting"), GRADIENT_BOOSTING])
 def test_the_same_rows_and_seed_give_the_same_bits(name: str, data: Data, fitted: Fitted) -> None:
     """The ensemble, which fits its members itself here, those of one that has adopted them too."""
     rows, asked, contract = data
@@ -191,7 +191,7 @@ def test_the_same_rows_and_seed_give_the_same_bits(name: str, data: Data, fitted
     assert again.forecast(asked).equals(fitted[name].forecast(asked))
 
 
-@pytest.mark.parametrize("name", ["lightgbm", *SLOW])
+@pytest.mark.parametrize("name", ["lightgbm", GRADIENT_BOOSTING, pytest.param("ensemble", marks=pytest.mark.slow)])
 def test_two_threads_give_the_same_bits_again(name: str, data: Data) -> None:
     rows, asked, contract = data
     first, again = (
