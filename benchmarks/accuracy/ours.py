@@ -14,6 +14,7 @@ from demand_forecast.domain.evaluation.backtest import backtest_origins, run_bac
 from demand_forecast.domain.features import FeatureContract, build_demand_features
 from demand_forecast.domain.models import ForecastModel, create, families
 from demand_forecast.domain.models.ensemble import Ensemble
+from demand_forecast.domain.models.proof import Proof
 from demand_forecast.domain.models.training_rows import training_rows
 from demand_forecast.domain.tables import series_key
 from demand_forecast.settings import load_settings
@@ -46,12 +47,13 @@ def product(tables: dict[str, pl.DataFrame], task: Task) -> pl.DataFrame:
     )
     features, contract = _features(tables, task, [*origins, task.origin])
     groups = _groups(tables, task, [*origins, task.origin])
-    _, learned = run_backtest(
+    _, learned, spreads = run_backtest(
         features, contract, {Ensemble.name: lambda _: _create(Ensemble.name, task)}, origins, groups
     )
     model = _create(Ensemble.name, task).fit(training_rows(features, task.origin), contract)
     rows = _asked(features, task.origin)
     weight = learned.filter(pl.col("forecast_origin").is_null())["weight"].item()
+    model = model.proven(Proof(weight, spread=spreads[Ensemble.name]))
     return model.distribution(rows, groups.align(rows, model.expected(rows), weight))
 
 

@@ -9,6 +9,7 @@ import polars as pl
 from demand_forecast.domain.evaluation.backtest import Candidate, run_backtest
 from demand_forecast.domain.features import build_demand_features
 from demand_forecast.domain.models import create
+from demand_forecast.domain.models.proof import Proof
 from demand_forecast.domain.models.training_rows import training_rows
 from demand_forecast.domain.tables import SERIES
 from demand_forecast.settings import Settings
@@ -77,12 +78,15 @@ def make_forecasts(
         name: lambda _, name=name: create(name, seed=settings.seed, threads=1)  # type: ignore[misc]
         for name in models
     }
-    backtest, _ = run_backtest(features, contract, recipes, before)
+    backtest, _, spreads = run_backtest(features, contract, recipes, before)
     known = training_rows(features, window.start)
-    once = {name: recipe(window.start).fit(known, contract) for name, recipe in recipes.items()}
+    once = {
+        name: recipe(window.start).fit(known, contract).proven(Proof(spread=spreads.get(name)))
+        for name, recipe in recipes.items()
+    }
     fitted: dict[str, Candidate] = {name: lambda _, model=model: model for name, model in once.items()}  # type: ignore[misc]
     protected = pl.col("training") | (pl.col("horizon") <= window.protection)
-    forecasts, _ = run_backtest(features.filter(protected), contract, fitted, window.reviews)
+    forecasts, _, _ = run_backtest(features.filter(protected), contract, fitted, window.reviews)
     return _alive(forecasts, window), backtest
 
 

@@ -42,7 +42,7 @@ def reproduce_version(settings: Settings, version: str, out: Console) -> bool:
     again, before = _both(project, registered, rebuilt, contract)
     _print_fact(out, "training", f"{perf_counter() - started:.1f} s")
     rows = rebuilt.filter(~pl.col("training") & (pl.col("forecast_origin") == newest_origin(rebuilt)))
-    first, second = before.forecast(rows), again.forecast(rows)
+    first, second = before.forecast(rows), again.proven(before.proof).forecast(rows)
     apart = float((first["mean"] - second["mean"]).abs().max() or 0.0)  # type: ignore[arg-type]
     equal = first.equals(second)
     verdict = "equal to the last bit" if equal else f"NOT equal, means differ by up to {apart:g}"

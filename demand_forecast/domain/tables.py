@@ -34,6 +34,7 @@ SERIES = ("store_id", "product_id")
 DAY_KEY = ("store_id", "product_id", "date")
 QUANTILE_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 QUANTILE_COLUMNS = tuple(f"q{round(level * 100)}" for level in QUANTILE_LEVELS)
+FORECAST_NUMBERS = ("mean", *QUANTILE_COLUMNS, "variance")
 
 RAW_PROVENANCE: dict[str, pl.DataType] = {
     "source": pl.String(),
@@ -62,8 +63,10 @@ MEANING = {
         name: f"units not exceeded with probability {level:.0%}"
         for name, level in zip(QUANTILE_COLUMNS, QUANTILE_LEVELS, strict=True)
     },
-    "pit_low": "probability, as forecast, of less than the units that were sold",
-    "pit_high": "probability, as forecast, of at most the units that were sold",
+    "variance": "of the units of the period around the mean, as orders over several periods count it",
+    "exposure": "share of the period in which goods were there to sell: expected sales are exposure x demand",
+    "pit_low": "probability, as forecast for the time that goods were there, of less than the units that were sold",
+    "pit_high": "probability, as forecast for the time that goods were there, of at most the units that were sold",
     "store_group": "group of shops; with product_group it names a group of series",
     "product_group": "group of products; with store_group it names a group of series",
     "error_before": "error of groups and of the total, as a share of units, before alignment",

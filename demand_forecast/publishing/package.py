@@ -17,10 +17,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from demand_forecast.domain.demand.calendar import Frequency
 from demand_forecast.domain.replenishment.policy import CORRELATION
-from demand_forecast.domain.tables import QUANTILE_COLUMNS, SERIES
+from demand_forecast.domain.tables import FORECAST_NUMBERS, SERIES
 from demand_forecast.workspace.atomic_write import replace_text
 
-FORMAT = 2
+FORMAT = 3
 KEPT = 3
 BATCH = 2048  # rows that are read to get at one series
 ABANDONED = 3600  # seconds after which a staging folder is a dead process's
@@ -32,7 +32,7 @@ FORECAST_SCHEMA: dict[str, pl.DataType] = {
     "product_id": pl.String(),
     "date": pl.Date(),
     "horizon": pl.Int32(),
-    **{name: pl.Float32() for name in ("mean", *QUANTILE_COLUMNS)},
+    **{name: pl.Float32() for name in FORECAST_NUMBERS},
     "alignment": pl.Float64(),
 }
 
@@ -267,9 +267,7 @@ def _published(forecast: pl.DataFrame, info: PackageInfo) -> pl.DataFrame:
     distinct = forecast.select("store_id", "product_id", "horizon").unique().height
     if not shared * series == distinct == forecast.height:
         raise PackageError(f"{place}: every series needs each of the same {shared} dates once; forecast again")
-    if not forecast.select(
-        pl.all_horizontal(pl.col("mean", *QUANTILE_COLUMNS).is_finite().fill_null(False)).all()
-    ).item():
+    if not forecast.select(pl.all_horizontal(pl.col(FORECAST_NUMBERS).is_finite().fill_null(False)).all()).item():
         raise PackageError(f"{place}: some numbers are missing or not finite; forecast again")
     return forecast.select(pl.col(name).cast(dtype) for name, dtype in FORECAST_SCHEMA.items()).sort(
         "store_id", "product_id", "horizon"

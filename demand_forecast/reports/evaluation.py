@@ -9,11 +9,11 @@ from typing import Any
 
 import polars as pl
 
-from demand_forecast.domain.demand.demand_classes import MIN_IN_STOCK, NEW
+from demand_forecast.domain.demand.demand_classes import NEW
 from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL
 from demand_forecast.domain.evaluation.scoring import SUMMARY
 from demand_forecast.domain.models import BASELINE_MODEL
-from demand_forecast.domain.tables import DAY_KEY, SERIES
+from demand_forecast.domain.tables import SERIES
 from demand_forecast.reports import style
 from demand_forecast.reports.charts import accuracy, forecasts
 from demand_forecast.reports.charts.calibration import calibration, calibration_by_class, pit_shares
@@ -335,7 +335,7 @@ def _best(key: str, values: list[Any]) -> str | None:
 
 
 def accuracy_pictures(
-    summary: pl.DataFrame, metrics: pl.DataFrame, backtest: pl.DataFrame, demand: pl.DataFrame, metric: str = "wrmsse"
+    summary: pl.DataFrame, metrics: pl.DataFrame, backtest: pl.DataFrame, metric: str = "wrmsse"
 ) -> dict[str, Picture]:
     """The page's pictures of how good the models are, by name; arguments as `evaluation_report`."""
     added = f"fva_{metric}" if f"fva_{metric}" in SUMMARY else "fva_wape"
@@ -345,9 +345,7 @@ def accuracy_pictures(
             accuracy.skill_by_origin(metrics, metric=added),
             "Bars: each model's value added over seasonal naive by origin",
         ),
-        "error_by_horizon": Picture(
-            accuracy.error_by_horizon(_counted(backtest, demand)), "Lines: each model's WAPE by horizon"
-        ),
+        "error_by_horizon": Picture(accuracy.error_by_horizon(backtest), "Lines: each model's WAPE by horizon"),
         "metrics_by_level": Picture(
             accuracy.metrics_by_level(metrics), "Bars: WAPE and RMSSE of each model by level of the hierarchy"
         ),
@@ -361,14 +359,6 @@ def accuracy_pictures(
             calibration_by_class(metrics, best), "Ten bars for each kind of demand: share of sales in each tenth"
         ),
     }
-
-
-def _counted(backtest: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:
-    """What a picture needs of the rows that the metrics count: not the days on which a series was mostly sold out."""
-    rows = backtest.select("model", "forecast_origin", "horizon", *DAY_KEY, "units", "mean")
-    sold_out = demand.lazy().filter(pl.col("in_stock") < MIN_IN_STOCK, pl.col("date") >= rows["date"].min())
-    missing = sold_out.select(DAY_KEY).collect()
-    return rows.join(missing, on=list(DAY_KEY), how="anti") if missing.height else rows
 
 
 def _examples(backtest: pl.DataFrame, demand: pl.DataFrame, model: str) -> list[Picture]:

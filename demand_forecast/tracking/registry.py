@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from demand_forecast.domain.evaluation.roles import CHALLENGER, CHAMPION, PREVIOUS
+from demand_forecast.domain.models.proof import FILE, Proof
 from demand_forecast.tracking.ledger import PromotionLedger, Row
 from demand_forecast.workspace.file_lock import file_lock
 from demand_forecast.workspace.processes import is_running
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 DAGSTER_RUN, DAGSTER_ASSET = "dagster_run_id", "dagster_asset_key"  # the first is the tag that dagster-mlflow looks for
 PROCESS_HOST, PROCESS_ID = "process.host", "process.id"
 MODEL_ARTIFACT = "model"
+PROOF = f"{MODEL_ARTIFACT}/{FILE}"
 BATCH = 100  # MLflow refuses more parameters in one request
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # read on import; else MLflow writes below ~/.config
@@ -226,6 +228,28 @@ class Tracking:
             ) from error
         shutil.rmtree(target, ignore_errors=True)
         return Path(fetched).rename(target)
+
+    def keep_proof(self, version: str, proof: Proof) -> None:
+        """Keeps with a registered version, beside its model, what its backtest taught; replaces what was there.
+
+        Raises RegistryError when there is no such version.
+        """
+        with TemporaryDirectory() as folder:
+            self._client.log_artifact(self.version(version).run_id, str(proof.write(Path(folder))), MODEL_ARTIFACT)
+
+    def proof(self, version: str) -> Proof:
+        """What the backtest of a registered version taught; of one that was never backtested, that nothing is known.
+
+        Raises RegistryError when there is no such version.
+        """
+        from mlflow.artifacts import download_artifacts
+
+        run = self.version(version).run_id
+        if PROOF not in {file.path for file in self._client.list_artifacts(run, MODEL_ARTIFACT)}:
+            return Proof()
+        with TemporaryDirectory() as folder:
+            file = download_artifacts(run_id=run, artifact_path=PROOF, dst_path=folder, tracking_uri=self.uri)
+            return Proof.from_json(Path(file).read_text(encoding="utf-8"))
 
     def promote(self, row: Row, ledger: PromotionLedger) -> None:
         """Records a decision, then moves the aliases: no alias exists without its line in the ledger.

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from demand_forecast.domain.models import load_model
-from demand_forecast.domain.tables import QUANTILE_COLUMNS, now
+from demand_forecast.domain.tables import FORECAST_NUMBERS, QUANTILE_COLUMNS, now
 from demand_forecast.publishing.package import PackageInfo, read_package, write_package
 from demand_forecast.tracking.ledger import ROLLBACK_FAILED, ROLLED_BACK, PromotionLedger
 from demand_forecast.tracking.registry import ModelVersion, Tracking
@@ -88,7 +88,7 @@ def verify(tracking: Tracking, version: ModelVersion, rows: pl.DataFrame) -> Non
 
 def _require_sound(forecast: pl.DataFrame, rows: pl.DataFrame) -> None:
     quantiles = pl.concat_list(QUANTILE_COLUMNS)
-    finite = pl.all_horizontal(pl.col("mean", *QUANTILE_COLUMNS).is_finite().fill_null(False))
+    finite = pl.all_horizontal(pl.col(FORECAST_NUMBERS).is_finite().fill_null(False))
     unknown, crossing = forecast.select((~finite).sum(), (quantiles != quantiles.list.sort()).sum().alias("x")).row(0)
     if forecast.height != rows.height:
         raise RollbackError(f"it forecast {forecast.height:,} rows where {rows.height:,} are expected")

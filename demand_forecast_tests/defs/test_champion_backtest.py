@@ -28,7 +28,7 @@ class Night:
         self.origins = [retailer.last_day - timedelta(days=back) for back in ORIGINS]
         self.features, self.contract = retailer.features([*self.origins, retailer.last_day])
         recipe = {"lightgbm": lambda _: create("lightgbm")}
-        self.made, _ = run_backtest(self.features, self.contract, recipe, self.origins)
+        self.made, _, _ = run_backtest(self.features, self.contract, recipe, self.origins)
 
     def forecasts_of_champion(self, trained: date) -> tuple[pl.DataFrame, pl.DataFrame]:
         model = create("lightgbm").fit(training_rows(self.features, trained), self.contract)
@@ -37,7 +37,7 @@ class Night:
         tracking = SimpleNamespace(champion=lambda: version, download=lambda *_: self.folder)
         project = SimpleNamespace(tracking=tracking, settings=SimpleNamespace(seed=7, training=Training()))
         champion = _candidates(project, self.contract)[CHAMPION]  # type: ignore[arg-type]
-        made, _ = run_backtest(self.features, self.contract, {CHAMPION: champion}, self.origins)
+        made, _, _ = run_backtest(self.features, self.contract, {CHAMPION: champion}, self.origins)
         return made, model.forecast(self.features.filter(~pl.col("training")))
 
 

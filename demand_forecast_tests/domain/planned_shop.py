@@ -48,6 +48,7 @@ class Shop:
             pl.Series("horizon", np.tile(np.arange(1, horizon + 1, dtype=np.int32), len(expected))),
             pl.Series("mean", mean.astype(np.float32)),
             *(pl.Series(name, quantiles[:, number]) for number, name in enumerate(QUANTILE_COLUMNS)),
+            variance=pl.Series(mean.astype(np.float32)),
         )
 
     def forecasts_of_the_day_before(self, mean: pl.Expr) -> pl.DataFrame:

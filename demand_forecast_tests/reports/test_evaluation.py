@@ -73,7 +73,7 @@ def content(
             schema=ALIGNMENT,
             orient="row",
         ),
-        "pictures": accuracy_pictures(summary, metrics, backtest, demand),
+        "pictures": accuracy_pictures(summary, metrics, backtest),
         "reproduce": ["demand-forecast reproduce 7"],
     }
 

@@ -1,6 +1,7 @@
 """Backtest of every candidate on the same rolling origins, its report, and the promotion."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,9 +32,12 @@ from demand_forecast.domain.evaluation.roles import CHAMPION
 from demand_forecast.domain.evaluation.scoring import score_backtest, summary_table
 from demand_forecast.domain.features import FeatureContract
 from demand_forecast.domain.models import BASELINE_MODEL, ForecastModel, create, load_model
+from demand_forecast.domain.models.proof import Proof
+from demand_forecast.domain.models.spread import Spread
 from demand_forecast.domain.models.training_rows import newest_origin
 from demand_forecast.domain.replenishment.policy import error_correlation
 from demand_forecast.domain.tables import now
+from demand_forecast.settings import Settings
 from demand_forecast.tracking.ledger import DECISIONS, ROLLED_BACK, PromotionLedger
 from demand_forecast.tracking.registry import ModelVersion
 from demand_forecast.tracking.rollback import roll_back
@@ -70,7 +74,7 @@ def backtest(context: dg.AssetExecutionContext, project: Project) -> dg.Material
 
 
 def _run(context: dg.AssetExecutionContext, project: Project, versions: dict[str, str], mark: str) -> float:
-    """Writes `backtest`, what is learned from it (`alignment`, `error_correlation`), and today's `demand_classes`.
+    """Writes `backtest`, what is learned from it (`alignment`, `proofs`), and today's `demand_classes`.
 
     Gives the seconds spent fitting models.
     """
@@ -83,12 +87,13 @@ def _run(context: dg.AssetExecutionContext, project: Project, versions: dict[str
         seconds.append(took)
 
     groups = read_group_backtest(project)
-    made, learned = run_backtest(
+    made, learned, spreads = run_backtest(
         features, contract, _candidates(project, contract), _backtest_origins(features), groups, on_fit=log_fit
     )
-    policy, frequency = settings.replenishment, settings.frequency
-    alike = {name: error_correlation(made, name, policy, frequency) for name in made["model"].unique().sort()}
-    lake.replace("error_correlation", pl.DataFrame({"model": [*alike], "correlation": [*alike.values()]}))
+    proofs = [
+        (name, _proof(name, made, learned, spreads.get(name), settings).to_json()) for name in made["model"].unique()
+    ]
+    lake.replace("proofs", pl.DataFrame(proofs, schema={"model": pl.String, "proof": pl.String}, orient="row"))
     version = pl.col("model").replace_strict(versions, default=None, return_dtype=pl.String)
     last = newest_origin(features)
     known = lake.scan("daily_demand").filter(pl.col("date") <= last).collect()
@@ -97,6 +102,17 @@ def _run(context: dg.AssetExecutionContext, project: Project, versions: dict[str
     lake.replace("alignment", learned.with_columns(model_version=version))
     lake.replace("backtest", made, {"made_of": mark})  # last: its notes say what all are of
     return sum(seconds)
+
+
+def _proof(name: str, made: pl.DataFrame, learned: pl.DataFrame, spread: Spread | None, settings: Settings) -> Proof:
+    """What the backtest taught about one model, without its figures."""
+    weights = learned.filter(pl.col("model") == name, pl.col("forecast_origin").is_null())["weight"]
+    return Proof(
+        alignment=float(weights[0]) if len(weights) else 0.0,
+        correlation=error_correlation(made, name, settings.replenishment, settings.frequency),
+        spread=spread,
+        origins=tuple(made["forecast_origin"].unique().sort()),
+    )
 
 
 def _versions(project: Project) -> dict[str, str]:
@@ -150,11 +166,11 @@ def evaluation_report(context: dg.AssetExecutionContext, project: Project) -> dg
     metrics = score_backtest(made, demand, levels, products, stores, season=season)
     version = lake.replace("backtest_metrics", metrics)
     summary = summary_table(metrics)
-    _track(project, summary)
+    _prove(project, summary)
     if _is_echo(made):
         tables = (summary, made, metrics, learned)
         summary, made, metrics, learned = (frame.filter(pl.col("model") != CHAMPION) for frame in tables)
-    pictures = evaluation.accuracy_pictures(summary, metrics, made, demand, settings.promotion.metric)
+    pictures = evaluation.accuracy_pictures(summary, metrics, made, settings.promotion.metric)
     page = evaluation.evaluation_report(
         summary=summary,
         metrics=metrics,
@@ -191,12 +207,16 @@ def _by_wrmsse(summary: pl.DataFrame) -> dg.MetadataValue:
     return bars(dict(summary.select("model", "wrmsse").drop_nulls().iter_rows()), "WRMSSE")
 
 
-def _track(project: Project, summary: pl.DataFrame) -> None:
-    """Adds each candidate's metrics to the MLflow run that trained it, so that runs can be compared there."""
+def _prove(project: Project, summary: pl.DataFrame) -> None:
+    """Keeps with each candidate's version what its backtest taught, and its metrics with the MLflow run that trained
+    it, so that runs can be compared there.
+    """
     figures = {row.pop("model"): row for row in summary.to_dicts()}
+    proofs = dict(project.lake.read("proofs").iter_rows())
     for name, version in registered_candidates(project).items():
         known = {metric: value for metric, value in figures[name].items() if value is not None}
         project.tracking.finished_run(version.run_id).log_metrics(known)
+        project.tracking.keep_proof(version.version, replace(Proof.from_json(proofs[name]), figures=figures[name]))
 
 
 def _is_echo(made: pl.DataFrame) -> bool:

@@ -21,8 +21,7 @@ from demand_forecast.domain.models import BASELINE_MODEL, load_model
 from demand_forecast.domain.models.training_rows import newest_origin
 from demand_forecast.domain.replenishment.policy import CORRELATION, PLAN
 from demand_forecast.domain.replenishment.policy import reorder_plan as plan_orders
-from demand_forecast.domain.tables import QUANTILE_COLUMNS, meaning_of, series_key
-from demand_forecast.lake.tables import Lake
+from demand_forecast.domain.tables import FORECAST_NUMBERS, meaning_of, series_key
 from demand_forecast.tracking.ledger import PromotionLedger
 from demand_forecast.tracking.registry import ModelVersion
 from demand_forecast.tracking.trial import TrialChoice, choose_trial
@@ -31,10 +30,10 @@ OF_THE_NIGHT = (
     *("forecast_features", "forecast_plan", "new_product_features", "group_forecast", "demand_forecast"),
     *("published_forecasts", "reorder_plan", "series_overview", "challenger_forecast"),
 )
-MADE_OF = ("forecast_features", "group_forecast", "group_members", "alignment")
+MADE_OF = ("forecast_features", "group_forecast", "group_members")
 FORGOTTEN_AFTER = timedelta(days=14)  # a night's tables; what models were made of is kept
 COLUMNS = (
-    *(*series_key(), "date", "forecast_origin", "horizon", "mean", *QUANTILE_COLUMNS),
+    *(*series_key(), "date", "forecast_origin", "horizon", *FORECAST_NUMBERS),
     *("model", "model_version", "alignment"),
 )
 KEPT_HORIZONS = 2  # for so long what was published is kept: its days come within one
@@ -96,7 +95,7 @@ def demand_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.M
             "(asset promoted_model). Bring more history, or change promotion: in the configuration"
         )
     rows = project.lake.read("forecast_features")
-    weight = alignment_weight(project, champion.version)
+    weight = project.tracking.proof(champion.version).alignment
     forecast = forecast_by(project, champion, rows)
     origin = newest_origin(rows)
     context.log.info(
@@ -116,7 +115,8 @@ def demand_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.M
 
 def forecast_by(project: Project, version: ModelVersion, rows: pl.DataFrame) -> pl.DataFrame:
     """The table demand_forecast as the registered `version` forecasts `rows` of forecast_features, aligned with groups
-    as its backtest says. The model's expected units times `alignment` are, bit for bit, the mean behind the quantiles.
+    as its own backtest says. The model's expected units times `alignment` are, bit for bit, the mean behind the
+    quantiles.
 
     Raises RegistryError where the version is gone, LakeError without the group forecasts.
     """
@@ -124,7 +124,7 @@ def forecast_by(project: Project, version: ModelVersion, rows: pl.DataFrame) -> 
         model = load_model(project.tracking.download(version.version, Path(folder)))
     groups = Groups(project.lake.read("group_forecast"), project.lake.read("group_members"))
     mean = model.expected(rows)
-    factor = groups.factor(rows, mean, alignment_weight(project, version.version))
+    factor = groups.factor(rows, mean, model.proof.alignment if model.proof else 0.0)
     forecast = model.distribution(rows, mean * factor)
     forecast = forecast.with_columns(model_version=pl.lit(version.version), alignment=pl.Series(factor))
     return forecast.select(COLUMNS).sort(*series_key(), "horizon")
@@ -192,17 +192,6 @@ def _kept_or_made(project: Project, version: ModelVersion) -> pl.DataFrame:
     return forecast
 
 
-def alignment_weight(project: Project, version: str) -> float:
-    """How far a version's forecast is moved towards the group forecasts, by its last backtest; 0 where unknown.
-
-    Raises LakeError without the table alignment.
-    """
-    learned = project.lake.read("alignment").filter(
-        pl.col("forecast_origin").is_null() & (pl.col("model_version") == version)
-    )
-    return float(learned["weight"][0]) if len(learned) else 0.0
-
-
 @dg.asset(
     deps=["demand_forecast", "backtest", "clean_stock", "clean_products"],
     group_name="forecasts",
@@ -216,7 +205,7 @@ def reorder_plan(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
     lake, settings = project.lake, project.settings
     stock, products, forecast = (lake.read(name) for name in ("clean_stock", "clean_products", "demand_forecast"))
     policy, frequency = settings.replenishment, settings.frequency
-    alike = learned_correlation(lake, forecast)
+    alike = learned_correlation(project, forecast)
     plan = plan_orders(forecast, stock, policy, frequency, products, alike)
     context.log.info(
         f"{plan['order_quantity'].sum():,.0f} units to order in {(plan['order_quantity'] > 0).sum():,} series"
@@ -226,10 +215,10 @@ def reorder_plan(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
     return dg.MaterializeResult(metadata=shown | table)
 
 
-def learned_correlation(lake: Lake, forecast: pl.DataFrame) -> float:
-    """The error correlation between days of a series, by the backtest of the model of `forecast`.
+def learned_correlation(project: Project, forecast: pl.DataFrame) -> float:
+    """The error correlation between days of a series, by the backtest of the model version that made `forecast`.
 
-    Raises LakeError without the table error_correlation.
+    Raises RegistryError where that version is gone.
     """
-    learned = lake.read("error_correlation").filter(pl.col("model") == forecast["model"][0])
-    return float(learned["correlation"][0]) if len(learned) else CORRELATION
+    learned = project.tracking.proof(forecast["model_version"][0]).correlation
+    return CORRELATION if learned is None else learned

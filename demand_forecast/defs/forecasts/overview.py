@@ -42,7 +42,7 @@ def series_overview(context: dg.AssetExecutionContext, project: Project) -> dg.M
         stores,
         settings.replenishment,
         settings.frequency,
-        learned_correlation(lake, forecast),
+        learned_correlation(project, forecast),
     )
     version = lake.replace("series_overview", overview)
     counts = {reason.name: int(overview["reasons"].list.contains(reason.name).sum()) for reason in REASONS}

@@ -24,7 +24,7 @@ from demand_forecast.domain.tables import SERIES
 from demand_forecast.tracking.registry import ModelVersion
 
 ATTRIBUTES = ("plan", "products", "stores")
-GROUP_COLUMNS = (*SERIES, "date", "units", "open")
+GROUP_COLUMNS = (*SERIES, "date", "units", "in_stock", "open")
 
 
 @dg.asset(

@@ -12,8 +12,6 @@ import polars as pl
 from demand_forecast.defs.forecasts.assets import forecast_on_trial, learned_correlation
 from demand_forecast.defs.project import Project
 from demand_forecast.domain.demand.calendar import calendar_of
-from demand_forecast.domain.evaluation.roles import CHAMPION
-from demand_forecast.domain.evaluation.scoring import summary_table
 from demand_forecast.domain.models.training_rows import newest_origin
 from demand_forecast.publishing.bento import build_bento
 from demand_forecast.publishing.package import PackageError, PackageInfo, Trial, point_trial, write_package
@@ -108,17 +106,14 @@ def _info(
     project: Project, version: ModelVersion, forecast: pl.DataFrame, decision: dict[str, Any] | None
 ) -> PackageInfo:
     """The package's description; `decision`: the ledger's line about the version."""
-    scores = summary_table(project.lake.read("backtest_metrics"))
-    figures = {row.pop("model"): row for row in scores.to_dicts()}
-    defended = figures.get(CHAMPION) if "champion" in version.aliases else None
     return PackageInfo(
         model=version.model,
         model_version=version.version,
         forecast_origin=newest_origin(forecast),
         trained_at=version.created_at,
         data_versions=version.data_versions,
-        metrics=defended or figures.get(version.model) or {},
+        metrics=dict(project.tracking.proof(version.version).figures),
         promotion={name: str(value) for name, value in (decision or {}).items() if value is not None},
         frequency=project.settings.frequency,
-        error_correlation=learned_correlation(project.lake, forecast),
+        error_correlation=learned_correlation(project, forecast),
     )

@@ -15,6 +15,7 @@ ANNUAL, MONTHLY = 4, 2  # harmonics
 OFFSET = 0.01  # of the mean: a day without any sale is a hundredth of a usual one
 LEVEL_HALF_LIFE = 14  # periods after which a deviation from the calendar counts half
 LEVEL_PRIOR = 3.0  # periods that speak for no deviation
+LEAST_EXPOSURE = 0.1  # of a group: with less of it in stock a day tells little about the calendar
 FIRST_GUESS = 0.1**2  # residual variance of log demand
 # prior standard deviations of the effects on log demand
 INTERCEPT, WEEKDAY, SEASON, EVENT, COVARIATE, TREND = 10.0, 1.0, 0.7, 1.0, 0.5, 0.4
@@ -28,25 +29,26 @@ class Effects(NamedTuple):
 
 
 def regress(panel: pl.DataFrame, inputs: PanelInputs, calendar: Calendar, known: int, horizon: int) -> Array:
-    """Expected units of one group on the `horizon` periods after the first `known` of `panel`; shape (horizon,).
+    """Expected demand of one group on the `horizon` periods after the first `known` of `panel`; shape (horizon,).
 
-    `panel`: the group's rows of a History. Ridge regression of log units on weekday, harmonics of year and month, the
-    declared known-future columns and a trend, which is the posterior mean under independent normal priors (Hastie,
-    Tibshirani & Friedman 2009, The Elements of Statistical Learning, ch. 3.4.1); times the exponentially weighted ratio
-    of what was sold to what the regression says.
+    `panel`: the group's rows of a History. Ridge regression of log demand, units over exposure, on weekday, harmonics
+    of year and month, the declared known-future columns and a trend, which is the posterior mean under independent
+    normal priors (Hastie, Tibshirani & Friedman 2009, The Elements of Statistical Learning, ch. 3.4.1); times the
+    exponentially weighted ratio of what was sold to what the regression says of the time in which it could be sold.
     """
-    units = panel["units"].head(known).cast(pl.Float64).to_numpy()
-    counts = panel["open"].head(known).fill_null(value=False).to_numpy()
-    mean = units[counts].mean() if counts.any() else 0.0
+    past = panel.head(known).select(pl.col("units", "exposure").cast(pl.Float64).fill_null(0))
+    units, exposure = (column.to_numpy() for column in past)
+    counts = exposure > LEAST_EXPOSURE
+    mean = units[counts].sum() / exposure[counts].sum() if counts.any() else 0.0
     if mean <= 0:
         return np.zeros(horizon)
     effects = list(_effects(panel.head(known + horizon), inputs, calendar, known))
     matrix = np.column_stack([column for effect in effects for column in effect.columns])
     precision = np.concatenate([np.full(len(effect.columns), effect.scale**-2) for effect in effects])
-    relative = units / mean
+    relative = units / np.maximum(exposure, LEAST_EXPOSURE) / mean
     fit = _ridge(matrix[:known][counts], np.log(relative[counts] + OFFSET), precision)
     fitted = np.maximum(np.exp(np.clip(matrix @ fit, -10, 10)) - OFFSET, 0)
-    return np.asarray(mean * fitted[known:] * _level(relative[counts], fitted[:known][counts]))
+    return np.asarray(mean * fitted[known:] * _level(units[counts] / mean, exposure[counts] * fitted[:known][counts]))
 
 
 def _ridge(matrix: Array, target: Array, precision: Array) -> Array:

@@ -48,7 +48,7 @@ def backtest_groups(
     """The table `group_backtest`: `store_group, product_group, forecast_origin, date, horizon, mean` of every group of
     `level` at each of `origins`, from what was known there; and the model of the last of them, trained on all.
 
-    The mean is the geometric mean of two forecasts that err differently: one LightGBM for the groups of all levels, on
+    The mean is that of two forecasts that err differently: one LightGBM for the groups of all levels, on
     the features that series have, and a regression on the calendar by group. Raises as `build_demand_features`.
     """
     series = demand.select(SERIES).unique()
@@ -115,7 +115,7 @@ def _combined(
     rows = rows.join(groups, on=SERIES, how="semi", maintain_order="left")
     boosted = rows.select(*SERIES, "forecast_origin", "date", "horizon", boosted=pl.Series(model.expected(rows)))
     both = boosted.join(_regressed(history, groups, origin), on=[*SERIES, "horizon"], how="inner")
-    mean = (pl.col("boosted") * pl.col("regressed")).sqrt().cast(pl.Float32)
+    mean = pl.mean_horizontal("boosted", "regressed").cast(pl.Float32)
     named = both.select(*SERIES, "forecast_origin", "date", "horizon", mean=mean)
     return named.rename(dict(zip(SERIES, GROUP, strict=True))).sort(*GROUP, "horizon")
 

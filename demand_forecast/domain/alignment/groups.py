@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from demand_forecast.domain.demand.exposure import exposure
 from demand_forecast.domain.demand.hierarchy import TOTAL, Level, attach_static, hierarchy_levels
 from demand_forecast.domain.demand.precedence import Keys, by_key
 from demand_forecast.domain.tables import SERIES
 from demand_forecast.settings import Covariates
 
 SERIES_PER_GROUP = 10  # in a smaller group a single series' noise is the group's
+USUAL = 56  # periods over which it is judged what a series usually sells
 GROUP = ["store_group", "product_group"]
 ALL = "all"
 LEVEL, NODE = "group_level", "group_node"  # static columns of the groups
@@ -56,8 +58,8 @@ def group_tables(
     stores: pl.DataFrame,
     covariates: Covariates,
 ) -> GroupTables:
-    """Every group of every level above products, as one series each: units summed, open where any of it is. `series`:
-    those of `demand` (`store_id, product_id`).
+    """Every group of every level above products, as one series each: units summed, open where any of it is, and in
+    stock for the share of what it usually sells (`_usual`). `series`: those of `demand` (`store_id, product_id`).
 
     Covariates of the plan are averaged over a group's shops and series; texts are kept where they hold for all.
     """
@@ -107,17 +109,38 @@ def _group_demand(demand: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
     cells = members.group_by(SERIES).agg(cell=pl.struct("level", *GROUP).sort_by("level"))
     numbers = cells.select("cell").unique().with_row_index("number")
     numbered = cells.join(numbers, on="cell").select(*SERIES, "number")
+    sums = [pl.col("units", "usual", "usual_in_stock").sum(), pl.col("open").any()]
     small = (
         demand.lazy()
-        .select(*SERIES, "date", "units", "open")
+        .select(*SERIES, "date", pl.col("units").cast(pl.Float64), "open", *_usual(demand))
         .join(numbered.lazy(), on=SERIES)
         .group_by("number", "date")
-        .agg(pl.col("units").cast(pl.Float64).sum(), pl.col("open").any())
+        .agg(sums)
         .collect()
     )
     wide = small.join(numbers, on="number").explode("cell").unnest("cell")
-    summed = wide.group_by(*GROUP, "date").agg(pl.col("units").sum().cast(pl.Float32), pl.col("open").any())
-    return _complete(summed).with_columns(price=pl.lit(None, pl.Float32), in_stock=pl.lit(1.0, pl.Float32))
+    summed = wide.group_by(*GROUP, "date").agg(sums)
+    share = pl.when(pl.col("usual") > 0).then(pl.col("usual_in_stock") / pl.col("usual")).otherwise(1.0)
+    groups = summed.select(*GROUP, "date", pl.col("units").cast(pl.Float32), "open", in_stock=share.cast(pl.Float32))
+    return _complete(groups).with_columns(price=pl.lit(None, pl.Float32))
+
+
+def _usual(demand: pl.DataFrame) -> list[pl.Expr]:
+    """`usual`, what each series sells a period (over the USUAL periods before, of as many as there are), and
+    `usual_in_stock`, the part of it that goods were there for.
+
+    A group's share in stock is the ratio of their sums: units / share is then its demand, whatever of it was missing. A
+    closed shop misses nothing. Where all was in stock nothing needs to be known.
+    """
+    missed = exposure() < 1
+    if not demand.select((missed & pl.col("open")).any()).item():
+        return [pl.lit(0.0).alias("usual"), pl.lit(0.0).alias("usual_in_stock")]
+    could = exposure().cast(pl.Float64)
+    sold = pl.when(could > 0).then(pl.col("units").cast(pl.Float64)).otherwise(0.0)
+    before = [value.rolling_sum(USUAL, min_samples=1).shift(1) for value in (sold, could)]
+    usual = (before[0] / before[1]).fill_nan(None).forward_fill().over(SERIES, order_by="date").fill_null(0.0)
+    there = pl.when(pl.col("open")).then(could).otherwise(1.0)
+    return [usual.alias("usual"), (usual * there).alias("usual_in_stock")]
 
 
 def _complete(groups: pl.DataFrame) -> pl.DataFrame:
@@ -127,7 +150,9 @@ def _complete(groups: pl.DataFrame) -> pl.DataFrame:
     every = first.join(dates, how="cross").filter(pl.col("date") >= pl.col("first")).drop("first")
     filled = every.join(groups, on=[*GROUP, "date"], how="left")
     named = filled.rename(dict(zip(GROUP, SERIES, strict=True)))
-    return named.with_columns(pl.col("units").fill_null(0), pl.col("open").fill_null(value=False)).sort(*SERIES, "date")
+    return named.with_columns(
+        pl.col("units").fill_null(0), pl.col("open").fill_null(value=False), pl.col("in_stock").fill_null(1)
+    ).sort(*SERIES, "date")
 
 
 def _group_plan(plan: pl.DataFrame, members: pl.DataFrame, names: list[str]) -> pl.DataFrame:

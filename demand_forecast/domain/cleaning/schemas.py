@@ -104,6 +104,7 @@ class DemandForecast(dy.Schema):
     q70 = dy.Float32()
     q80 = dy.Float32()
     q90 = dy.Float32()
+    variance = dy.Float32(min=0)
     model = dy.String(min_length=1)
     model_version = dy.String(min_length=1)
     alignment = dy.Float64(min_exclusive=0)

@@ -33,7 +33,9 @@ def demand_classes(demand: pl.DataFrame, origins: Sequence[date], key: Sequence[
 
 
 def counts() -> pl.Expr:
-    """Whether a day of `daily_demand` is evidence of demand: open, in stock for half of it; unknown counts as such."""
+    """Whether a day of `daily_demand` shows how a series sells: open, in stock for half of it; unknown counts as
+    such.
+    """
     return pl.col("open").fill_null(True) & (pl.col("in_stock").fill_null(1) >= MIN_IN_STOCK)
 
 

@@ -1,6 +1,6 @@
 """Every candidate on the same rolling origins: what each would have forecast, beside what happened."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from time import perf_counter
 from typing import NamedTuple
@@ -8,13 +8,14 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from demand_forecast.domain.alignment.align import Groups, learn_weights
+from demand_forecast.domain.alignment.align import Groups, error_at, learn_weights
 from demand_forecast.domain.demand.calendar import Frequency, calendar_of
 from demand_forecast.domain.features import FeatureContract
-from demand_forecast.domain.models.base import ForecastModel
+from demand_forecast.domain.models.base import ForecastModel, SpreadModel, column, exposure
 from demand_forecast.domain.models.distribution import Floats
+from demand_forecast.domain.models.spread import SPREAD_COLUMNS, Irregularity, Spread, fit_spread
 from demand_forecast.domain.models.training_rows import HistoryTooShort, training_rows
-from demand_forecast.domain.tables import SERIES
+from demand_forecast.domain.tables import QUANTILE_COLUMNS, SERIES
 
 Candidate = Callable[[date], ForecastModel]
 ALIGNMENT = {
@@ -61,13 +62,30 @@ def backtest_origins(
     return [calendar.ahead(last_day, -horizon - apart * back) for back in reversed(range(min(count, possible)))]
 
 
+def for_the_time_in_stock(backtest: pl.DataFrame) -> pl.DataFrame:
+    """The rows of the table `backtest` that count, with mean and quantiles for the time in which goods were there, as
+    units are.
+    """
+    numbers = [name for name in ("mean", *QUANTILE_COLUMNS) if name in backtest.columns]
+    return backtest.filter(pl.col("exposure") > 0).with_columns(pl.col(numbers) * pl.col("exposure"))
+
+
 class OriginForecast(NamedTuple):
-    """What a candidate expected at one origin, before anything is learned from all origins."""
+    """What a candidate expected at one origin; `as_it_is`: its model came fitted."""
 
     name: str
     model: ForecastModel
+    as_it_is: bool
     rows: pl.DataFrame
     mean: Floats
+
+
+class Backtest(NamedTuple):
+    """What every candidate forecast, and what was learned from it about each: see `run_backtest`."""
+
+    forecasts: pl.DataFrame
+    alignment: pl.DataFrame
+    spreads: dict[str, Spread]
 
 
 def run_backtest(
@@ -78,26 +96,71 @@ def run_backtest(
     groups: Groups | None = None,
     *,
     on_fit: Callable[[str, date, float], None] | None = None,
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+) -> Backtest:
     """The tables `backtest` and `alignment`: what each candidate forecast at each of `origins`, with the `units` that
-    were sold, `pit_low` and `pit_high` (the forecast's probabilities of less and of at most those units); and how far
-    each was moved towards the forecasts of `groups`, as `learn_weights` says.
+    were sold, their `exposure`, `pit_low` and `pit_high` (the forecast's probabilities, for that exposure, of less than
+    and of at most those units); and how far each was moved towards the forecasts of `groups`, as `learn_weights` says.
+    `spreads`: of each candidate that learns one, the distribution around its means, for the next forecast.
+
+    What is learned from outcomes is judged on others: weight and spread of an origin are those of the other origins; of
+    a single origin, the spread of one half of the series is that of the other half.
 
     `features`: the table `demand_features`. A candidate gives the model for an origin, which is then trained on what
-    was known there; a fitted model is used as it is: unfair where it has seen days after the origin. All candidates
-    forecast the same rows. `on_fit` is called with every candidate, origin and the seconds of its fit.
+    was known there; a fitted model is used as it is, with the weight and the spread of its own proof: unfair where it
+    has seen days after the origin. All candidates forecast the same rows. `on_fit` is called with every candidate,
+    origin and the seconds of its fit.
     Raises HistoryTooShort where an origin has nothing to train on or no known outcome, ContractError where `features`
     is not what `contract` says.
     """
     made = [one for origin in origins for one in _at_origin(features, contract, candidates, origin, on_fit)]
     learned = _alignment(made, groups)
     weights = {(row["model"], row["forecast_origin"]): row["weight"] for row in learned.iter_rows(named=True)}
-    parts = []
-    for name, model, rows, expected in made:
-        mean = groups.align(rows, expected, weights.get((name, _origin(rows)), 0.0)) if groups else expected
-        forecast = model.distribution(rows, mean).with_columns(rows["units"], model=pl.lit(name))
-        parts.append(pl.concat([forecast, model.probabilities(rows, mean)], how="horizontal"))
-    return pl.concat(parts), learned
+    parts, spreads = [], {}
+    for name in dict.fromkeys(one.name for one in made):
+        own = [_aligned(one, groups, weights.get((name, _origin(one.rows)), 0.0)) for one in made if one.name == name]
+        pieces = own if len(own) > 1 else _halves(own[0])
+        parts += [_distributed(one, _learned_elsewhere(one, pieces)) for one in pieces]
+        if isinstance(own[0].model, SpreadModel):
+            spreads[name] = _learned(own)
+    return Backtest(pl.concat(parts), learned, spreads)
+
+
+def _aligned(one: OriginForecast, groups: Groups | None, weight: float) -> OriginForecast:
+    return one._replace(mean=groups.align(one.rows, one.mean, weight)) if groups else one
+
+
+def _halves(one: OriginForecast) -> list[OriginForecast]:
+    """Two forecasts, each of one half of the series."""
+    first = one.rows.select(pl.struct(SERIES).rank("dense") % 2 == 0).to_series()
+    return [
+        one._replace(rows=one.rows.filter(half), mean=one.mean[half.to_numpy()])
+        for half in (first, ~first)
+        if half.any()
+    ]
+
+
+def _learned_elsewhere(one: OriginForecast, pieces: Sequence[OriginForecast]) -> Spread | None:
+    """The spread of the other `pieces`; None where the model keeps its own."""
+    if not isinstance(one.model, SpreadModel) or one.as_it_is or len(pieces) < 2:
+        return None
+    return _learned([other for other in pieces if other is not one])
+
+
+def _learned(pieces: Sequence[OriginForecast]) -> Spread:
+    rows = pl.concat(one.rows.select("units", "exposure", "forecast_origin", *SPREAD_COLUMNS) for one in pieces)
+    mean = np.concatenate([one.mean for one in pieces]) * exposure(rows)
+    origin = rows["forecast_origin"].to_physical().to_numpy()
+    return fit_spread(mean, column(rows, "units"), Irregularity.of(rows), origin)
+
+
+def _distributed(one: OriginForecast, spread: Spread | None) -> pl.DataFrame:
+    """The rows of the table `backtest`, around the means as they are, with `spread` or with the model's own."""
+    if isinstance(one.model, SpreadModel) and spread is not None:
+        one.model.spread = spread
+    forecast = one.model.distribution(one.rows, one.mean).with_columns(
+        one.rows["units"], one.rows["exposure"], model=pl.lit(one.name)
+    )
+    return pl.concat([forecast, one.model.probabilities(one.rows, one.mean)], how="horizontal")
 
 
 def _alignment(made: list[OriginForecast], groups: Groups | None) -> pl.DataFrame:
@@ -105,12 +168,18 @@ def _alignment(made: list[OriginForecast], groups: Groups | None) -> pl.DataFram
     rows: list[tuple[str, date | None, float, float, float]] = []
     for name in dict.fromkeys(one.name for one in made if one.model.aligned and groups):
         errors = {_origin(one.rows): groups.errors(one.rows, one.mean) for one in made if one.name == name}  # type: ignore[union-attr]
-        weights = learn_weights(errors)
+        weights = learn_weights(errors) | _proven(made, name)
         for origin, error in errors.items():
-            rows.append((name, origin, weights[origin], error[0.0], error[weights[origin]]))
+            rows.append((name, origin, weights[origin], error[0.0], error_at(error, weights[origin])))
         before, after = (float(np.mean([row[place] for row in rows if row[0] == name])) for place in (3, 4))
         rows.append((name, None, weights[None], before, after))
     return pl.DataFrame(rows, schema=ALIGNMENT, orient="row")
+
+
+def _proven(made: Sequence[OriginForecast], name: str) -> dict[date, float]:
+    """The alignment of the forecasts of `name` by models that come with a proof."""
+    own = [one for one in made if one.name == name and one.as_it_is]
+    return {_origin(one.rows): one.model.proof.alignment for one in own if one.model.proof is not None}
 
 
 def _origin(rows: pl.DataFrame) -> date:
@@ -137,10 +206,12 @@ def _at_origin(
     fitted: dict[str, ForecastModel] = {}
     for name, candidate in candidates.items():
         started = perf_counter()
-        model = _trained(candidate(origin), fitted, known, contract)
+        recipe = candidate(origin)
+        as_it_is = recipe.is_fitted
+        model = _trained(recipe, fitted, known, contract)
         if on_fit:
             on_fit(name, origin, perf_counter() - started)
-        yield OriginForecast(name, model, scored, model.expected(scored))
+        yield OriginForecast(name, model, as_it_is, scored, model.expected(scored))
 
 
 def _trained(

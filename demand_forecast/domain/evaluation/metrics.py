@@ -152,7 +152,8 @@ def pit_below(level: float) -> pl.Expr:
     """Share of the probability integral transform below `level`: F_bar(level).
 
     A pair's transform is spread evenly from F(y-1) (`pit_low`) to F(y) (`pit_high`), where a randomised one would draw
-    it; where these are equal it is a point. Source: Czado, Gneiting & Held (2009), Biometrics 65, 1254-1261, eq. 2.
+    it; where these are equal it is a point; a pair that says nothing has null. Source: Czado, Gneiting & Held (2009),
+    Biometrics 65, 1254-1261, eq. 2.
     """
     low, width = pl.col("pit_low"), pl.col("pit_high") - pl.col("pit_low")
     spread = ((level - low) / width).clip(0, 1)

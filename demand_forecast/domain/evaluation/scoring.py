@@ -50,8 +50,9 @@ def score_backtest(
     (`demand_classes`; none that no series has), their number `series` and `share_of_units`. A null origin is the mean
     of the origins' values; its fva_* and calibration_error are those of the means.
 
-    A day on which a series was in stock for less than half of the opening time says little about demand: it is left
-    out, forecast and actual, at every level. Closed days count. Weights take the mean price for an unknown one.
+    Units are compared with the forecast for the time in which goods were there, mean and quantiles times `exposure`: a
+    day without goods is none, one of which half was out of stock counts half. That is without bias for the mean and
+    weighs its quantiles' losses alike. Closed days count. Weights take the mean price for an unknown one.
 
     Raises ValueError when the models did not forecast the same series and days.
     """

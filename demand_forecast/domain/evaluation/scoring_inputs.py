@@ -10,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from demand_forecast.domain.demand.demand_classes import DEMAND_CLASSES, MIN_IN_STOCK, NEW, demand_classes
+from demand_forecast.domain.demand.demand_classes import DEMAND_CLASSES, NEW, demand_classes
 from demand_forecast.domain.demand.hierarchy import Level, attach_static
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, SERIES
 
 Array = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
 
-FORECAST = ("mean", *QUANTILE_COLUMNS, "pit_low", "pit_high")
+FORECAST = ("mean", *QUANTILE_COLUMNS)
+PIT = ("pit_low", "pit_high")
 WEIGHT_DAYS = 28
 
 
@@ -42,7 +43,8 @@ class ScoringInputs:
     """Rows of arrays are series, numbered as in `nodes`; a slot is an origin and a day forecast from it.
 
     pairs: model, origin, series, slot (numbers), demand_class, units, mean, q10 … q90, pit_low, pit_high of the days
-    that count. origin_of (slots,): the number of the slot's origin; nodes: by level, the number of each series' node.
+    that count: units as they were sold, the forecast as it is for the time that goods were there. origin_of (slots,):
+    the number of the slot's origin; nodes: by level, the number of each series' node.
     """
 
     models: list[str]
@@ -104,7 +106,7 @@ def gather(
         models=models,
         origins=origins,
         origin_of=slots["origin"].to_numpy().astype(np.int64),
-        pairs=_counting(pairs, demand, series),
+        pairs=_counting(pairs),
         history=history,
         nodes=_level_nodes(attach_static(series, products, stores), levels),
     )
@@ -120,10 +122,17 @@ def _level_nodes(series: pl.DataFrame, levels: Sequence[Level]) -> pl.DataFrame:
 
 def _numbered(backtest: pl.DataFrame, series: pl.DataFrame, slots: pl.DataFrame, models: list[str]) -> pl.DataFrame:
     """Names as numbers, numbers as f64. A missing forecast is NaN, and so are the metrics made of it."""
-    values = pl.col(FORECAST).cast(pl.Float64).fill_null(float("nan"))
+    could = pl.col("exposure").cast(pl.Float64)
+    values = [pl.col(FORECAST).cast(pl.Float64).fill_null(float("nan")) * could, *map(_pit, PIT)]
     placed = backtest.lazy().join(series.lazy(), on=SERIES).join(slots.lazy(), on=["forecast_origin", "date"])
     number = pl.col("model").cast(pl.Enum(models)).to_physical().alias("model")
-    return placed.select(number, "origin", "series", "slot", "date", pl.col("units").cast(pl.Float64), values).collect()
+    known = pl.col("units").cast(pl.Float64)
+    return placed.select(number, "origin", "series", "slot", could.alias("exposure"), known, *values).collect()
+
+
+def _pit(name: str) -> pl.Expr:
+    """Null where the pair says nothing about a distribution; NaN without a forecast."""
+    return pl.when(pl.col("mean").is_not_null()).then(pl.col(name).cast(pl.Float64)).otherwise(float("nan")).alias(name)
 
 
 def _require_same_days(pairs: pl.DataFrame, models: list[str], origins: list[date]) -> None:
@@ -143,15 +152,12 @@ def _require_same_days(pairs: pl.DataFrame, models: list[str], origins: list[dat
         )
 
 
-def _counting(pairs: pl.DataFrame, demand: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
-    """The days whose units are known and on which goods were in stock for half of the opening time."""
-    no_stock = demand.lazy().filter(pl.col("in_stock") < MIN_IN_STOCK).select(*SERIES, "date").collect()
-    missing = no_stock.join(series, on=SERIES).select("series", "date")
-    known = pairs.filter(pl.col("units").is_not_null())
-    counting = known.join(missing, on=["series", "date"], how="anti") if missing.height else known
+def _counting(pairs: pl.DataFrame) -> pl.DataFrame:
+    """The days whose units are known and on which there were goods at some time."""
+    counting = pairs.filter(pl.col("units").is_not_null(), pl.col("exposure") > 0)
     if counting.is_empty():
         raise ValueError("backtest: no day with known units and goods in stock to score; check units and in_stock")
-    return counting.drop("date")
+    return counting.drop("exposure")
 
 
 def _history(demand: pl.DataFrame, series: pl.DataFrame, origins: list[date]) -> SalesHistory:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from demand_forecast.domain.demand.calendar import Calendar
+from demand_forecast.domain.demand.exposure import outcome_exposure
 from demand_forecast.domain.features.contract import ContractError, FeatureContract
 from demand_forecast.domain.features.declaration import Feature, PanelInputs, with_levels
 from demand_forecast.domain.features.history import History
@@ -20,9 +21,9 @@ SHARD_ROWS = 1_000_000  # of the panel; about 500 MB while its features are comp
 def build_features(history: History, rows: pl.DataFrame, contract: FeatureContract) -> pl.DataFrame:
     """`rows` with everything that was known at their forecast origin about their target day, in the same order.
 
-    `rows`: `store_id, product_id, forecast_origin, horizon`, and any other column, which is kept. Adds `date`
-    (the target), the contract's columns (float32; Int32 codes for categories; null where not known), `expected_open`
-    (0..1) and `units` (null after the history's last day; in rows for `training`, unconstrained demand).
+    `rows`: `store_id, product_id, forecast_origin, horizon`, and any other column, which is kept. Adds `date` (the
+    target), the contract's columns (float32; Int32 codes for categories; null where not known), `expected_open` (0..1),
+    `units` and `exposure`, the share of the time in which they could be sold (null after the history's last day).
     Raises ContractError for a series, an origin or a horizon that the history does not have.
     """
     series = history.series.select(*series_key(), "series")
@@ -47,7 +48,7 @@ def build_numbered(history: History, rows: pl.DataFrame, contract: FeatureContra
 
 def _layout(features: Sequence[Feature]) -> list[str]:
     names = [feature.name for feature in features if feature.read_at != "row"]
-    return [*series_key(), "forecast_origin", "horizon", "date", *names, "expected_open", "units"]
+    return [*series_key(), "forecast_origin", "horizon", "date", *names, "expected_open", "units", "exposure"]
 
 
 def _covers(history: History, contract: FeatureContract) -> None:
@@ -96,11 +97,8 @@ def _build_shard(
         if read_at not in ("row", "series"):
             source = panel.select(known_ahead(contract.inputs)) if read_at == "target" else panel
             parts.append(read_features(source, group, _index(placed, read_at, ahead, history.calendar)))
-    outcome = panel.select("date", "units", "unconstrained").select(pl.all().gather(placed["target"]))
-    wide = pl.concat([*parts, outcome], how="horizontal")
-    if "training" in wide.columns:
-        wide = wide.with_columns(units=pl.when("training").then("unconstrained").otherwise("units"))
-    return finished(wide, features, contract)
+    outcome = panel.select("date", "units", outcome_exposure()).select(pl.all().gather(placed["target"]))
+    return finished(pl.concat([*parts, outcome], how="horizontal"), features, contract)
 
 
 def _slice(history: History, placed: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -161,7 +159,7 @@ def finished(wide: pl.DataFrame, features: Sequence[Feature], contract: FeatureC
     ]
     opened = pl.coalesce("open_planned", "open_usual", pl.lit(1.0)).cast(pl.Float32).alias("expected_open")
     static = [feature.expression.alias(feature.name) for feature in features if feature.read_at == "series"]
-    wide = wide.with_columns(*static, *relative, opened, pl.col("units").cast(pl.Float32))
+    wide = wide.with_columns(*static, *relative, opened, pl.col("units", "exposure").cast(pl.Float32))
     return wide.with_columns(_stored(feature, contract) for feature in features if feature.read_at != "row")
 
 

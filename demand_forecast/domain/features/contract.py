@@ -13,10 +13,11 @@ from demand_forecast.domain.features.declaration import Feature, Kind, PanelInpu
 from demand_forecast.domain.tables import SERIES
 
 KEYS = (*SERIES, "forecast_origin", "horizon", "date")
-OUTCOME = ("units", "weight", "training")
+OUTCOME = ("units", "exposure", "weight", "training")
 PANEL_COLUMNS = (
-    *("series", "sellable", "unconstrained", "in_stock", "open", "product_units", "open_usual", "similar", "trust"),
+    *("series", "sellable", "evidence", "open", "product_units", "product_evidence", "open_usual", "similar", "trust"),
     *("trust_cycle", "pull", "pull_cycle", "first_sale", "on_sale", "listed", "announced", "start", "first", "rows"),
+    *("any_sale", "units_shown", "squares_shown", "own_level"),
 )
 LIBRARIES = ("numpy", "polars")  # that compute features; those of a model are kept with the model
 

@@ -8,6 +8,7 @@ from typing import Literal
 import polars as pl
 
 from demand_forecast.domain.demand.calendar import Calendar, Frequency, calendar_of
+from demand_forecast.domain.demand.demand_classes import MIN_IN_STOCK
 from demand_forecast.domain.features.launches import drawn, with_trust
 from demand_forecast.domain.features.trailing import trailing_column, with_trailing
 
@@ -82,20 +83,30 @@ def declare(inputs: PanelInputs) -> tuple[Feature, ...]:
 
 
 def mean(window: int, column: str = "sellable", stride: int = 1) -> pl.Expr:
-    """Trailing mean over the periods that count, `stride` apart; as much of the window as there is."""
+    """Trailing mean over the periods that count, `stride` apart; as much of the window as there is. Of what was sold it
+    is the rate: units over the time in which they could be sold."""
     return pl.col(trailing_column(column, window, stride))
 
 
 def with_levels(panel: pl.DataFrame, names: Iterable[str], calendar: Calendar) -> pl.DataFrame:
     """`panel` with the trailing means among `names` and with what `base_level` and `drawn` read.
 
-    `panel`: `series, sellable, similar` and the columns to average, in float64.
+    `panel`: `series, sellable, evidence, similar` and the columns to average, in float64.
     """
     windows = [mean(window) for window in calendar.level_windows]
-    panel = panel.with_columns(any_sale=(pl.col("sellable") > 0).cast(pl.Float64))
+    size = pl.col("sellable")
+    panel = panel.with_columns(
+        _mostly_on_sale(value.cast(pl.Float64)).alias(name)
+        for name, value in (("any_sale", size > 0), ("units_shown", size), ("squares_shown", size**2))
+    )
     panel = with_trailing(panel, [*names, *(window.meta.output_name() for window in windows)])
     panel = panel.with_columns(own_level=pl.mean_horizontal(windows).forward_fill().over("series"))
     return with_trust(panel, calendar.cycle)
+
+
+def _mostly_on_sale(value: pl.Expr) -> pl.Expr:
+    """`value` of the periods that show how a series sells: those with goods for half of the time; null of others."""
+    return pl.when(pl.col("evidence") >= MIN_IN_STOCK).then(value)
 
 
 def base_level() -> pl.Expr:
@@ -135,7 +146,8 @@ def _levels(calendar: Calendar) -> Iterator[Feature]:
     for window in calendar.trailing_windows:
         yield _past(f"mean_{window}", drawn(mean(window)), f"level over {window} periods", "base_level")
     for life in calendar.half_lives:
-        recent = pl.col("sellable").ewm_mean(half_life=life, ignore_nulls=True).forward_fill()
+        sold, could = (pl.col(name).ewm_mean(half_life=life, ignore_nulls=True) for name in ("sellable", "evidence"))
+        recent = (sold / could).forward_fill()
         yield _past(f"recent_{life}", drawn(recent), f"level, half of it from the last {life} periods", "base_level")
     for occurrences in calendar.cycle_windows:
         yield Feature(
@@ -188,12 +200,14 @@ def _rhythm(calendar: Calendar) -> Iterator[Feature]:
     window = calendar.spread_window
     position = pl.int_range(pl.len(), dtype=pl.Int64)
     last_sale = pl.when(pl.col("units") > 0).then(position).forward_fill()
-    spread = pl.col("sellable").rolling_var(window, min_samples=2) / (mean(window) + MIN_LEVEL)
+    full = _mostly_on_sale(pl.col("sellable") / pl.col("evidence"))
+    spread = full.rolling_var(window, min_samples=2) / (mean(window) + MIN_LEVEL)
     yield _past("variance_to_mean", spread.clip(0, 1000), f"how irregular demand was over {window} periods")
     for periods in (calendar.level_windows[0], calendar.level_windows[2]):
         yield _past(
             f"selling_share_{periods}", mean(periods, "any_sale"), f"share of the last {periods} periods with a sale"
         )
+    yield from _kind(calendar)
     since = (position - last_sale).fill_null(pl.col("age").clip(0)).clip(0, calendar.year)
     yield _past("since_sale", since, "periods since the last sale, or on sale without one, up to a year")
     missed = _missed_sales(calendar.level_windows[2])
@@ -203,12 +217,23 @@ def _rhythm(calendar: Calendar) -> Iterator[Feature]:
     yield Feature("age_then", "known_future", "target", then, f"periods on sale on the day, up to {window}")
 
 
+def _kind(calendar: Calendar) -> Iterator[Feature]:
+    """What tells the classes of demand apart, of Syntetos, Boylan & Croston (2005): see `demand_classes`."""
+    share = mean(calendar.year, "any_sale")
+    variation = mean(calendar.year, "squares_shown") * share / mean(calendar.year, "units_shown") ** 2 - 1
+    for name, expression, reason in (
+        ("selling_share_year", share, "share of the periods of a year with a sale"),
+        ("size_variation", variation, "squared coefficient of variation of what is sold in a period with a sale"),
+    ):
+        yield Feature(name, "past_only", "origin", expression, reason, model_input=False)
+
+
 def _missed_sales(window: int) -> pl.Expr:
-    """Periods in stock and open since the last sale, times the share of such periods with a sale until then.
+    """Time in stock and open since the last sale, in periods, times the share of such periods with a sale until then.
 
     exp(-missed) is how often a product that still sells would be silent for as long by chance.
     """
-    counted, sold = pl.col("sellable").cum_count().cast(pl.Float64), pl.col("any_sale").fill_null(0).cum_sum()
+    counted, sold = (pl.col(name).fill_null(0).cum_sum() for name in ("evidence", "any_sale"))
     silent = counted - pl.when(pl.col("units") > 0).then(counted).forward_fill()
     selling, known = (total - total.shift(window, fill_value=0) for total in (sold, counted))
     missed = silent * selling / (known - silent).clip(lower_bound=1)
@@ -287,10 +312,13 @@ def _distances(name: str, reach: int) -> Iterator[Feature]:
 def _response(name: str, window: int) -> pl.Expr:
     """Mean demand on periods with `name` over mean demand without, drawn towards 1 where it was rarely seen."""
     on = pl.col(name).fill_null(0) > 0.5
-    usual = pl.when(~on).then("sellable").rolling_mean(window, min_samples=1)
-    special = pl.when(on).then("sellable")
-    seen = special.is_not_null().cast(pl.Float64).rolling_sum(window, min_samples=1)
-    total = special.rolling_sum(window, min_samples=1).fill_null(0)
+    sums = {
+        (name, special): pl.when(on if special else ~on).then(name).rolling_sum(window, min_samples=1)
+        for name in ("sellable", "evidence")
+        for special in (True, False)
+    }
+    usual = sums["sellable", False] / sums["evidence", False]
+    total, seen = sums["sellable", True].fill_null(0), sums["evidence", True].fill_null(0)
     return (total + SHRINK_PERIODS * usual) / (seen + SHRINK_PERIODS) / (usual + MIN_LEVEL)
 
 

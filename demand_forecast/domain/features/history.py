@@ -8,7 +8,7 @@ import polars as pl
 
 from demand_forecast.domain.demand.calendar import Calendar, Frequency, calendar_of
 from demand_forecast.domain.demand.covariates import require_covariates
-from demand_forecast.domain.demand.demand_classes import counts
+from demand_forecast.domain.demand.exposure import exposure
 from demand_forecast.domain.demand.plan import PlanColumns, open_planned, plan_columns, spread_plan
 from demand_forecast.domain.features.contract import ContractError
 from demand_forecast.domain.features.declaration import PanelInputs
@@ -70,7 +70,7 @@ def build_history(
     calendar = calendar_of(frequency)
     planned = plan_columns(plan, covariates)
     demand = demand.sort("store_id", "product_id", "date")
-    demand = demand.with_columns(_unconstrained(demand), series=pl.struct(series_key()).rle_id())
+    demand = demand.with_columns(exposure=exposure(), series=pl.struct(series_key()).rle_id())
     last_day = _last_day(demand)
     sold = _sold(demand, started)
     _without_holes(sold, calendar, last_day)
@@ -94,17 +94,6 @@ def _last_day(demand: pl.DataFrame) -> date:
     if not isinstance(last, date):
         raise ContractError("daily_demand is empty: nothing to forecast from; check clean_sales and rejected_sales")
     return last
-
-
-def _unconstrained(demand: pl.DataFrame) -> pl.Expr:
-    """Unconstrained demand: units divided by the share of the day in stock, rounded where all units are whole.
-
-    Null on days that do not count: they say more about the shelf than about demand.
-    """
-    share = pl.col("in_stock").fill_null(1)
-    full = pl.col("units").cast(pl.Float64) / share
-    whole = demand.select((pl.col("units") == pl.col("units").round()).all()).item()
-    return pl.when(counts()).then(full.round() if whole else full).cast(pl.Float32).alias("unconstrained")
 
 
 def _sold(demand: pl.DataFrame, started: pl.DataFrame | None) -> pl.DataFrame:
@@ -158,9 +147,8 @@ def _panel(
         "series",
         "date",
         pl.col("units").cast(pl.Float32),
-        "unconstrained",
+        "exposure",
         pl.col("price").cast(pl.Float32),
-        pl.col("in_stock").cast(pl.Float32),
         "open",
         *(pl.col(name).cast(pl.Float32) for name in past_only),
     )
@@ -172,24 +160,30 @@ def _panel(
     about = series.select("series", "store", "product", "first_sale", "on_sale")
     panel = panel.join(about, on="series", maintain_order="left")
     age = (pl.col("date") - pl.col("on_sale")).dt.total_days() // calendar.step
+    counted = _enters_levels(series["first_sale"].min())
     return panel.with_columns(
-        age=age.clip(-horizon, calendar.year).cast(pl.Float32), sellable=_sellable(series["first_sale"].min())
+        age=age.clip(-horizon, calendar.year).cast(pl.Float32),
+        sellable=pl.when(counted).then("units"),
+        evidence=pl.when(counted).then("exposure"),
     ).drop("first_sale", "on_sale")
 
 
-def _sellable(began: object) -> pl.Expr:
-    """What levels are made of: unconstrained demand from the day after the first sale, which sold by definition.
-
-    A series that sold on the first day of the history was on sale before.
+def _enters_levels(began: object) -> pl.Expr:
+    """Whether a period enters levels, which are sum(sellable) / sum(evidence): there was something to sell, and it is
+    after the first sale, which sold by definition. A series that sold on the first day of the history was there before.
     """
     first = pl.col("first_sale")
-    return pl.when((pl.col("date") > first) | (first == began)).then("unconstrained")
+    return (pl.col("exposure") > 0) & ((pl.col("date") > first) | (first == began))
 
 
 def _product_units(panel: pl.DataFrame, calendar: Calendar) -> pl.DataFrame:
-    """`panel` with `product_units`: the mean of what the product's shops could sell in the period."""
+    """`panel` with `product_units` and `product_evidence`: what the product's shops sold in the period and for how long
+    they could, as means of the shops in which it counts.
+    """
     if panel["store"].n_unique() == 1:
-        return panel.with_columns(product_units=pl.lit(None, pl.Float32))
+        return panel.with_columns(
+            pl.lit(None, pl.Float32).alias(name) for name in ("product_units", "product_evidence")
+        )
     # counted in place, no group_by and no join: a product's oldest series has all of its periods, so cells are no more
     # than rows
     product = panel["product"].to_numpy()
@@ -198,10 +192,13 @@ def _product_units(panel: pl.DataFrame, calendar: Calendar) -> pl.DataFrame:
     periods = np.zeros(int(product.max()) + 1, np.int64)
     np.maximum.at(periods, product, period + 1)
     cell = (periods.cumsum() - periods)[product] + period
-    seen = np.bincount(cell, panel["sellable"].is_not_null().to_numpy())
-    units = np.bincount(cell, panel["sellable"].fill_null(0).to_numpy())
-    mean = np.divide(units, seen, out=np.full(len(units), np.nan), where=seen > 0).astype(np.float32)
-    return panel.with_columns(pl.Series("product_units", mean[cell], nan_to_null=True))
+    shops = np.bincount(cell, panel["sellable"].is_not_null().to_numpy())
+    means = []
+    for name, column in (("product_units", "sellable"), ("product_evidence", "evidence")):
+        total = np.bincount(cell, panel[column].fill_null(0).to_numpy())
+        mean = np.divide(total, shops, out=np.full(len(total), np.nan), where=shops > 0).astype(np.float32)
+        means.append(pl.Series(name, mean[cell], nan_to_null=True))
+    return panel.with_columns(means)
 
 
 def _shop_opening(panel: pl.DataFrame, calendar: Calendar) -> pl.DataFrame:

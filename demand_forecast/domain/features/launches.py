@@ -72,9 +72,9 @@ def _planned(sold: pl.DataFrame, plan: pl.DataFrame) -> pl.DataFrame:
 def waiting_days(
     series: pl.DataFrame, demand: pl.DataFrame, last_day: date, lead: int, calendar: Calendar
 ) -> pl.DataFrame:
-    """`series, date, units, unconstrained, open` of listed series: from `lead` periods before listing to first sale.
+    """`series, date, units, exposure, open` of listed series: from `lead` periods before listing to first sale.
 
-    Nothing is known until the listing (null); from then on nothing was sold and, with the shop open, demand was zero.
+    Nothing is known until the listing (null); from then on nothing was sold while the shop was open.
     They count as outcomes of a forecast, not towards the level: the goods may have come after the listing.
     """
     step = timedelta(days=calendar.step)
@@ -86,7 +86,8 @@ def waiting_days(
     opened = demand.group_by("store_id", "date").agg(pl.col("open").any())
     waiting = waiting.join(opened, on=["store_id", "date"], how="left", maintain_order="left")
     zero = pl.when(pl.col("date") >= pl.col("on_sale")).then(pl.lit(0, pl.Float32))
-    return waiting.select("series", "date", units=zero, unconstrained=pl.when("open").then(zero), open="open")
+    exposure = pl.when(zero.is_not_null()).then(pl.col("open").fill_null(value=False).cast(pl.Float32))
+    return waiting.select("series", "date", units=zero, exposure=exposure, open="open")
 
 
 def similar_level(
@@ -104,7 +105,7 @@ def similar_level(
     new = series.filter((pl.col("on_sale") > began) | pl.col("announced"))
     if new.is_empty():
         return panel.with_columns(similar=pl.lit(None, pl.Float32))
-    by_cell = demand.select("date", "unconstrained", cell=series["cell"].gather(demand["series"]), series="series")
+    by_cell = demand.select("date", "units", "exposure", cell=series["cell"].gather(demand["series"]), series="series")
     launched = by_cell.join(new.select("series", "store", "first_sale", *groups), on="series")
     launched = launched.filter(
         (pl.col("date") > pl.col("first_sale")) & (pl.col("date") <= pl.col("first_sale") + timedelta(days=LAUNCH_DAYS))
@@ -126,8 +127,8 @@ def _cell_mean(by_cell: pl.DataFrame, calendar: Calendar) -> pl.DataFrame:
 
 
 def _units_and_days() -> list[pl.Expr]:
-    demand = pl.col("unconstrained")
-    return [demand.sum().alias("units"), demand.count().alias("days")]
+    sold = pl.when(pl.col("exposure") > 0).then("units")
+    return [sold.sum().alias("units"), pl.col("exposure").sum().alias("days")]
 
 
 def _trailing(daily: pl.DataFrame, keys: list[str], days: int) -> pl.DataFrame:
@@ -173,7 +174,7 @@ def with_trust(panel: pl.DataFrame, cycle: int) -> pl.DataFrame:
     (1967), with k right for units that vary as their mean and a mean as uncertain as itself.
     """
     similar = pl.col("similar").cast(pl.Float64)
-    seen = pl.col("sellable").cum_count().over("series").cast(pl.Float64)
+    seen = pl.col("evidence").cast(pl.Float64).fill_null(0).cum_sum().over("series")
     weight = 1 + 1 / similar.clip(lower_bound=1e-3)
     own, own_cycle = seen / (seen + weight), seen / (seen + cycle * weight)
     return panel.with_columns(

@@ -153,25 +153,24 @@ def draw_training_rows(history: History, training: Training, seed: int) -> pl.Da
     """At most `training.max_rows` rows: `series, forecast_origin, horizon, weight, training`.
 
     Origins lie in the last `training.window` days, horizons are uniform in 1..H. A row of a small series is drawn less
-    often and weighs more: the chance is (level / 2)^0.7, at most 1, the weight its inverse square root times the target
-    day's share in stock. Targets without enough goods, in a closed shop, or not yet known are never drawn.
+    often and weighs more: the chance is (level / 2)^0.7, at most 1, the weight its inverse square root. Targets without
+    goods, in a closed shop, or not yet known are never drawn.
     """
     panel, since = history.panel, history.last_day - timedelta(days=training.window)
     eligible = panel.select((pl.col("date") >= since) & (pl.col("date") < history.last_day)).to_series()
     origins = np.flatnonzero(eligible.to_numpy())
     copies = _copies(len(origins), history.horizon, training.max_rows)
     row, horizon, uniform = _draws(history, origins, copies, seed)
-    counts = panel["unconstrained"].is_not_null().to_numpy()[row + horizon]
+    counts = (panel["exposure"].fill_null(0) > 0).to_numpy()[row + horizon]
     row, horizon, uniform = row[counts], horizon[counts], uniform[counts]
     chance = _chance(history)[row]
     rate = _rate(uniform / chance, training.max_rows)
     kept = uniform < rate * chance
     row, horizon, chance = row[kept], horizon[kept], chance[kept]
     weight = (np.minimum(rate * chance, 1) / min(rate, 1)) ** -0.5
-    stock = panel["in_stock"].fill_null(1).to_numpy()[row + horizon]
     drawn = panel.select("series", forecast_origin="date")[row]
     return drawn.with_columns(
-        horizon=pl.Series(horizon, dtype=pl.Int32), weight=pl.Series(weight * stock, dtype=pl.Float32), training=True
+        horizon=pl.Series(horizon, dtype=pl.Int32), weight=pl.Series(weight, dtype=pl.Float32), training=True
     )
 
 
@@ -211,7 +210,7 @@ def _splitmix(x: Hashes) -> Hashes:
 
 
 def _chance(history: History) -> Floats:
-    levels = history.panel.select("series", pl.col("sellable").cast(pl.Float64), "similar")
+    levels = history.panel.select("series", pl.col("sellable", "evidence").cast(pl.Float64), "similar")
     level = with_levels(levels, [], history.calendar).select(base_level()).to_series().to_numpy()
     return np.minimum((level / FULL_LEVEL) ** LEVEL_POWER, 1)
 

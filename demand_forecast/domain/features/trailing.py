@@ -1,5 +1,7 @@
 """Trailing means of a panel without holes: every window from one running total, two reads instead of a pass per window.
 
+What was sold is divided by the time in which it could be sold, all else by the number of rows that are known.
+
 A running total is a series' own, so a mean depends neither on other series nor on how they are cut into shards. Totals
 of whole units are exact in float64, and so the means are equal to the bit to polars'
 `rolling_mean(window, min_samples=1).over("series")`, for a fifth of its time. Rows are worked through in blocks that
@@ -15,6 +17,7 @@ import numpy as np
 import polars as pl
 
 BLOCK_ROWS = 32_768  # 256 KB a column
+EVIDENCE = {"sellable": "evidence", "product_units": "product_evidence"}  # what a column's sum is divided by the sum of
 NAME = re.compile(r"(?P<column>.+)@(?P<window>\d+)x(?P<stride>\d+)")
 
 Floats = np.ndarray[Any, np.dtype[Any]]
@@ -42,16 +45,19 @@ def with_trailing(panel: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
 
 
 def trailing_means(panel: pl.DataFrame, column: str, windows: Sequence[int], *, stride: int = 1) -> list[Floats]:
-    """Per window the mean of the last `window` rows that are known, of as many as there are; NaN where none is.
+    """Per window the mean of the last `window` rows that are known, of as many as there are; NaN where none is. Of a
+    column of EVIDENCE it is the ratio of sums.
 
     `panel`: sorted by `series` and date, each series complete; `column` holds numbers. With a `stride` the rows of a
     window are that far apart: a `stride` of 7 gives the means of one weekday. Float64 arrays of `panel`'s length.
     """
     numbers, known = _numbers(panel[column])
+    if column in EVIDENCE:
+        known = panel[EVIDENCE[column]].fill_null(0).to_numpy()
     means = [np.empty(len(panel)) for _ in windows]
     for rows, places in _blocks(panel["series"]):
         totals = _running(numbers[rows], places, stride)
-        whole = known is None or known[rows].all()
+        whole = known is None or bool((known[rows] == 1).all())
         counts = _ramp(places, stride) if whole else _running(known[rows], places, stride)  # type: ignore[index]
         grown, seen = np.empty_like(totals), np.empty_like(totals)
         for window, mean in zip(windows, means, strict=True):

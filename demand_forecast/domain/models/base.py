@@ -15,8 +15,10 @@ import numpy as np
 import polars as pl
 
 from demand_forecast.domain.features import FeatureContract
-from demand_forecast.domain.models.distribution import Dispersion, Floats, fit_dispersion
-from demand_forecast.domain.tables import QUANTILE_COLUMNS, series_key
+from demand_forecast.domain.models.distribution import Floats, fit_dispersion
+from demand_forecast.domain.models.proof import Proof
+from demand_forecast.domain.models.spread import Irregularity, Spread
+from demand_forecast.domain.tables import FORECAST_NUMBERS, series_key
 
 MODEL_FILE = "model.json"
 ROW_ORDER = (*series_key(), "forecast_origin", "horizon")
@@ -56,6 +58,7 @@ class ForecastModel(ABC):
 
     def __init__(self, **parameters: Any) -> None:
         self.parameters = parameters
+        self.proof: Proof | None = None  # what its backtest taught, where it was loaded
         self._contract: FeatureContract | None = None
         self._expected: tuple[pl.DataFrame, Floats] | None = None
 
@@ -77,7 +80,8 @@ class ForecastModel(ABC):
         return self
 
     def fit(self, rows: pl.DataFrame, contract: FeatureContract) -> Self:
-        """Learns from `rows`, a feature frame with `units` and a `weight` above zero; their order does not matter.
+        """Learns from `rows`, a feature frame with `units`, their `exposure` and a `weight`, both above zero; their
+        order does not matter.
 
         Raises ContractError where `rows` is not what `contract` says, ModelError where there is nothing to learn from.
         """
@@ -102,22 +106,24 @@ class ForecastModel(ABC):
 
     def distribution(self, rows: pl.DataFrame, mean: Floats) -> pl.DataFrame:
         """The forecast of every row, in its order, around `mean`: `store_id, product_id, date, forecast_origin,
-        horizon, mean, q10 … q90, model`.
+        horizon, mean, q10 … q90, variance, model`.
         """
-        values = np.column_stack([mean, self._quantiles(rows, mean)]).astype(np.float32)
+        values = np.column_stack([mean, self._quantiles(rows, mean), self._variance(rows, mean)]).astype(np.float32)
         keys = rows.select(*series_key(), "date", "forecast_origin", pl.col("horizon").cast(pl.Int32))
-        frame = pl.DataFrame(values, schema=["mean", *QUANTILE_COLUMNS])
+        frame = pl.DataFrame(values, schema=[*FORECAST_NUMBERS])
         return pl.concat([keys, frame], how="horizontal").with_columns(model=pl.lit(self.name))
 
     def probabilities(self, rows: pl.DataFrame, mean: Floats) -> pl.DataFrame:
-        """`pit_low` and `pit_high` of every row: the probabilities, as forecast around `mean`, of less than the row's
-        `units` and of at most them.
+        """`pit_low` and `pit_high` of every row: the probabilities, as forecast around `mean` for the time that goods
+        were there, of less than the row's `units` and of at most them. Null where nothing was expected and nothing
+        sold: that says nothing about a distribution.
         """
-        units = column(rows, "units")
-        low, high = self._probabilities(rows, mean, units)
-        sure = np.column_stack([units > 0, np.ones(len(units))])  # no demand: less than any sale
-        bounds = np.where(mean[:, None] > 0, np.column_stack([low, high]), sure)
-        return pl.DataFrame(bounds.astype(np.float32), schema=["pit_low", "pit_high"])
+        units, expected = column(rows, "units"), mean * exposure(rows)
+        low, high = self._probabilities(rows, expected, units)
+        sold = np.where(units > 0, 1.0, np.nan)[:, None]  # of no demand: less than any sale
+        bounds = np.where(expected[:, None] > 0, np.column_stack([low, high]), sold)
+        frame = pl.DataFrame(bounds.astype(np.float32), schema=["pit_low", "pit_high"])
+        return frame.fill_nan(None)
 
     def importance(self) -> pl.DataFrame | None:
         """`feature`, `gain` (share of the whole), largest first; None where the model has none."""
@@ -140,7 +146,12 @@ class ForecastModel(ABC):
         model = cls(**content["parameters"])
         model._contract = FeatureContract.from_json(json.dumps(content["contract"]))
         model._restore(content, folder)
-        return model
+        return model.proven(Proof.read(folder))
+
+    def proven(self, proof: Proof | None) -> Self:
+        """The same model with what its backtest taught."""
+        self.proof = proof
+        return self
 
     @abstractmethod
     def _learn(self, rows: pl.DataFrame) -> None: ...
@@ -152,6 +163,10 @@ class ForecastModel(ABC):
     @abstractmethod
     def _quantiles(self, rows: pl.DataFrame, mean: Floats) -> Floats:
         """Quantiles around `mean`, shape (rows, 9)."""
+
+    @abstractmethod
+    def _variance(self, rows: pl.DataFrame, mean: Floats) -> Floats:
+        """Variance around `mean`, shape (rows,)."""
 
     @abstractmethod
     def _probabilities(self, rows: pl.DataFrame, mean: Floats, units: Floats) -> tuple[Floats, Floats]:
@@ -179,49 +194,65 @@ def _register(family: type[ForecastModel]) -> None:
     family.title = vars(family).get("title", family.name.replace("_", " "))
 
 
-class LevelModel(ForecastModel):
-    """A model of demand relative to the series' base level, with a distribution fitted to its errors."""
+class SpreadModel(ForecastModel):
+    """A model of the mean with a distribution around it that is learned from errors: from those on the rows that it was
+    trained on, until a backtest has shown those on rows that it had not seen.
+    """
 
     aligned: ClassVar[bool] = True
+    spread: Spread
+
+    def proven(self, proof: Proof | None) -> Self:
+        if proof is not None and proof.spread is not None:
+            self.spread = proof.spread
+        return super().proven(proof)
+
+    def _quantiles(self, rows: pl.DataFrame, mean: Floats) -> Floats:
+        return self.spread.quantiles(mean, Irregularity.of(rows))
+
+    def _variance(self, rows: pl.DataFrame, mean: Floats) -> Floats:
+        return self.spread.variance(mean, Irregularity.of(rows))
+
+    def _probabilities(self, rows: pl.DataFrame, mean: Floats, units: Floats) -> tuple[Floats, Floats]:
+        return self.spread.probabilities(mean, Irregularity.of(rows), units)
+
+
+class LevelModel(SpreadModel):
+    """A model of demand relative to the series' base level."""
+
     averaged: ClassVar[bool] = False  # whether the ensemble takes it
     learner_file: ClassVar[str]  # what it learned, in the learner's own format
-    dispersion: Dispersion
 
     def _learn(self, rows: pl.DataFrame) -> None:
         if rows.is_empty():
             raise ModelError(
                 f"{self.name}: no rows to train on: no series has a forecast origin and a later target day"
             )
-        matrix, level = self.contract.matrix(rows), column(rows, "base_level")
+        matrix, level = self.contract.matrix(rows), column(rows, "base_level") * exposure(rows)
         units, weight = column(rows, "units"), column(rows, "weight")
         # a loss with a logarithm needs something sold somewhere: 1e-9 units change no forecast
         self._train(matrix, np.maximum(units, 1e-9), level, weight)
         mean = self._ratio(matrix) * level
         # a row was drawn with a chance of 1 / weight^2: so weighted, every series and day counts the same
-        self.dispersion = fit_dispersion(mean, units, column(rows, "variance_to_mean"), weight**2)
+        self.spread = Spread.everywhere(fit_dispersion(mean, units, column(rows, "variance_to_mean"), weight**2))
 
     def _mean(self, rows: pl.DataFrame, expected_open: Floats) -> Floats:
         return self._ratio(self.contract.matrix(rows)) * column(rows, "base_level") * expected_open
 
-    def _quantiles(self, rows: pl.DataFrame, mean: Floats) -> Floats:
-        return self.dispersion.quantiles(mean, column(rows, "variance_to_mean"))
-
-    def _probabilities(self, rows: pl.DataFrame, mean: Floats, units: Floats) -> tuple[Floats, Floats]:
-        return self.dispersion.probabilities(mean, column(rows, "variance_to_mean"), units)
-
     def _fitted(self, folder: Path) -> dict[str, Any]:
         self._save_learner(folder / self.learner_file)
-        return {"dispersion": asdict(self.dispersion)}
+        return {"spread": asdict(self.spread)}
 
     def _restore(self, content: dict[str, Any], folder: Path) -> None:
-        self.dispersion = Dispersion(**content["dispersion"])
+        self.spread = Spread.from_dict(content["spread"])
         file = folder / self.learner_file
         if not file.is_file():
             raise ModelError(f"{file}: missing; train and register the model again")
         self._load_learner(file)
 
     @abstractmethod
-    def _train(self, matrix: Any, units: Floats, level: Floats, weight: Floats) -> None: ...
+    def _train(self, matrix: Any, units: Floats, level: Floats, weight: Floats) -> None:
+        """`level`: the base level in the time in which the units could be sold, shape (rows,)."""
 
     @abstractmethod
     def _ratio(self, matrix: Any) -> Floats:
@@ -237,6 +268,11 @@ class LevelModel(ForecastModel):
 def column(rows: pl.DataFrame, name: str) -> Floats:
     """A column as float64, NaN where null."""
     return rows[name].cast(pl.Float64).to_numpy()
+
+
+def exposure(rows: pl.DataFrame) -> Floats:
+    """The share of the time in which the units of each row could be sold, shape (rows,)."""
+    return column(rows, "exposure")
 
 
 def read_description(folder: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
-"""Predictive distributions: nine quantiles around a mean, for whole and for fractional units."""
+"""Predictive distributions: quantiles around a mean, for whole and for fractional units."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,12 +9,13 @@ import numpy as np
 from demand_forecast.domain.tables import QUANTILE_LEVELS
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
+Levels = Sequence[float] | Floats
 
 POISSON_BELOW = 1.001  # variance to mean under which the negative binomial is as good as its limit
 SMALLEST = 1e-9
 SUMMED_BELOW = 50.0  # mean units up to which summing probabilities is quicker than solving for quantiles
 ROUNDING = 1e-12  # of a sum of probabilities
-FITTED_ROWS = 40_000  # three parameters: more rows move none of them by more than 0.02
+FITTED_ROWS = 10_000  # three parameters: more rows move no quantile of a few units
 START = np.log([0.5, 0.5, 0.1])
 
 
@@ -33,10 +35,10 @@ class Dispersion:
     def variance(self, mean: Floats, ratio: Floats) -> Floats:
         return mean * (self.constant + self.own * _known(ratio)) + self.square * mean**2
 
-    def quantiles(self, mean: Floats, ratio: Floats) -> Floats:
-        """Rows x nine levels, never below zero, never crossing."""
-        variance = self.variance(mean, ratio)
-        return count_quantiles(mean, variance) if self.counts else continuous_quantiles(mean, variance)
+    def quantiles(self, mean: Floats, ratio: Floats, levels: Levels = QUANTILE_LEVELS) -> Floats:
+        """Rows x levels (rising, within 0..1), never below zero, never crossing."""
+        of = count_quantiles if self.counts else continuous_quantiles
+        return of(mean, self.variance(mean, ratio), levels)
 
     def probabilities(self, mean: Floats, ratio: Floats, units: Floats) -> tuple[Floats, Floats]:
         """P(demand < units) and P(demand <= units), which differ where there is point mass; shape (rows,) each."""
@@ -45,8 +47,11 @@ class Dispersion:
         return bounds(mean, variance, units)
 
 
-def fit_dispersion(mean: Floats, units: Floats, ratio: Floats, weight: Floats) -> Dispersion:
-    """The maximum-likelihood dispersion of `units`, rows weighted by `weight`.
+def fit_dispersion(
+    mean: Floats, units: Floats, ratio: Floats, weight: Floats, *, counts: bool | None = None
+) -> Dispersion:
+    """The maximum-likelihood dispersion of `units`, rows weighted by `weight`; `counts`: whether units are whole, by
+    default as these are.
 
     Likelihood rather than squared errors: a single wholesale order would outweigh thousands of usual days.
     """
@@ -55,7 +60,7 @@ def fit_dispersion(mean: Floats, units: Floats, ratio: Floats, weight: Floats) -
     rows = np.linspace(0, len(mean) - 1, min(len(mean), FITTED_ROWS)).astype(np.int64)
     m, y, w = np.maximum(mean[rows], SMALLEST), units[rows], weight[rows]
     terms = np.column_stack([m, m * _known(ratio[rows]), m**2])
-    counts = bool(np.all(units == np.round(units)))
+    counts = bool(np.all(units == np.round(units))) if counts is None else counts
     density = _count_log_density if counts else _continuous_log_density
 
     def negative_likelihood(parameters: Floats) -> float:
@@ -68,31 +73,31 @@ def fit_dispersion(mean: Floats, units: Floats, ratio: Floats, weight: Floats) -
     return Dispersion(float(constant), float(own), float(square), counts)
 
 
-def count_quantiles(mean: Floats, variance: Floats) -> Floats:
+def count_quantiles(mean: Floats, variance: Floats, levels: Levels = QUANTILE_LEVELS) -> Floats:
     """Quantiles of the negative binomial with these moments, of its Poisson limit where the variance is not above the
-    mean. Rows x nine levels, whole numbers.
+    mean. Rows x levels, which rise; whole numbers.
 
     Probabilities are summed from zero up, p(k + 1) = p(k) (k + n) / (k + 1) (1 - mean / variance): a day sells few.
     """
-    result = np.zeros((len(mean), len(QUANTILE_LEVELS)))
+    result = np.zeros((len(mean), len(levels)))
     few, many = (mean > 0) & (mean <= SUMMED_BELOW), mean > SUMMED_BELOW
-    result[few] = _counted_quantiles(mean[few], variance[few])
+    result[few] = _counted_quantiles(mean[few], variance[few], np.array(levels))
     if many.any():
         from scipy.stats import nbinom
 
         result[many] = nbinom.ppf(
-            np.array(QUANTILE_LEVELS)[None, :], *(p[:, None] for p in negative_binomial(mean[many], variance[many]))
+            np.array(levels)[None, :], *(p[:, None] for p in negative_binomial(mean[many], variance[many]))
         )
     return result
 
 
-def _counted_quantiles(mean: Floats, variance: Floats) -> Floats:
+def _counted_quantiles(mean: Floats, variance: Floats, levels: Floats) -> Floats:
     n, p = negative_binomial(mean, variance)
-    found = np.zeros((len(mean), len(QUANTILE_LEVELS)))
+    found = np.zeros((len(mean), len(levels)))
     rows, probability = np.arange(len(mean)), np.exp(n * np.log(p))
     total, k = probability.copy(), 0
     while len(rows):
-        open_levels = total[:, None] < np.array(QUANTILE_LEVELS) - ROUNDING
+        open_levels = total[:, None] < levels - ROUNDING
         found[rows] += open_levels
         going = open_levels[:, -1]
         rows, n, p, probability, total = rows[going], n[going], p[going], probability[going], total[going]
@@ -115,19 +120,18 @@ def count_probabilities(mean: Floats, variance: Floats, units: Floats) -> tuple[
     return law.cdf(units - 1), law.cdf(units)
 
 
-def continuous_quantiles(mean: Floats, variance: Floats) -> Floats:
-    """Quantiles of a gamma distribution with mass at zero and these moments; rows x nine levels.
+def continuous_quantiles(mean: Floats, variance: Floats, levels: Levels = QUANTILE_LEVELS) -> Floats:
+    """Quantiles of a gamma distribution with mass at zero and these moments; rows x levels.
 
     The mass is that of the compound Poisson-gamma (Tweedie, power 1.5) with these moments: exp(-2 mean^2 / variance).
     """
     from scipy.stats import gamma
 
-    levels = np.array(QUANTILE_LEVELS)[None, :]
-    result = np.zeros((len(mean), len(QUANTILE_LEVELS)))
+    result = np.zeros((len(mean), len(levels)))
     some = (mean > 0) & (variance > 0)
     result[(mean > 0) & ~some] = mean[(mean > 0) & ~some, None]
     zero, shape, scale = (part[:, None] for part in _continuous_parts(mean[some], variance[some]))
-    above = np.clip((levels - zero) / (1 - zero), 0, 1)
+    above = np.clip((np.array(levels)[None, :] - zero) / (1 - zero), 0, 1)
     result[some] = gamma.ppf(above, shape, scale=scale)
     return result
 

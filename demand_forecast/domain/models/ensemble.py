@@ -7,20 +7,19 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import polars as pl
 
-from demand_forecast.domain.models.base import FAMILIES, ForecastModel, LevelModel, ModelError, column
-from demand_forecast.domain.models.distribution import Dispersion, Floats
+from demand_forecast.domain.models.base import FAMILIES, ForecastModel, LevelModel, ModelError, SpreadModel
+from demand_forecast.domain.models.distribution import Floats
 
 
-class Ensemble(ForecastModel):
-    """The mean of the means of all families that are `averaged`, with the mean of their dispersions (Bates and Granger
-    1969, The combination of forecasts, Operational Research Quarterly 20, 451-468, with equal weights).
+class Ensemble(SpreadModel):
+    """The mean of the means of all families that are `averaged` (Bates and Granger 1969, The combination of forecasts,
+    Operational Research Quarterly 20, 451-468, with equal weights); until its backtest, with the spread of the first.
     """
 
     name: ClassVar[str] = "ensemble"
     text: ClassVar[str] = "The mean of the forecasts of several models: their errors differ."
     libraries: ClassVar[tuple[str, ...]] = ()
     by_default: ClassVar[bool] = True
-    aligned: ClassVar[bool] = True
 
     @classmethod
     def members(cls) -> tuple[str, ...]:
@@ -41,21 +40,10 @@ class Ensemble(ForecastModel):
         made = {name: family(**self.parameters) for name, family in _averaged().items() if name not in self._models}
         fitted = self._models | {name: model.fit(rows, self.contract) for name, model in made.items()}
         self._models = dict(sorted(fitted.items()))
+        self.spread = next(iter(self._models.values())).spread
 
     def _mean(self, rows: pl.DataFrame, expected_open: Floats) -> Floats:  # noqa: ARG002
         return np.mean([model.expected(rows) for model in self._models.values()], axis=0)
-
-    def _quantiles(self, rows: pl.DataFrame, mean: Floats) -> Floats:
-        return self._dispersion.quantiles(mean, column(rows, "variance_to_mean"))
-
-    def _probabilities(self, rows: pl.DataFrame, mean: Floats, units: Floats) -> tuple[Floats, Floats]:
-        return self._dispersion.probabilities(mean, column(rows, "variance_to_mean"), units)
-
-    @property
-    def _dispersion(self) -> Dispersion:
-        found = [model.dispersion for model in self._models.values()]
-        constant, own, square = np.mean([(one.constant, one.own, one.square) for one in found], axis=0)
-        return Dispersion(float(constant), float(own), float(square), counts=all(one.counts for one in found))
 
     def _fitted(self, folder: Path) -> dict[str, Any]:
         for name, model in self._models.items():
@@ -70,6 +58,7 @@ class Ensemble(ForecastModel):
                 f"{folder}: an ensemble of {content['members']}, known are {sorted(families)}; train it again"
             )
         self._models = {name: families[name].load(folder / name) for name in content["members"]}
+        self.spread = next(iter(self._models.values())).spread
 
 
 def _averaged() -> dict[str, type[LevelModel]]:

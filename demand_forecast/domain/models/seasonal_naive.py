@@ -34,6 +34,9 @@ class SeasonalNaive(ForecastModel):
     def _quantiles(self, rows: pl.DataFrame, mean: Floats) -> Floats:
         return normal_quantiles(mean, self._deviation(rows))
 
+    def _variance(self, rows: pl.DataFrame, mean: Floats) -> Floats:  # noqa: ARG002
+        return self._deviation(rows) ** 2
+
     def _probabilities(self, rows: pl.DataFrame, mean: Floats, units: Floats) -> tuple[Floats, Floats]:
         return normal_probabilities(mean, self._deviation(rows), units)
 

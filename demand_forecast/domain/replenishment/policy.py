@@ -150,16 +150,19 @@ def stock_out_risk(
 def error_correlation(backtest: pl.DataFrame, model: str, settings: Replenishment, frequency: Frequency) -> float:
     """The correlation, 0..1, between the errors of any two periods of one protection period of a series.
 
-    From the rows of `model` in `backtest` (the table of that name); CORRELATION where they do not tell.
+    From the rows of `model` in `backtest` (the table of that name), of each day for the time in which goods were there;
+    CORRELATION where they do not tell.
     """
     asked = calendar_of(frequency).periods(settings.lead_time + settings.review_period)
     days = backtest.filter(pl.col("model") == model, pl.col("units").is_not_null(), pl.col("horizon") <= asked)
     periods = pl.len().over(PLAN_KEY)
     days = days.filter(periods == periods.max(), periods > 1).sort(*PLAN_KEY, "horizon")
-    if not (days["mean"] > 0).any():
+    told = days.filter((pl.col("mean") * pl.col("exposure")).sum().over(PLAN_KEY) > 0)
+    if told.is_empty():
         return CORRELATION
-    days = days.with_columns(series=pl.struct(PLAN_KEY).rle_id())
-    return fit_correlation(_daily_demand(days), days["units"].cast(pl.Float64).to_numpy())
+    days = told.with_columns(series=pl.struct(PLAN_KEY).rle_id())
+    units, exposure = (days[name].cast(pl.Float64).to_numpy() for name in ("units", "exposure"))
+    return fit_correlation(_daily_demand(days), units, exposure)
 
 
 def _policies(
@@ -228,8 +231,8 @@ def _reach(days: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
 
 
 def _daily_demand(days: pl.DataFrame) -> DailyMoments:
-    mean, quantiles = days["mean"].cast(pl.Float64), days.select(pl.col(QUANTILE_COLUMNS).cast(pl.Float64))
-    return DailyMoments.of(days["series"].to_numpy(), mean.to_numpy(), quantiles.to_numpy())
+    mean, variance = (days[name].cast(pl.Float64).to_numpy() for name in ("mean", "variance"))
+    return DailyMoments.of(days["series"].to_numpy(), mean, variance, days.select(QUANTILE_COLUMNS).to_numpy())
 
 
 def _orders(policies: pl.DataFrame, days: pl.DataFrame, correlation: float, key: Sequence[str]) -> pl.DataFrame:

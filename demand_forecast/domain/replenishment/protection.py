@@ -1,9 +1,7 @@
-"""How demand over a protection period of several days is distributed, from the mean and nine quantiles of each day.
+"""How demand over a protection period of several days is distributed, from the mean and variance of each day.
 
-Quantiles of days do not add up; means and variances do. The variance of a day is that of the distribution whose nine
-quantiles lie nearest to those forecast, with one spread for all days of a series, so that the rounding of quantiles of
-counts evens out. Errors of the days of one period are correlated, because they share the error of the level; how much
-is learned from the retailer's own backtest.
+Quantiles of days do not add up; means and variances do. Errors of the days of one period are correlated, because they
+share the error of the level; how much is learned from the retailer's own backtest.
 """
 
 from collections.abc import Callable
@@ -13,21 +11,11 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from demand_forecast.domain.models.distribution import (
-    SMALLEST,
-    Floats,
-    continuous_quantiles,
-    count_quantiles,
-    negative_binomial,
-)
+from demand_forecast.domain.models.distribution import SMALLEST, Floats, negative_binomial
 
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
-COUNTED_BELOW = 30.0  # mean units a day from which whole numbers are as good as continuous
-COUNT_RATIOS = np.geomspace(1.0, 50.0, 21)  # variance to mean
-SQUARED_VARIATIONS = np.geomspace(1e-4, 20.0, 90)  # variance to squared mean
-MEAN_STEP = 0.05  # of log mean, within which quantiles of counts are taken as the same
 PROMISES = (0.8, 0.85, 0.9, 0.95, 0.98, 0.99)  # service levels in use
 
 
@@ -81,28 +69,38 @@ class DailyMoments:
     whole: Flags
 
     @classmethod
-    def of(cls, series: Integers, mean: Floats, quantiles: Floats) -> Self:
-        """The days whose forecast is `mean` (rows) and `quantiles` (rows, 9).
+    def of(cls, series: Integers, mean: Floats, variance: Floats, quantiles: Floats) -> Self:
+        """The days whose forecast is `mean`, `variance` (rows) and `quantiles` (rows, 9).
 
         Units are whole where all quantiles of a series are: the models make them so where units are counted.
         """
         fractional = (quantiles != np.round(quantiles)).any(axis=1)
-        whole = np.bincount(series, fractional) == 0
-        return cls(series, mean, daily_variance(series, mean, quantiles, whole), whole)
+        return cls(series, mean, variance, np.bincount(series, fractional) == 0)
 
     def total(self, correlation: float, share: Floats | float = 1.0) -> DemandSum:
         """The sum over the days of each series, of each day only its `share` (0..1).
 
         Var = (1 - rho) sum v + rho (sum sqrt v)^2: every two days of a series have the correlation rho.
         """
-        variance = share * self.variance
+        variance = self._of_part(share)
         apart, alike = np.bincount(self.series, variance), np.bincount(self.series, np.sqrt(variance)) ** 2
         mean = np.bincount(self.series, share * self.mean).astype(np.float64)
         return DemandSum(mean, (1 - correlation) * apart + correlation * alike, self.whole)
 
+    def _of_part(self, share: Floats | float) -> Floats:
+        """The variance of what a day sells in a `share` of it, demand spread evenly over the day: of counts those of
+        the arrivals fall with the share, those of the level with its square; of fractional units all with the share.
+        """
+        if np.all(share == 1):
+            return self.variance
+        of_level = np.maximum(self.variance - self.mean, 0)
+        counted = share * np.minimum(self.variance, self.mean) + share**2 * of_level
+        return np.where(self.whole[self.series], counted, share * self.variance)
 
-def fit_correlation(days: DailyMoments, units: Floats) -> float:
-    """The correlation between days, 0..1, with which high service levels would have been met for the `units` (rows).
+
+def fit_correlation(days: DailyMoments, units: Floats, exposure: Floats) -> float:
+    """The correlation between days, 0..1, with which high service levels would have been met for the `units` (rows),
+    which were sold in so much of the time (`exposure`, 0..1).
 
     Calibrated, not most likely: the few series that start to sell again dominate the likelihood, and service would be
     too low for all others.
@@ -112,47 +110,8 @@ def fit_correlation(days: DailyMoments, units: Floats) -> float:
     sold = np.bincount(days.series, units).astype(np.float64)
 
     def excess(correlation: float) -> float:
-        return days.total(correlation).kept(sold) - float(np.mean(PROMISES))
+        return days.total(correlation, exposure).kept(sold) - float(np.mean(PROMISES))
 
     if excess(0.0) >= 0:
         return 0.0
     return 1.0 if excess(1.0) <= 0 else float(brentq(excess, 0.0, 1.0, xtol=1e-3))
-
-
-def daily_variance(series: Integers, mean: Floats, quantiles: Floats, whole: Flags) -> Floats:
-    """The variance of each day (row), shape (rows,).
-
-    `series` numbers the rows' series from 0, `quantiles` is (rows, 9), `whole` says which series sell whole numbers.
-    """
-    selling = mean > 0
-    daily_mean = np.bincount(series, mean) / np.maximum(np.bincount(series), 1)
-    counted = (whole & (daily_mean < COUNTED_BELOW))[series]
-    variance = np.zeros(len(mean))
-    for rows, nearest in ((selling & counted, _count_variance), (selling & ~counted, _continuous_variance)):
-        if rows.any():
-            variance[rows] = nearest(series[rows], mean[rows], quantiles[rows])
-    return variance
-
-
-def _count_variance(series: Integers, mean: Floats, quantiles: Floats) -> Floats:
-    cells, cell = np.unique(np.round(np.log(mean) / MEAN_STEP), return_inverse=True)
-    means = np.exp(cells * MEAN_STEP)
-    ratios = _nearest(series, quantiles, COUNT_RATIOS, lambda ratio: count_quantiles(means, ratio * means)[cell])
-    return mean * ratios
-
-
-def _continuous_variance(series: Integers, mean: Floats, quantiles: Floats) -> Floats:
-    one = np.ones(1)
-    scaled = quantiles / mean[:, None]
-    spreads = _nearest(series, scaled, SQUARED_VARIATIONS, lambda spread: continuous_quantiles(one, spread * one))
-    return spreads * mean**2
-
-
-def _nearest(series: Integers, quantiles: Floats, spreads: Floats, reference: Callable[[float], Floats]) -> Floats:
-    """The spread of each row's series: that whose reference quantiles are nearest to those of all the series' rows.
-
-    Nearest by Wasserstein's distance, |Q - Q_reference| over the nine levels; of equally near ones the smallest, since
-    the quantiles of slow sellers, all zero, say nothing about their spread.
-    """
-    distances = [np.bincount(series, np.abs(quantiles - reference(spread)).sum(axis=1)) for spread in spreads]
-    return spreads[np.argmin(distances, axis=0)][series]

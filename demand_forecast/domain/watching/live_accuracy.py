@@ -7,7 +7,8 @@ from typing import NamedTuple
 import polars as pl
 from polars.selectors import by_name
 
-from demand_forecast.domain.demand.demand_classes import NEW, counts
+from demand_forecast.domain.demand.demand_classes import NEW
+from demand_forecast.domain.demand.exposure import exposure
 from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL, Level, attach_static
 from demand_forecast.domain.evaluation.metrics import forecast_value_added, pinball_of, ratio
 from demand_forecast.domain.evaluation.roles import BASELINE, CHAMPION, PREVIOUS, Role
@@ -65,9 +66,9 @@ def score_published(
     rows by class. Level `series` has rows by class and for `all`; the other levels are summed to their nodes first, and
     have no quantile loss, because quantiles do not add up.
 
-    A day with a closed shop, or with goods for less than half of the opening time, says little about demand: it is left
-    out, forecast and actual, at every level. So is a forecast made before the first sale of its series, as in the
-    backtest: that series is known only because it sold.
+    Units are compared with the forecast for the time in which goods were there, as in the backtest: a day without goods
+    or with a closed shop is none, at any level. Nor is a forecast made before the first sale of its series: that series
+    is known only because it sold.
     """
     pairs = _pairs(published, demand)
     parts = [_scored(_with_quantile_loss(pairs), SERIES_LEVEL.name)]
@@ -91,14 +92,17 @@ def pair_losses(published: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:
 
 
 def _pairs(published: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:
-    """`published` with the `units` of its days, where both count; numbers as f64."""
+    """`published` with the `units` of its days, where both count, mean and quantiles for the time in which there was
+    something to sell; numbers as f64.
+    """
     first = pl.col("date").min().over(SERIES)
-    actual = demand.lazy().with_columns(first_sale=first).filter(counts() & pl.col("units").is_not_null())
-    actual = actual.select(*SERIES, "date", "first_sale", pl.col("units").cast(pl.Float64))
+    actual = demand.lazy().with_columns(first_sale=first, could=exposure().cast(pl.Float64))
+    actual = actual.filter(pl.col("could") > 0, pl.col("units").is_not_null())
+    actual = actual.select(*SERIES, "date", "first_sale", "could", pl.col("units").cast(pl.Float64))
     numbers = by_name("mean", *QUANTILE_COLUMNS, require_all=False)
-    known = published.lazy().with_columns(numbers.cast(pl.Float64)).rename({"mean": "forecast"})
-    met = known.join(actual, on=[*SERIES, "date"]).filter(pl.col("forecast_origin") >= pl.col("first_sale"))
-    return met.drop("first_sale").collect()
+    met = published.lazy().join(actual, on=[*SERIES, "date"]).filter(pl.col("forecast_origin") >= pl.col("first_sale"))
+    met = met.with_columns(numbers.cast(pl.Float64) * pl.col("could"))
+    return met.drop("first_sale", "could").rename({"mean": "forecast"}).collect()
 
 
 def _with_quantile_loss(pairs: pl.DataFrame) -> pl.DataFrame:

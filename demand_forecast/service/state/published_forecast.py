@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from rapidfuzz import fuzz, process
 
-from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS
+from demand_forecast.domain.tables import FORECAST_NUMBERS, QUANTILE_LEVELS
 from demand_forecast.publishing.package import Package
 from demand_forecast.service.contract.problems import Problem
 from demand_forecast.service.contract.schema import SeriesId
@@ -21,7 +21,7 @@ LEVELS = dict(zip(QUANTILE_LEVELS, range(1, 10), strict=True))
 
 
 class PublishedForecast:
-    """`values`: float64, shape (series, 1 + 9, horizon): the mean, then the quantiles, each contiguous in time.
+    """`values`: float64, shape (series, 11, horizon): FORECAST_NUMBERS, each contiguous in time.
 
     `alignment`: float64, shape (series, horizon): what the model's mean was multiplied by.
     """
@@ -52,11 +52,11 @@ class PublishedForecast:
         return {"store_id": store_id, "product_id": product_id, **self._named}
 
     def frame(self, rows: Sequence[int], values: Numbers) -> pl.DataFrame:
-        """The table demand_forecast of the series in `rows`, in that order; `values`: shape (rows, 1 + 9, horizon)."""
+        """The table demand_forecast of the series in `rows`, in that order; `values`: shape (rows, 11, horizon)."""
         keys = pl.DataFrame([self.keys[row] for row in rows], schema=["store_id", "product_id"], orient="row")
         days = pl.DataFrame({"date": self.days, "horizon": pl.Series(range(1, self.horizon + 1), dtype=pl.Int32)})
         by_day = values.transpose(0, 2, 1).reshape(len(rows) * self.horizon, -1)
-        numbers = pl.DataFrame(by_day, schema=["mean", *QUANTILE_COLUMNS])
+        numbers = pl.DataFrame(by_day, schema=[*FORECAST_NUMBERS])
         placed = keys.join(days, how="cross", maintain_order="left_right")
         return pl.concat([placed, numbers], how="horizontal").with_columns(
             forecast_origin=pl.lit(self.info.forecast_origin)
@@ -93,8 +93,8 @@ class PublishedForecast:
 
 
 def numbers_of(forecast: pl.DataFrame, series: int) -> Numbers:
-    """The numbers of a table demand_forecast that is sorted by series and horizon, shape (series, 1 + 9, horizon)."""
-    numbers = forecast.select("mean", *QUANTILE_COLUMNS).to_numpy().astype(np.float64).round(DECIMALS)
+    """The numbers of a table demand_forecast that is sorted by series and horizon, shape (series, 11, horizon)."""
+    numbers = forecast.select(FORECAST_NUMBERS).to_numpy().astype(np.float64).round(DECIMALS)
     return np.ascontiguousarray(numbers.reshape(series, -1, numbers.shape[1]).transpose(0, 2, 1))
 
 

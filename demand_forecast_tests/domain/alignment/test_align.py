@@ -14,8 +14,8 @@ DAYS = [ORIGIN + timedelta(days=d) for d in (1, 2, 3)]
 
 def rows(series: list[str], units: float = 1.0) -> pl.DataFrame:
     return pl.DataFrame(
-        [("A", product, ORIGIN, day, units) for product in series for day in DAYS],
-        schema=["store_id", "product_id", "forecast_origin", "date", "units"],
+        [("A", product, ORIGIN, day, units, 1.0) for product in series for day in DAYS],
+        schema=["store_id", "product_id", "forecast_origin", "date", "units", "exposure"],
         orient="row",
     )
 
@@ -73,15 +73,37 @@ def test_errors_are_those_of_groups_and_total_by_hand() -> None:
 def test_the_weight_is_learned_from_the_other_origins() -> None:
     days = [ORIGIN - timedelta(days=28 * back) for back in range(3)]
     better = {weight: 1 - weight for weight in WEIGHTS}
-    half = {0.0: 1.0, 0.25: 0.6, 0.5: 0.3, 0.75: 1.5}
+    half = {weight: 1 + 9 * (weight - 0.5) ** 2 for weight in WEIGHTS}
     learned = learn_weights(dict(zip(days, [better, better, half], strict=True)))
-    assert learned == {None: 0.5, days[0]: 0.5, days[1]: 0.5, days[2]: 0.75}
+    best = 0.6  # of the sum of 2 (1 - w) + 1 + 9 (w - 0.5)^2, whose slope is -2 + 18 (w - 0.5)
+    others = 0.55  # of one of the two and the half
+    assert learned == pytest.approx(
+        {
+            None: (3 * best + 0.5) / 4,
+            days[0]: (2 * others + 0.5) / 3,
+            days[1]: (2 * others + 0.5) / 3,
+            days[2]: (2 * 1.0 + 0.5) / 3,
+        }
+    )
+
+
+def test_a_weight_moves_little_with_one_origin_more() -> None:
+    """Ten origins that are best at about three quarters: three of them teach no extremes."""
+    rng = np.random.default_rng(5)
+    best = rng.normal(0.75, 0.25, 10)
+    errors = [{weight: 1 + (weight - one) ** 2 for weight in WEIGHTS} for one in best]
+    days = [ORIGIN - timedelta(days=28 * back) for back in range(10)]
+    triples = [dict(zip(days[at : at + 3], errors[at : at + 3], strict=True)) for at in range(8)]
+    learned = [learn_weights(triple)[None] for triple in triples]
+    assert np.ptp(best) > 0.7
+    assert np.ptp(learned) < 0.3
+    assert np.mean(learned) == pytest.approx(np.mean(best), abs=0.08)
 
 
 def test_it_is_off_where_it_does_not_pay() -> None:
     days = [ORIGIN - timedelta(days=28 * back) for back in range(2)]
     worse = {weight: 1 + weight for weight in WEIGHTS}
     assert set(learn_weights(dict.fromkeys(days, worse)).values()) == {0.0}
-    up, down = {0.0: 1.0, 0.25: 0.9, 0.5: 0.7, 0.75: 0.5}, {0.0: 1.0, 0.25: 1.2, 0.5: 1.6, 0.75: 2.5}
+    up, down = {weight: 1 - weight / 2 for weight in WEIGHTS}, {weight: 1 + 2 * weight for weight in WEIGHTS}
     assert set(learn_weights({days[0]: up, days[1]: down}).values()) == {0.0}
     assert learn_weights({days[0]: up}) == {None: 0.0, days[0]: 0.0}

@@ -31,7 +31,7 @@ def panel(days: int, noise: float = 0.05) -> tuple[pl.DataFrame, np.ndarray]:
     mean = 200 * rhythm * 1.1 ** (np.arange(len(span)) / 365) * np.where(feast, 0.2, 1) * np.where(eve, 1.8, 1)
     units = mean * np.exp(rng.normal(0, noise, len(span)))
     names = [("feast" if one else None) for one in feast]
-    frame = pl.DataFrame({"date": span, "units": units, "open": [True] * len(span), "event": names})
+    frame = pl.DataFrame({"date": span, "units": units, "exposure": [1.0] * len(span), "event": names})
     return frame, mean
 
 
@@ -49,9 +49,10 @@ def test_the_regression_knows_nothing_after_the_origin_and_nothing_of_closed_day
     known = regress(frame, inputs, DAILY, 700, HORIZON)
     row = pl.int_range(pl.len())
     spoiled = frame.with_columns(
-        units=pl.when(row >= 700).then(9e9).when(row == 300).then(9e9).otherwise("units"), open=row != 300
+        units=pl.when(row >= 700).then(9e9).when(row == 300).then(9e9).otherwise("units"),
+        exposure=(row != 300).cast(pl.Float64),
     )
-    closed = frame.with_columns(open=row != 300)
+    closed = frame.with_columns(exposure=(row != 300).cast(pl.Float64))
     assert (
         regress(spoiled, inputs, DAILY, 700, HORIZON).tolist() == regress(closed, inputs, DAILY, 700, HORIZON).tolist()
     )

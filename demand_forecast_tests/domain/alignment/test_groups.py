@@ -26,7 +26,7 @@ def retailer(products: int = 24, days: int = 5) -> dict[str, pl.DataFrame]:
     demand = pl.DataFrame(rows, schema=[*SERIES, "date", "units", "open"], orient="row")
     names = [f"P{p:02d}" for p in range(products)]
     return {
-        "demand": demand.with_columns(pl.col("units").cast(pl.Float32)),
+        "demand": demand.with_columns(pl.col("units").cast(pl.Float32), in_stock=pl.lit(1.0, pl.Float32)),
         "products": pl.DataFrame(
             {"product_id": names, "department": [["dry", "fresh"][p % 2] for p in range(products)]}
         ),
@@ -72,6 +72,21 @@ def test_units_of_a_group_are_the_sum_of_its_series() -> None:
     fresh = last.filter((pl.col("store_id") == "A") & pl.col("product_id").str.slice(1).cast(pl.Int64).mod(2).eq(1))
     assert found["store_id:A", "department:fresh", DAY + timedelta(days=4)] == fresh["units"].sum()
     assert groups.demand.filter(pl.col("store_id") == "store_id:C")["date"].min() == DAY + timedelta(days=2)
+
+
+def test_a_group_is_in_stock_for_the_share_of_what_it_usually_sells() -> None:
+    """P01 sells 3 a day and the other 1; P01 is out for good from the third day on, the other for half of the last."""
+    sold = {"P00": [1, 1, 1, 1, 0.5], "P01": [3, 3, 0, 0, 0]}
+    stock = {"P00": [1, 1, 1, 1, 0.5], "P01": [1, 1, 0, 0, 0]}
+    demand = pl.DataFrame(
+        [("A", name, DAY + timedelta(days=d), sold[name][d], stock[name][d], True) for name in sold for d in range(5)],
+        schema=[*SERIES, "date", "units", "in_stock", "open"],
+        orient="row",
+    )
+    tables = retailer() | {"demand": demand}
+    found = group_tables(**tables, covariates=Covariates()).demand.filter(pl.col("product_id") == "all")
+    assert found["in_stock"].to_list() == pytest.approx([1, 1, 0.25, 0.25, 0.125])
+    assert (found["units"] / found["in_stock"]).to_list() == pytest.approx([4, 4, 4, 4, 4])
 
 
 def test_every_series_belongs_to_one_group_and_unknown_products_to_their_own() -> None:

@@ -35,6 +35,7 @@ def forecast() -> pl.DataFrame:
         date=pl.lit(DAY) + pl.duration(days=pl.col("horizon")),
         forecast_origin=pl.lit(DAY),
         mean=pl.lit(1, pl.Float32),
+        variance=pl.lit(1, pl.Float32),
         model=pl.lit("lightgbm"),
         model_version=pl.lit("1"),
         alignment=pl.lit(1.0),

@@ -8,7 +8,7 @@ import pytest
 from demand_forecast.domain.evaluation.backtest import backtest_origins, run_backtest
 from demand_forecast.domain.models import create
 from demand_forecast.domain.models.training_rows import HistoryTooShort, training_rows
-from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS
+from demand_forecast.domain.tables import FORECAST_NUMBERS, QUANTILE_COLUMNS, QUANTILE_LEVELS
 from demand_forecast_tests.domain.small_retailer import make_retailer
 
 LAST = date(2024, 6, 30)
@@ -40,7 +40,7 @@ def test_every_candidate_forecasts_the_same_rows() -> None:
     features, contract = retailer.features(origins)
     fitted = create("seasonal_naive").fit(training_rows(features, origins[0]), contract)
     heard: list[tuple[str, date]] = []
-    result, alignment = run_backtest(
+    result, alignment, spreads = run_backtest(
         features,
         contract,
         {"lightgbm": lambda _: create("lightgbm", threads=1), "champion": lambda _: fitted},
@@ -48,8 +48,10 @@ def test_every_candidate_forecasts_the_same_rows() -> None:
         on_fit=lambda name, origin, _: heard.append((name, origin)),
     )
     assert alignment.is_empty()
+    assert [*spreads] == ["lightgbm"]
     keys = ["store_id", "product_id", "date", "forecast_origin", "horizon"]
-    assert set(result.columns) == {*keys, "mean", *QUANTILE_COLUMNS, "model", "units", "pit_low", "pit_high"}
+    outcome = {"units", "exposure", "pit_low", "pit_high"}
+    assert set(result.columns) == {*keys, *FORECAST_NUMBERS, "model", *outcome}
     first, second = (result.filter(pl.col("model") == name).select(*keys, "units") for name in ("lightgbm", "champion"))
     assert first.equals(second)
     assert len(first) == 2 * 6 * 14
@@ -87,8 +89,8 @@ def test_the_ensemble_adopts_what_was_fitted_and_is_the_mean_of_it() -> None:
     features, contract = retailer.features([origin])
     names = ("lightgbm", "gradient_boosting", "ensemble")
     candidates = {name: lambda _, name=name: create(name, threads=1) for name in names}
-    together, _ = run_backtest(features, contract, candidates, [origin])
-    alone, _ = run_backtest(features, contract, {"ensemble": candidates["ensemble"]}, [origin])
+    together, _, _ = run_backtest(features, contract, candidates, [origin])
+    alone, _, _ = run_backtest(features, contract, {"ensemble": candidates["ensemble"]}, [origin])
     means = [together.filter(pl.col("model") == name)["mean"].to_numpy() for name in names]
     assert means[2] == pytest.approx((means[0] + means[1]) / 2, rel=1e-6)
     assert together.filter(pl.col("model") == "ensemble").equals(alone)
@@ -98,7 +100,8 @@ def test_probabilities_tell_where_units_fell() -> None:
     retailer = make_retailer(days=300, products=4)
     origin = retailer.last_day - timedelta(days=14)
     features, contract = retailer.features([origin])
-    made, _ = run_backtest(features, contract, {"m": lambda _: create("lightgbm", threads=1)}, [origin])
+    made, _, _ = run_backtest(features, contract, {"m": lambda _: create("lightgbm", threads=1)}, [origin])
+    made = made.filter(pl.col("exposure") == 1).drop_nulls("pit_low")
     low, high, units = (made[name].to_numpy() for name in ("pit_low", "pit_high", "units"))
     assert (low <= high).all()
     for level, column in zip(QUANTILE_LEVELS, QUANTILE_COLUMNS, strict=True):

@@ -72,7 +72,8 @@ def _backtest(demand: pl.DataFrame) -> pl.DataFrame:
             ]
             made = target.with_columns(pl.Series("mean", mean), *quantiles, pl.lit(model).alias("model"))
             frames.append(made.with_columns(*_transform(target["units"].to_numpy(), mean + 0.1)))
-    return pl.concat(frames).with_columns(pl.col("mean", *QUANTILE_COLUMNS, "pit_low", "pit_high").cast(pl.Float32))
+    made = pl.concat(frames).with_columns(exposure=pl.lit(1.0, pl.Float32))
+    return made.with_columns(pl.col("mean", *QUANTILE_COLUMNS, "pit_low", "pit_high").cast(pl.Float32))
 
 
 def _transform(units: np.ndarray, mean: np.ndarray | float, shape: float = 1.5) -> list[pl.Series]:
@@ -281,11 +282,32 @@ def test_value_added_compares_with_seasonal_naive() -> None:
 
 def test_days_without_goods_are_left_out_at_every_level() -> None:
     gone = (pl.col("store_id") == "s1") & (pl.col("date") > ORIGINS[1] + timedelta(days=3))
-    empty = DEMAND.with_columns(in_stock=pl.when(gone).then(0.2).otherwise(pl.col("in_stock")))
-    scores = score_backtest(BACKTEST, empty, LEVELS, PRODUCTS, STORES, season=SEASON)
+    empty = BACKTEST.with_columns(exposure=pl.when(gone).then(0.0).otherwise("exposure"))
+    scores = score_backtest(empty, DEMAND, LEVELS, PRODUCTS, STORES, season=SEASON)
     kept = score_backtest(BACKTEST.filter(~gone), DEMAND, LEVELS, PRODUCTS, STORES, season=SEASON)
     assert_frame_equal(scores, kept)
     assert value(scores, "wape", "total", None) != value(SCORES, "wape", "total", None)
+
+
+def test_a_perfect_forecast_has_no_bias_where_goods_are_partly_missing() -> None:
+    """On three days in ten goods are there for some part of the day only, of which what is sold is the same part."""
+    rng = np.random.default_rng(2)
+    partly = np.where(rng.random(len(BACKTEST)) < 0.3, rng.uniform(0.1, 0.9, len(BACKTEST)), 1.0)
+    demand = rng.poisson(20, len(BACKTEST))
+    perfect = BACKTEST.with_columns(
+        mean=pl.lit(20.0, pl.Float32),
+        units=pl.Series(rng.binomial(demand, partly), dtype=pl.Float32),
+        exposure=pl.Series(partly, dtype=pl.Float32),
+    )
+    scores = score_backtest(perfect, DEMAND, LEVELS, PRODUCTS, STORES, season=SEASON)
+    assert value(scores, "bias", "total", None) == pytest.approx(0, abs=0.03)
+
+
+def test_pairs_of_nothing_expected_and_nothing_sold_say_nothing_of_calibration() -> None:
+    told = pl.DataFrame({"pit_low": [0.0, 0.2, 0.3], "pit_high": [0.2, 0.3, 0.5]})
+    silent = pl.DataFrame({"pit_low": [None] * 3, "pit_high": [None] * 3}, schema=told.schema)
+    errors = [_shares(rows).select(metrics.calibration_error()).item() for rows in (told, pl.concat([told, silent]))]
+    assert errors[0] == errors[1] > 0.3
 
 
 def test_order_of_rows_changes_nothing() -> None:

@@ -134,6 +134,7 @@ def _slow_sellers() -> tuple[pl.DataFrame, pl.DataFrame]:
     demand = demand.with_columns(pl.Series("units", law.rvs(demand.height, random_state=rng).astype(float)))
     target = demand.filter(pl.col("date") > date(2024, 1, 28)).with_columns(
         forecast_origin=pl.lit(date(2024, 1, 28)),
+        exposure=pl.lit(1.0),
         pit_low=pl.col("units").map_batches(lambda units: pl.Series(law.cdf(units.to_numpy() - 1))),
         pit_high=pl.col("units").map_batches(lambda units: pl.Series(law.cdf(units.to_numpy()))),
         **{column: pl.lit(value) for column, value in quantiles.items()},

@@ -39,15 +39,11 @@ class Reading:
         self.rows = {row["date"]: row for row in rows.iter_rows(named=True)}
         self.first = min(self.rows)
 
-    def units(self, day: date) -> float | None:
-        """Units of a day that counts: open and in stock."""
-        row = self.rows.get(day)
-        return row["units"] if row and row["open"] and row["in_stock"] >= 0.5 else None
-
     def mean(self, last: date, days: int, step: int = 1) -> float | None:
-        found = [self.units(last - timedelta(days=step * i)) for i in range(days)]
-        counted = [units for units in found if units is not None]
-        return sum(counted) / len(counted) if counted else None
+        """Units over the time in which there was something to sell."""
+        found = [self.rows.get(last - timedelta(days=step * i)) for i in range(days)]
+        counted = [row for row in found if row and row["open"] and row["in_stock"] > 0]
+        return sum(row["units"] for row in counted) / sum(row["in_stock"] for row in counted) if counted else None
 
     def level(self, origin: date) -> float:
         means = [found for days in (28, 91, 182) if (found := self.mean(origin, days)) is not None]

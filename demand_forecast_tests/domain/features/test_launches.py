@@ -1,9 +1,11 @@
 """New products: announced before they sell, and measured by what others like them sold."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date, timedelta
 from statistics import fmean
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -27,19 +29,27 @@ def retailer() -> Retailer:
 DECLARED = Covariates(static=["department", "size"], known_future=["promo", "event"])
 
 
+Sold = tuple[float, float]  # units of a day, and the share of it in which there was something to sell
+
+
+def rate(days: Iterable[Sold]) -> float:
+    units, shares = zip(*days, strict=True)
+    return sum(units) / sum(shares)
+
+
 class Shelf:
-    """Unconstrained demand by (store, product) and day; the slow oracle."""
+    """What was sold, and for how long it could be, by (store, product) and day; the slow oracle."""
 
     def __init__(self, retailer: Retailer) -> None:
         self.began = retailer.demand["date"].min()
         self.department = dict(retailer.products.select("product_id", "department").iter_rows())
-        self.days: dict[tuple[str, str], dict[date, float | None]] = {}
+        self.days: dict[tuple[str, str], dict[date, Sold | None]] = {}
         for row in retailer.demand.iter_rows(named=True):
-            counts = row["open"] and row["in_stock"] >= 0.5
+            counts = row["open"] and row["in_stock"] > 0
             series = self.days.setdefault((row["store_id"], row["product_id"]), {})
-            series[row["date"]] = round(row["units"] / row["in_stock"]) if counts else None
+            series[row["date"]] = (row["units"], row["in_stock"]) if counts else None
 
-    def launched(self, day: date, **same: str) -> list[float]:
+    def launched(self, day: date, **same: str) -> list[Sold]:
         """Units of each day of the first eight weeks of each launch, over the year to `day`."""
         found = []
         for (store, product), days in self.days.items():
@@ -48,22 +58,22 @@ class Shelf:
             if first > self.began + timedelta(days=56) and alike:
                 weeks = [first + timedelta(days=age) for age in range(1, 57)]
                 found += [days.get(d) for d in weeks if day - timedelta(days=364) < d <= day]
-        return [units for units in found if units is not None]
+        return [sold for sold in found if sold is not None]
 
     def similar(self, store: str, product: str, day: date) -> float:
         department = self.department[product]
         level = self.usual(store, department, day)
         if everywhere := self.launched(day):
-            level = fmean(everywhere)
+            level = rate(everywhere)
         for same in ({"store": store}, {"store": store, "department": department}):
             seen = self.launched(day, **same)
-            level = (sum(seen) + 2 * 56 * level) / (len(seen) + 2 * 56)
+            level = rate([*seen, (2 * 56 * level, 2 * 56)])
         return level
 
     def usual(self, store: str, department: str, day: date) -> float:
         lately = [day - timedelta(days=back) for back in range(28)]
         alike = [days for (s, p), days in self.days.items() if s == store and self.department[p] == department]
-        return fmean(units for days in alike for d in lately if (units := days.get(d)) is not None)
+        return rate(sold for days in alike for d in lately if (sold := days.get(d)) is not None)
 
 
 def ahead(retailer: Retailer, origin: date, stock: pl.DataFrame | None = None) -> pl.DataFrame:
@@ -79,19 +89,19 @@ def test_the_level_of_a_new_series_is_drawn_towards_launches_like_it(
     origin = shelf.began + timedelta(days=STARTS[product] + age)
     for row in ahead(retailer, origin).filter(pl.col("product_id") == product).iter_rows(named=True):
         days = shelf.days[row["store_id"], product]
-        own = [units for day, units in days.items() if min(days) < day <= origin and units is not None]
+        own = sum(sold[1] for day, sold in days.items() if min(days) < day <= origin and sold is not None)
         similar = shelf.similar(row["store_id"], product, origin)
-        means = [fmean(found) for window in (28, 91, 182) if (found := lately(days, origin, window))]
-        trust = len(own) / (len(own) + 1 + 1 / similar)
+        means = [rate(found) for window in (28, 91, 182) if (found := lately(days, origin, window))]
+        trust = own / (own + 1 + 1 / similar)
         level = trust * fmean(means) + (1 - trust) * similar if means else similar
         assert row["base_level"] == pytest.approx(level, rel=1e-5)
         assert row["similar_level"] == pytest.approx(similar / level, rel=1e-5)
 
 
-def lately(days: dict[date, float | None], origin: date, window: int) -> list[float]:
-    """Units of the days that count among the last `window`, after the first sale."""
+def lately(days: dict[date, Sold | None], origin: date, window: int) -> list[Sold]:
+    """The days that count among the last `window`, after the first sale."""
     since = max(min(days), origin - timedelta(days=window))
-    return [units for day, units in days.items() if since < day <= origin and units is not None]
+    return [sold for day, sold in days.items() if since < day <= origin and sold is not None]
 
 
 def test_a_series_that_sold_from_the_first_day_of_all_is_not_new(retailer: Retailer) -> None:
@@ -198,17 +208,35 @@ def test_missed_sales_are_silence_at_the_rate_before_it() -> None:
     assert ahead(short, retailer.last_day).row(0, named=True)["missed_sales"] == 0
 
 
-@pytest.mark.parametrize("share", [0.5, 0.8])
-def test_a_day_partly_in_stock_counts_for_what_it_would_have_sold(share: float) -> None:
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_a_day_partly_in_stock_counts_for_as_long_as_it_could_sell(share: float) -> None:
     full, cut = [10.0] * 60, [10.0] * 50 + [10 * share] * 10
     retailer = tiny_series(cut)
     partly = pl.when(pl.col("units") < 10).then(share).otherwise(1.0).cast(pl.Float32)
     short = replace(retailer, demand=retailer.demand.with_columns(in_stock=partly))
     frame = short.features([short.last_day])[0]
-    assert (
-        ahead(short, short.last_day)["base_level"].to_list()
-        == ahead(tiny_series(full), short.last_day)["base_level"].to_list()
-    )
-    assert set(frame.filter("training")["units"]) == {10.0}
-    censored = frame.filter("training", pl.col("date") > short.last_day - timedelta(days=10))
-    assert censored["weight"].max() <= share + 1e-6
+    levels = [ahead(one, short.last_day)["base_level"].to_list() for one in (short, tiny_series(full))]
+    assert levels[0] == pytest.approx(levels[1], rel=1e-6)
+    trained = frame.filter("training")
+    assert (trained["units"] / trained["exposure"]).to_list() == pytest.approx([10.0] * len(trained), rel=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.6, 0.75])
+def test_the_level_of_a_slow_seller_partly_in_stock_is_its_demand(share: float) -> None:
+    """One unit in four days, sold in so much of the time that goods were there."""
+    rng = np.random.default_rng(3)
+    series = tiny_series(list(rng.poisson(0.25 * share, 20_000).astype(float)))
+    short = replace(series, demand=series.demand.with_columns(in_stock=pl.lit(share, pl.Float32)))
+    level = pl.col("sellable").sum() / pl.col("evidence").sum()
+    assert short.history().panel.select(level).item() == pytest.approx(0.25, rel=0.05)
+
+
+def test_goods_that_sold_out_early_are_evidence_of_much_demand() -> None:
+    """Ten arrivals a day, eight units on the shelf: the share in stock is the time at which the last one is sold."""
+    rng = np.random.default_rng(3)
+    arrivals = rng.exponential(0.1, (20_000, 8)).cumsum(axis=1)
+    shares, units = np.minimum(arrivals[:, -1], 1), (arrivals < 1).sum(axis=1)
+    series = tiny_series(list(units.astype(float)))
+    short = replace(series, demand=series.demand.with_columns(in_stock=pl.Series(shares, dtype=pl.Float32)))
+    level = pl.col("sellable").sum() / pl.col("evidence").sum()
+    assert short.history().panel.select(level).item() == pytest.approx(10, rel=0.01)

@@ -11,7 +11,7 @@ import pytest
 
 from demand_forecast.domain.features import ContractError, FeatureContract
 from demand_forecast.domain.models import ForecastModel, ModelError, create, families, family, load_model
-from demand_forecast.domain.tables import QUANTILE_COLUMNS
+from demand_forecast.domain.tables import FORECAST_NUMBERS
 from demand_forecast_tests.domain.small_retailer import make_retailer, tiny_series
 
 NAMES = list(families())
@@ -52,9 +52,9 @@ def test_forecast_has_the_layout_of_the_table(name: str, data: Data, fitted: Fit
     asked = data[1]
     forecast = fitted[name].forecast(asked)
     keys = ["store_id", "product_id", "date", "forecast_origin", "horizon"]
-    assert forecast.columns == [*keys, "mean", *QUANTILE_COLUMNS, "model"]
+    assert forecast.columns == [*keys, *FORECAST_NUMBERS, "model"]
     assert forecast.select(keys).equals(asked.select(keys))
-    assert set(forecast.select("mean", *QUANTILE_COLUMNS).dtypes) == {pl.Float32}
+    assert set(forecast.select(FORECAST_NUMBERS).dtypes) == {pl.Float32}
     assert forecast.schema["horizon"] == pl.Int32
     assert forecast["model"].unique().to_list() == [name]
 
@@ -148,7 +148,7 @@ def test_tiny_data(units: list[float], weekly: bool) -> None:
     for name, model in fit_all(frame.filter("training"), contract).items():
         forecast = model.forecast(frame.filter(~pl.col("training")))
         assert len(forecast) == retailer.horizon, name
-        values = forecast.select("mean", *QUANTILE_COLUMNS).to_numpy()
+        values = forecast.select(FORECAST_NUMBERS).to_numpy()
         assert np.isfinite(values).all(), name
         assert (values >= 0).all(), name
         assert values[:, 0].max() <= 2 * max(units) + 0.01, name

@@ -125,7 +125,7 @@ def test_it_is_backtested_averaged_and_loaded_back(dropped_in, tmp_path: Path) -
     origin = retailer.last_day - timedelta(days=14)
     features, contract = retailer.features([origin])
     candidates = {name: lambda _, name=name: create(name, threads=1) for name in ("base_level", "ensemble")}
-    backtest, _ = run_backtest(features, contract, candidates, [origin])
+    backtest, _, _ = run_backtest(features, contract, candidates, [origin])
     assert backtest["model"].unique(maintain_order=True).to_list() == ["base_level", "ensemble"]
     rows = features.filter(~pl.col("training"))
     for name in candidates:

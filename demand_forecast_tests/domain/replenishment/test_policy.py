@@ -20,7 +20,6 @@ from demand_forecast.domain.replenishment.policy import (
     reorder_plan,
     stock_out_risk,
 )
-from demand_forecast.domain.replenishment.protection import daily_variance
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS, schema_of
 from demand_forecast.settings import Replenishment
 
@@ -31,8 +30,12 @@ PROTECTION = SETTINGS.lead_time + SETTINGS.review_period
 WEEK = np.array([0.8, 0.8, 0.9, 1.0, 1.2, 1.4, 0.9] * 2)  # a shop's week, twice
 
 
-def forecast(mean: np.ndarray, quantiles: np.ndarray, product: str = "p", step: int = 1) -> pl.DataFrame:
-    """`demand_forecast` of one series: `mean` is (horizon,), `quantiles` (horizon, 9)."""
+def forecast(
+    mean: np.ndarray, variance: np.ndarray, product: str = "p", step: int = 1, quantiles: np.ndarray | None = None
+) -> pl.DataFrame:
+    """`demand_forecast` of one series: `mean` and `variance` are (horizon,), `quantiles` (horizon, 9), by default those
+    of counts."""
+    quantiles = count_quantiles(mean, variance) if quantiles is None else quantiles
     horizon = np.arange(1, len(mean) + 1, dtype=np.int32)
     columns = {column: quantiles[:, number].astype(np.float32) for number, column in enumerate(QUANTILE_COLUMNS)}
     return pl.DataFrame(
@@ -44,13 +47,14 @@ def forecast(mean: np.ndarray, quantiles: np.ndarray, product: str = "p", step: 
             "horizon": horizon,
             "mean": mean.astype(np.float32),
             **columns,
+            "variance": variance.astype(np.float32),
         }
     )
 
 
 def poisson_forecast(daily: float, product: str = "p", horizon: int = HORIZON, step: int = 1) -> pl.DataFrame:
     mean = np.full(horizon, daily)
-    return forecast(mean, count_quantiles(mean, mean), product, step)
+    return forecast(mean, mean, product, step)
 
 
 def plan_row(plan: pl.DataFrame, product: str = "p") -> dict[str, Any]:
@@ -81,6 +85,12 @@ def _counts(mean: np.ndarray, ratio: float) -> Quantiles:
     return lambda chance: np.column_stack([np.searchsorted(*day) for day in zip(table.T, chance.T, strict=True)])
 
 
+def _between(days: np.ndarray) -> float:
+    """The mean correlation between two days (columns)."""
+    found = np.corrcoef(days, rowvar=False)
+    return float(found[~np.eye(len(found), dtype=bool)].mean())
+
+
 @pytest.mark.parametrize("daily", [0.3, 2.0, 15.0, 80.0])
 @pytest.mark.parametrize("ratio", [1.5, 3.0])
 @pytest.mark.parametrize("service_level", [0.8, 0.95])
@@ -90,8 +100,7 @@ def test_target_stock_keeps_the_service_level_in_simulation(
 ) -> None:
     mean = daily * WEEK
     settings = Replenishment(service_level=service_level)
-    quantiles = count_quantiles(mean, ratio * mean)
-    row = plan_row(reorder_plan(forecast(mean, quantiles), None, settings, "daily", correlation=correlation))
+    row = plan_row(reorder_plan(forecast(mean, ratio * mean), None, settings, "daily", correlation=correlation))
     demand = _alike(_counts(mean[:PROTECTION], ratio), correlation).sum(axis=1)
     spare = (demand == row["target_stock"]).mean()
     assert service_level - 0.03 <= (demand <= row["target_stock"]).mean() <= service_level + 0.03 + spare
@@ -104,7 +113,8 @@ def test_target_stock_keeps_the_service_level_in_simulation(
 def test_goods_sold_by_weight_follow_a_gamma(variation: float) -> None:
     shape, mean = variation**-2, np.full(HORIZON, 3.7)
     quantiles = np.tile(gamma.ppf(QUANTILE_LEVELS, shape, scale=3.7 / shape), (HORIZON, 1))
-    row = plan_row(reorder_plan(forecast(mean, quantiles), None, SETTINGS, "daily"))
+    weighed = forecast(mean, (variation * mean) ** 2, quantiles=quantiles)
+    row = plan_row(reorder_plan(weighed, None, SETTINGS, "daily"))
     demand = _alike(gamma(np.full(PROTECTION, shape), scale=3.7 / shape).ppf, CORRELATION).sum(axis=1)
     assert row["target_stock"] == pytest.approx(np.quantile(demand, 0.95), rel=0.03)
     assert row["order_quantity"] == np.ceil(row["target_stock"])
@@ -113,26 +123,19 @@ def test_goods_sold_by_weight_follow_a_gamma(variation: float) -> None:
 @pytest.mark.parametrize("daily", [0.05, 0.7, 6.0])
 def test_independent_poisson_days_add_up_to_a_poisson(daily: float) -> None:
     mean = daily * WEEK
-    demand = forecast(mean, count_quantiles(mean, mean))
+    demand = forecast(mean, mean)
     row = plan_row(reorder_plan(demand, None, SETTINGS, "daily", correlation=0.0))
     assert row["target_stock"] == pytest.approx(poisson.ppf(0.95, mean[:PROTECTION].sum()), abs=1)
-
-
-def test_slow_sellers_whose_quantiles_are_all_zero_are_taken_as_poisson() -> None:
-    mean = np.full(HORIZON, 0.05)
-    found = daily_variance(np.zeros(HORIZON, np.int64), mean, np.zeros((HORIZON, 9)), np.array([True]))
-    assert found == pytest.approx(mean)
 
 
 def backtest(correlation: float, daily: float, series: int = 400, model: str = "ours") -> pl.DataFrame:
     """What a perfect forecast of each day would have left, where days are alike."""
     mean = daily * WEEK
-    quantiles = count_quantiles(mean, 2 * mean)
     sold = _alike(_counts(mean[:PROTECTION], 2.0), correlation, series)
     return pl.concat(
-        forecast(mean, quantiles, f"p{number}")
+        forecast(mean, 2 * mean, f"p{number}")
         .head(PROTECTION)
-        .with_columns(units=pl.Series(sold[number], dtype=pl.Float32), model=pl.lit(model))
+        .with_columns(units=pl.Series(sold[number], dtype=pl.Float32), exposure=pl.lit(1.0), model=pl.lit(model))
         for number in range(series)
     )
 
@@ -141,8 +144,7 @@ def backtest(correlation: float, daily: float, series: int = 400, model: str = "
 @pytest.mark.parametrize("correlation", [0.0, 0.1, 0.4])
 def test_the_correlation_of_errors_is_found_in_the_backtest(daily: float, correlation: float) -> None:
     ours = backtest(correlation, daily)
-    between = np.corrcoef(ours["units"].to_numpy().reshape(-1, PROTECTION), rowvar=False)
-    alike = between[~np.eye(PROTECTION, dtype=bool)].mean()
+    alike = _between(ours["units"].to_numpy().reshape(-1, PROTECTION))
     rows = pl.concat([ours, backtest(0.9, daily, 20, "other")])
     assert error_correlation(rows, "ours", SETTINGS, "daily") == pytest.approx(alike, abs=0.09)  # the tail of 400 sums
 
@@ -167,18 +169,31 @@ def test_a_backtest_that_does_not_tell_leaves_the_usual_correlation(rows: pl.Dat
 
 def test_quantiles_of_days_are_not_added_up() -> None:
     mean = 2.0 * WEEK
-    row = plan_row(reorder_plan(forecast(mean, count_quantiles(mean, mean)), None, SETTINGS, "daily"))
+    row = plan_row(reorder_plan(forecast(mean, mean), None, SETTINGS, "daily"))
     assert row["target_stock"] < 0.7 * poisson.ppf(0.95, mean[:PROTECTION]).sum()
-    medians = plan_row(reorder_plan(forecast(0.05 * WEEK, np.zeros((HORIZON, 9))), None, SETTINGS, "daily"))
+    medians = plan_row(reorder_plan(poisson_forecast(0.05), None, SETTINGS, "daily"))
     assert medians["target_stock"] > 0
 
 
-@pytest.mark.parametrize("ratio", [1.0, 2.0, 5.0])
-@pytest.mark.parametrize("daily", [0.5, 3.0, 20.0, 400.0])
-def test_the_variance_of_days_is_found_again_in_their_quantiles(daily: float, ratio: float) -> None:
-    mean = daily * WEEK
-    found = daily_variance(np.zeros(14, np.int64), mean, count_quantiles(mean, ratio * mean), np.array([True]))
-    assert found.sum() == pytest.approx((ratio * mean).sum(), rel=0.25)
+def test_a_lumpy_slow_seller_keeps_what_its_plan_says() -> None:
+    """One order in ten days, ten units each: the nine quantiles of a day are zeros but for the last."""
+    mean, variance = np.full(HORIZON, 1.0), np.full(HORIZON, 19.0)
+    row = plan_row(reorder_plan(forecast(mean, variance), None, SETTINGS, "daily", correlation=0.0))
+    demand = _alike(_counts(mean[:PROTECTION], 19.0), 0.0).sum(axis=1)
+    assert row["service_level"] == pytest.approx((demand <= row["target_stock"]).mean(), abs=0.01)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.2, 0.4])
+def test_days_out_of_stock_hide_nothing_of_how_alike_errors_are(share: float) -> None:
+    """Half of them wholly, half of them partly out: what is sold is thinned."""
+    rng = np.random.default_rng(1)
+    full = backtest(0.33, 5.0, 1_500)
+    out = rng.random(len(full)) < share
+    exposure = np.where(out, np.where(rng.random(len(full)) < 0.5, 0.0, rng.uniform(0.2, 0.9, len(full))), 1.0)
+    sold = rng.binomial(full["units"].to_numpy().astype(int), exposure)
+    censored = full.with_columns(units=pl.Series(sold, dtype=pl.Float32), exposure=pl.Series(exposure))
+    learned = [error_correlation(rows, "ours", SETTINGS, "daily") for rows in (full, censored)]
+    assert learned[1] == pytest.approx(learned[0], abs=0.05)
 
 
 def test_only_what_is_missing_is_ordered() -> None:
@@ -279,10 +294,9 @@ def risk_row(demand: pl.DataFrame, stock: pl.DataFrame | None, settings: Repleni
 @pytest.mark.parametrize("days_of_stock", [0, 3, 4])
 def test_the_risk_to_run_out_is_that_of_the_lead_time_in_simulation(daily: float, days_of_stock: int) -> None:
     mean, stock = daily * WEEK, round(daily * days_of_stock)
-    row = risk_row(forecast(mean, count_quantiles(mean, 2 * mean)), stock_report(0, stock), SETTINGS, correlation=0.3)
-    awaited = SETTINGS.lead_time
-    demand = _alike(_counts(mean[:awaited], 2.0), 0.3, draws=5_000, days=awaited).sum(axis=1)
-    assert row["stock_out_risk"] == pytest.approx((demand > stock).mean(), abs=0.03)
+    days = _alike(_counts(mean[: SETTINGS.lead_time], 2.0), 0.3, draws=5_000, days=SETTINGS.lead_time)
+    row = risk_row(forecast(mean, 2 * mean), stock_report(0, stock), SETTINGS, correlation=_between(days))
+    assert row["stock_out_risk"] == pytest.approx((days.sum(axis=1) > stock).mean(), abs=0.03)
 
 
 def test_the_risk_is_that_of_each_products_own_policy_and_counts_what_is_on_order() -> None:
@@ -300,7 +314,8 @@ def test_the_risk_is_that_of_each_products_own_policy_and_counts_what_is_on_orde
 @pytest.mark.parametrize(("reported", "lead_time", "risk"), [(None, 3, None), (0, 0, 0.0), (0, 3, 1.0)])
 def test_the_risk_where_nothing_is_known_awaited_or_left(reported: float | None, lead_time: int, risk: Any) -> None:
     mean = np.full(HORIZON, 50.5)
-    weighed = forecast(mean, np.tile(gamma.ppf(QUANTILE_LEVELS, 25, scale=2.02), (HORIZON, 1)))
+    quantiles = np.tile(gamma.ppf(QUANTILE_LEVELS, 25, scale=2.02), (HORIZON, 1))
+    weighed = forecast(mean, mean**2 / 25, quantiles=quantiles)
     row = risk_row(weighed, stock_report(0, reported), Replenishment(lead_time=lead_time))
     assert row["stock_out_risk"] == risk
 

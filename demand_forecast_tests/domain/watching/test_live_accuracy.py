@@ -103,10 +103,12 @@ def counting(published: pl.DataFrame, demand: pl.DataFrame) -> list[dict[str, An
     pairs = []
     for row in published.to_dicts():
         sold = actual.get((row["store_id"], row["product_id"], row["date"]))
-        if sold is None or sold["open"] is False or (sold["in_stock"] is not None and sold["in_stock"] < 0.5):
+        if sold is None or sold["open"] is False:
             continue
         if row["forecast_origin"] >= first[row["store_id"], row["product_id"]]:
-            pairs.append(row | {"units": sold["units"]})
+            share = 1.0 if sold["in_stock"] is None else sold["in_stock"]
+            could = {name: row[name] * share for name in ("mean", *QUANTILE_COLUMNS)}
+            pairs.append(row | could | {"units": sold["units"]})
     return pairs
 
 

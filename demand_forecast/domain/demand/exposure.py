@@ -1,0 +1,22 @@
+"""How much a day says about demand: sales are those of the time in which there was something to sell."""
+
+import polars as pl
+
+SHORTEST = 0.01  # of the opening time: what stock reports say of a few minutes is rounding
+
+
+def exposure() -> pl.Expr:
+    """The share, 0..1, of a day of `daily_demand` in which there was something to sell; an unknown one counts as 1.
+
+    Expected sales are exposure * demand, with demand spread evenly over the opening time. So demand is the ratio of
+    sums sum(units) / sum(exposure): the maximum-likelihood rate of a Poisson process seen for so long, and unbiased
+    however slow the seller is, also where goods were gone because they were sold (Cox & Lewis 1966, The Statistical
+    Analysis of Series of Events, ch. 2). Means of units / exposure are neither.
+    """
+    share = pl.col("in_stock").fill_null(1).cast(pl.Float32)
+    return pl.when(pl.col("open").fill_null(True), share >= SHORTEST).then(share).otherwise(pl.lit(0, pl.Float32))
+
+
+def outcome_exposure() -> pl.Expr:
+    """`exposure` of a period as an outcome: of a closed one 1, because nobody came and nobody found shelves empty."""
+    return pl.when(pl.col("open").not_()).then(pl.lit(1, pl.Float32)).otherwise("exposure").alias("exposure")
