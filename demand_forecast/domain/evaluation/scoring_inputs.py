@@ -100,11 +100,12 @@ def gather(
     history = _history(demand, series, origins)
     codes = pl.Series(history.classes[pairs["series"].to_numpy(), pairs["origin"].to_numpy()], dtype=pl.UInt8)
     pairs = pairs.with_columns(demand_class=codes)
+    without_goods = days_without_goods(demand).join(series, on=SERIES)
     return ScoringInputs(
         models=models,
         origins=origins,
         origin_of=slots["origin"].to_numpy().astype(np.int64),
-        pairs=_counting(pairs, demand, series),
+        pairs=counting(pairs, without_goods.select("series", "date")).drop("date"),
         history=history,
         nodes=_level_nodes(attach_static(series, products, stores), levels),
     )
@@ -143,15 +144,21 @@ def _require_same_days(pairs: pl.DataFrame, models: list[str], origins: list[dat
         )
 
 
-def _counting(pairs: pl.DataFrame, demand: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
-    """The days whose units are known and on which goods were in stock for half of the opening time."""
-    no_stock = demand.lazy().filter(pl.col("in_stock") < MIN_IN_STOCK).select(*SERIES, "date").collect()
-    missing = no_stock.join(series, on=SERIES).select("series", "date")
+def days_without_goods(demand: pl.DataFrame) -> pl.DataFrame:
+    """`store_id, product_id, date` of the rows of `daily_demand` in stock for less than half of the opening time."""
+    return demand.lazy().filter(pl.col("in_stock") < MIN_IN_STOCK).select(*SERIES, "date").collect()
+
+
+def counting(pairs: pl.DataFrame, without_goods: pl.DataFrame) -> pl.DataFrame:
+    """The pairs that are scored: those with known `units`, but not the series and days of `without_goods`.
+
+    Raises ValueError where none is left.
+    """
     known = pairs.filter(pl.col("units").is_not_null())
-    counting = known.join(missing, on=["series", "date"], how="anti") if missing.height else known
-    if counting.is_empty():
+    scored = known.join(without_goods, on=without_goods.columns, how="anti") if without_goods.height else known
+    if scored.is_empty():
         raise ValueError("backtest: no day with known units and goods in stock to score; check units and in_stock")
-    return counting.drop("date")
+    return scored
 
 
 def _history(demand: pl.DataFrame, series: pl.DataFrame, origins: list[date]) -> SalesHistory:
