@@ -56,7 +56,7 @@ def side_by_side(champion: pl.DataFrame, challenger: pl.DataFrame) -> pl.DataFra
 def backtest_losses(backtest: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:
     """`model`, PAIR, `horizon`, `units` and the LOSSES, in units, of every pair of `backtest` that is scored.
 
-    `demand`: rows of `daily_demand` of these days. A missing forecast has a loss that is not a number.
+    `demand`: `store_id, product_id, date, in_stock` of these days. A missing forecast has a loss that is not a number.
     """
     numbers = pl.col("mean", *QUANTILE_COLUMNS).cast(pl.Float64).fill_null(float("nan"))
     rows = counting(backtest, days_without_goods(demand)).with_columns(numbers, pl.col("units").cast(pl.Float64))

@@ -181,7 +181,9 @@ def _beyond_chance(one: Contender, champion: Contender | None, baseline: Contend
     if champion is None:
         return Gate(True, f"{said}a first champion needs no p")
     least = found.least_improvement(SIGNIFICANCE)
-    told = f"which this backtest tells from {least:+.2%} on" if math.isfinite(least) else "which this backtest cannot tell"
+    told = (
+        f"which this backtest tells from {least:+.2%} on" if math.isfinite(least) else "which this backtest cannot tell"
+    )
     return Gate(found.p_better < SIGNIFICANCE, f"{said}a change needs p < {SIGNIFICANCE:g}, {told}")
 
 

@@ -1,4 +1,4 @@
-"""The trial of a challenger: its forecasts beside the champion's on the same pairs, and whether they differ by chance."""
+"""The trial of a challenger: its forecasts beside the champion's on the same pairs, and whether they differ."""
 
 from dataclasses import dataclass
 from typing import Literal

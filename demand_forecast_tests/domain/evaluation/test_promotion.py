@@ -114,7 +114,11 @@ def test_adding_a_candidate_never_undoes_a_promotion() -> None:
     rng = np.random.default_rng(9)
 
     def drawn(version: int) -> Contender:
-        figures = {"wql": rng.uniform(0.3, 0.6), "bias": rng.normal(0, 0.06), "difference": difference(rng.beta(0.3, 1))}
+        figures = {
+            "wql": rng.uniform(0.3, 0.6),
+            "bias": rng.normal(0, 0.06),
+            "difference": difference(rng.beta(0.3, 1)),
+        }
         return candidate(rng.uniform(0.55, 0.62), version=str(version), **figures)
 
     seen: Counter[tuple[str, str]] = Counter()
@@ -280,7 +284,9 @@ def backtest_of_equals(rng: np.random.Generator, series: int, gain: float = 0.0)
 
     champion, challenger = loss(), loss() * (1 - gain)
     days = [date(2026, 1, 1) + timedelta(days=number) for number in range(origins * ahead)]
-    keys = pl.DataFrame(list(product(["s"], map(str, range(series)), days)), ["store_id", "product_id", "date"], orient="row")
+    keys = pl.DataFrame(
+        list(product(["s"], map(str, range(series)), days)), ["store_id", "product_id", "date"], orient="row"
+    )
     found = keys.with_columns(
         units=units.ravel(), quantile_loss=champion.ravel(), quantile_loss_challenger=challenger.ravel()
     )
