@@ -394,25 +394,6 @@ def test_days_without_goods_are_no_evidence(project: Project, features: Any) -> 
     assert (decision.outcome, decision.loss_difference, decision.verdict) == ("kept", 0, "not told apart")
 
 
-def test_evidence_of_drift_requests_one_training_and_no_second_beside_it(
-    project: Project, night: Night, publish: Any
-) -> None:
-    assert said(retraining, project).skip_message == "No decision yet."
-    drifted = pl.DataFrame({"day": [day(12), day(19)], "share": [0.8, 0.7], "drifted": [True, True]})
-    project.lake.replace("drift_history", drifted)
-    publish(range(5, 18), GOOD)
-    night(18)
-    night(19)
-    decision = newest_row(project, "retrain_decision") or {}
-    assert (decision["decision"], decision["windows_out"], decision["last_training"]) == ("retrain", 2, day(5))
-    assert project.lake.read("retrain_decision").sort("day")["decision"].to_list() == ["keep", "retrain"]
-    with dg.DagsterInstance.ephemeral() as instance:
-        request = said(retraining, project, instance)
-        assert request.run_key == f"retrain-{day(19)}"
-        instance.add_run(dg.DagsterRun(job_name="training", status=dg.DagsterRunStatus.STARTED))
-        assert said(retraining, project, instance).skip_message == "A training is running."
-
-
 def test_a_new_training_settles_the_same_evidence(project: Project, night: Night, publish: Any, features: Any) -> None:
     publish(range(5, 20), BAD)
     night(20, BAD)

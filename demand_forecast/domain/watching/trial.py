@@ -14,7 +14,7 @@ Verdict = Literal["challenger better", "champion better", "no significant differ
 Scope = Literal["served", "all"]
 SCOPES: tuple[Scope, ...] = ("served", "all")
 # The trial is reviewed every night, and every review is another chance to be wrong. Of 250 simulated trials of equal
-# arms (as in test_trial), 4% were told apart in one of 28 nights from the 14th day on at this level, 12% at 5%.
+# arms (as in test_trial), 2% were told apart in one of 28 nights from the 14th day on at this level, 14% at 5%.
 SIGNIFICANCE = 0.01
 LEAST_DAYS = 14  # clusters: with fewer, the variance between days is itself hardly known
 
