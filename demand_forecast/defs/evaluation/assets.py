@@ -345,11 +345,10 @@ def _name_in_backtest(
 
     Raises ValueError where it was not.
     """
-    same = candidates.get(champion.model)
-    if same is not None and same.version == champion.version and champion.model in figures:
-        return champion.model  # the backtest's champion may be the one before it
-    if CHAMPION in figures:
-        return CHAMPION
+    same = [name for name, found in candidates.items() if found.version == champion.version]
+    for name in (*same, CHAMPION):  # once it is promoted, the backtest's champion is the one before it
+        if name in figures:
+            return name
     raise ValueError(
         f"backtest_metrics: champion version {champion.version} is not among the models compared; materialize "
         "backtest and evaluation_report first"
