@@ -179,7 +179,7 @@ def _beyond_chance(one: Contender, champion: Contender | None, baseline: Contend
         f"{_verdict(found)}; "
     )
     if champion is None:
-        return Gate(True, f"{said}a first champion needs no p")
+        return Gate(True, f"{said}a first champion needs no significance")
     least = found.least_improvement(SIGNIFICANCE)
     told = (
         f"which this backtest tells from {least:+.2%} on" if math.isfinite(least) else "which this backtest cannot tell"

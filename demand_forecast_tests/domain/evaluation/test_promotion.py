@@ -87,7 +87,7 @@ def test_a_first_champion_needs_no_proof_beyond_the_margin_and_its_figures_are_t
     decision = decide([candidate(0.5, difference=CHANCE)], None, NAIVE, RULES)
     assert (decision.outcome, decision.verdict) == ("promoted", "not told apart")
     assert decision.p_value == pytest.approx(0.3)
-    assert decision.reasons[-1].endswith("is not told apart; a first champion needs no p")
+    assert decision.reasons[-1].endswith("is not told apart; a first champion needs no significance")
 
 
 def test_a_backtest_that_can_prove_nothing_says_so() -> None:
