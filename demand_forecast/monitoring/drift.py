@@ -1,7 +1,7 @@
 """Evidently behind one adapter: do recent days still look like the days that the champion learned from?"""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
@@ -30,8 +30,8 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class DriftResult:
-    """What changed. `share`: drifted columns among the compared ones; `by_column`: `column, method, score, drifted,
-    reason`, where `score` and `drifted` are null and `reason` says why for a column that could not be compared."""
+    """What changed. `share`: drifted columns among those that can move; `by_column`: `column, method, score, drifted,
+    reason`, where `score` and `drifted` are null and `reason` says why for a column that cannot be compared or move."""
 
     html: str
     share: float
@@ -56,6 +56,7 @@ def drift_report(
     *,
     numeric: Sequence[str],
     categorical: Sequence[str] = (),
+    fixed: Mapping[str, str] | None = None,
     drift_share: float = 0.5,
     threshold: float = 0.2,
     max_rows: int = 20_000,
@@ -66,10 +67,13 @@ def drift_report(
     A column has drifted from `threshold` on, the data from a share `drift_share` of drifted columns on. Both frames are
     sampled down to `max_rows`. Numbers are binned at the reference's deciles (Siddiqi 2006, Credit Risk Scorecards;
     0.1 is a small, 0.2 a large change): Evidently's own bins are equally wide, and heavy-tailed units all fall into the
-    first. Missing values are a bin. A column without values, or with fewer than 100 rows, is listed with the reason.
+    first. Missing values are a bin. A column without values, or with fewer than 100 rows, is listed with the reason and
+    does not count; nor does one that cannot move: `fixed` by construction (with the reason), or the same value
+    throughout both frames.
     """
     sampled = _sample(current, max_rows, seed), _sample(reference, max_rows, seed)
-    compared, reasons = _compare(*sampled, numeric, categorical)
+    still = _constant(current, reference, [*numeric, *categorical]) | dict(fixed or {})
+    compared, reasons = _compare(*sampled, numeric, categorical, still)
     html, scores = _evidently(compared, drift_share, threshold) if compared else (_nothing_compared(reasons), {})
     by_column = _by_column([*numeric, *categorical], scores, reasons, threshold)
     share = float(by_column["drifted"].mean() or 0.0)  # type: ignore[arg-type]
@@ -82,11 +86,16 @@ def _sample(frame: pl.DataFrame, rows: int, seed: int) -> pl.DataFrame:
 
 
 def _compare(
-    current: pl.DataFrame, reference: pl.DataFrame, numeric: Sequence[str], categorical: Sequence[str]
+    current: pl.DataFrame,
+    reference: pl.DataFrame,
+    numeric: Sequence[str],
+    categorical: Sequence[str],
+    still: Mapping[str, str],
 ) -> tuple[list[_Compared], dict[str, str]]:
     compared, reasons = [], {}
     for column in (*numeric, *categorical):
-        reason = _cannot_compare(column, current, "current") or _cannot_compare(column, reference, "reference")
+        unknown = _cannot_compare(column, current, "current") or _cannot_compare(column, reference, "reference")
+        reason = unknown or still.get(column)
         if reason:
             reasons[column] = reason
         else:
@@ -101,6 +110,13 @@ def _cannot_compare(column: str, frame: pl.DataFrame, name: str) -> str | None:
     if frame.height < MIN_ROWS:
         return f"{frame.height} {name} rows; {MIN_ROWS} are needed"
     return f"no value in the {name} rows" if _clean(frame[column]).null_count() == frame.height else None
+
+
+def _constant(current: pl.DataFrame, reference: pl.DataFrame, columns: Sequence[str]) -> dict[str, str]:
+    """The columns with one and the same value in both frames, before they are sampled: rare values count too."""
+    shared = [name for name in columns if name in current.columns and name in reference.columns]
+    values = {name: {*current[name].unique().head(2), *reference[name].unique().head(2)} for name in shared}
+    return {name: f"always {next(iter(found))}" for name, found in values.items() if len(found) == 1}
 
 
 def _clean(values: pl.Series) -> pl.Series:

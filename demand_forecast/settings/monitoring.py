@@ -10,7 +10,7 @@ from demand_forecast.settings.section import Section, at_most
 class Retraining(Section):
     windows: int = Field(4, ge=1)  # the newest windows that are looked at
     out: int = Field(2, ge=1)  # so many of them out of bounds, the newest among them: train again
-    drift_share: float = Field(0.5, gt=0, le=1)  # of the columns, from which a window is out of bounds
+    drift_share: float = Field(0.5, gt=0, le=1)  # of the columns that can move, from which a window is out of bounds
     error_ratio: float = Field(1.25, gt=0)  # realised WQL over that of the backtest, above which a window is out
     max_age_days: int = Field(30, ge=1)  # of the last training, from which on models are trained again anyway
 

@@ -22,6 +22,10 @@ LEDGER_SCHEMA: dict[str, pl.DataType] = {
     "improvement": pl.Float64(),
     "bias": pl.Float64(),
     "calibration_error": pl.Float64(),
+    "loss_difference": pl.Float64(),
+    "standard_error": pl.Float64(),
+    "p_value": pl.Float64(),
+    "verdict": pl.String(),
     "reasons": pl.String(),
 }
 SAME_DECISION = ("run_id", "decision", "from_version", "to_version")
@@ -54,9 +58,15 @@ class PromotionLedger:
 
     def rows(self) -> list[dict[str, Any]]:
         """All decisions, the oldest first."""
+        return self.table().to_dicts()
+
+    def table(self) -> pl.DataFrame:
+        """LEDGER_SCHEMA, a row a decision, the oldest first; columns that the table does not have yet are null."""
         if not self.lake.exists(TABLE):
-            return []
-        return self.lake.read(TABLE).sort("decided_at", maintain_order=True).to_dicts()
+            return pl.DataFrame(schema=LEDGER_SCHEMA)
+        known = self.lake.read(TABLE).sort("decided_at", maintain_order=True)
+        missing = {name: pl.lit(None, dtype) for name, dtype in LEDGER_SCHEMA.items() if name not in known.columns}
+        return known.with_columns(**missing).select(*LEDGER_SCHEMA)
 
     def append(self, row: Row) -> bool:
         """Records a decision; False when the same run has recorded it already. Raises LedgerError for a bad row."""

@@ -31,7 +31,7 @@ def choose_trial(tracking: Tracking, ledger: PromotionLedger, settings: Settings
     """The version behind the alias `challenger`, unless it is the champion or was taken back.
 
     It answers as a canary only where its last comparison was with today's champion, on the same origins, and ended
-    `kept`: sound, and neither better nor worse than the champion by more than `promotion.margin`. Any other one,
+    `kept`: sound, not proven better, nor worse than the champion by more than `promotion.margin`. Any other one,
     `refused` for its bias or calibration for instance, is tried in the shadow at most. Raises RegistryError where that
     version is gone.
     """

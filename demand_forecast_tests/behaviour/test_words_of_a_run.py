@@ -44,7 +44,7 @@ def test_status_says_where_what_how_old_and_what_is_wrong(united: Shopkeeper) ->
 @pytest.mark.parametrize(
     ("asset", "first"),
     [
-        ("promoted_model", ["decision", "champion", "reasons", "candidates", "history"]),
+        ("promoted_model", ["decision", "champion", "reasons", "evidence", "candidates", "history"]),
         ("evaluation_report", ["best", "candidates"]),
     ],
 )

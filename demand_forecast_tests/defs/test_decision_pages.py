@@ -46,9 +46,9 @@ def test_who_serves_comes_first_and_the_ledger_last(
     monkeypatch.setattr(evaluation, "summary_table", lambda frame: frame)
     monkeypatch.setattr(evaluation, "_promote", lambda *_: ("kept", ["no better by the margin"]))
     labels = shown(project, evaluation.promoted_model)
-    assert labels[:5] == ["decision", "champion", "reasons", "candidates", "history"]
+    assert labels[:6] == ["decision", "champion", "reasons", "evidence", "candidates", "history"]
     assert OVERVIEW not in labels
-    assert {"columns", "first_rows", "aliases"} <= set(labels[5:])
+    assert {"columns", "first_rows", "aliases"} <= set(labels[6:])
     assert len(PromotionLedger(project.lake).rows()) == 2
 
 

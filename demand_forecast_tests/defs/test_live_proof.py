@@ -300,6 +300,13 @@ def backtested(project: Project, features: Any, **wrmsse: float) -> Callable[[st
         "value": pl.Float64,
     }
     project.lake.replace("backtest_metrics", pl.DataFrame(rows, schema=schema, orient="row"))
+    off = pl.concat(
+        make_published(0, {model: 1 + value}, {}).rename({"role": "name"}) for model, value in wrmsse.items()
+    )
+    made = off.drop("model", "model_version").rename({"name": "model"})
+    sold = make_demand(HORIZON + 1)
+    project.lake.replace("backtest", made.join(sold.select(*KEYS, "date", "units"), on=[*KEYS, "date"]))
+    project.lake.replace("daily_demand", sold)
     frame, contract = features
     how = {"covariates": project.settings.covariates, "training": project.settings.training, "origins": [FIRST]}
     project.lake.replace("demand_features", frame, feature_notes(contract, {}, how))
@@ -333,23 +340,60 @@ def test_a_decision_again_finds_the_champion_it_made_under_the_name_of_its_candi
         _decide(project, PromotionLedger(project.lake))
 
 
-def test_evidence_of_drift_requests_one_training_and_no_second_beside_it(
-    project: Project, night: Night, publish: Any
-) -> None:
-    assert said(retraining, project).skip_message == "No decision yet."
-    drifted = pl.DataFrame({"day": [day(12), day(19)], "share": [0.8, 0.7], "drifted": [True, True]})
-    project.lake.replace("drift_history", drifted)
-    publish(range(5, 18), GOOD)
-    night(18)
-    night(19)
-    decision = newest_row(project, "retrain_decision") or {}
-    assert (decision["decision"], decision["windows_out"], decision["last_training"]) == ("retrain", 2, day(5))
-    assert project.lake.read("retrain_decision").sort("day")["decision"].to_list() == ["keep", "retrain"]
-    with dg.DagsterInstance.ephemeral() as instance:
-        request = said(retraining, project, instance)
-        assert request.run_key == f"retrain-{day(19)}"
-        instance.add_run(dg.DagsterRun(job_name="training", status=dg.DagsterRunStatus.STARTED))
-        assert said(retraining, project, instance).skip_message == "A training is running."
+def test_a_challenger_that_was_scored_on_other_origins_is_refused(project: Project, features: Any) -> None:
+    tonight = backtested(project, features, seasonal_naive=0.9, gradient_boosting=0.5, champion=0.8)
+    promote(project, register(project, features, FIRST, "first"))
+    loser = register(project, features, FIRST, tonight("gradient_boosting"))
+    metrics = project.lake.read("backtest_metrics")
+    another = metrics.filter(pl.col("forecast_origin") == FIRST).with_columns(forecast_origin=pl.lit(day(28)))
+    rivals = another.filter(pl.col("model") != "gradient_boosting")
+    project.lake.replace("backtest_metrics", pl.concat([metrics, rivals]))
+    decision = _decide(project, PromotionLedger(project.lake))
+    assert (decision.outcome, decision.challenger) == ("refused", loser)
+    assert decision.reasons[0] == (
+        f"gradient_boosting {loser} was scored on {FIRST}, seasonal_naive 1 on {FIRST}, {day(28)}: only the same "
+        "origins can be compared; backtest both again"
+    )
+    project.lake.replace("backtest_metrics", pl.concat([metrics, another]))
+    assert _decide(project, PromotionLedger(project.lake)).outcome == "promoted"
+
+
+def test_the_same_training_decides_once(project: Project, features: Any, undrawn: pytest.MonkeyPatch) -> None:
+    """Its backtest has the figures of the champion before, which the second best would beat as well."""
+    tonight = backtested(project, features, seasonal_naive=0.6, gradient_boosting=0.5, champion=0.8)
+    promote(project, register(project, features, FIRST, "first"))
+    best, second = (
+        register(project, features, FIRST, tonight(name)) for name in ("gradient_boosting", "seasonal_naive")
+    )
+    for _ in range(2):
+        result = materialize(project, promoted_model)
+        assert result.success
+        shown = result.asset_materializations_for_node("promoted_model")[0].metadata
+        assert shown["decision"].value == "promoted"
+        assert "|better|" in str(shown["evidence"].value)
+    assert project.tracking.aliases()["champion"] == best
+    *_, last = rows = PromotionLedger(project.lake).rows()
+    assert (len(rows), last["to_version"], last["verdict"]) == (2, best, "better")
+    assert last["p_value"] < 1e-9
+    assert last["loss_difference"] == pytest.approx(0.5 - 0.8)
+    again = _decide(project, PromotionLedger(project.lake))
+    assert (again.outcome, again.challenger, again.champion_value) == ("kept", second, 0.5)
+
+
+def test_days_without_goods_are_no_evidence(project: Project, features: Any) -> None:
+    """The challenger is better on them alone."""
+    tonight = backtested(project, features, seasonal_naive=0.9, gradient_boosting=0.5, champion=0.8)
+    promote(project, register(project, features, FIRST, "first"))
+    register(project, features, FIRST, tonight("gradient_boosting"))
+    made, late = project.lake.read("backtest"), pl.col("date") > day(3)
+    rivals = made.filter(pl.col("model") == "champion").with_columns(model=pl.lit("gradient_boosting"))
+    swapped = pl.concat([made.filter((pl.col("model") != "gradient_boosting") | late), rivals.filter(~late)])
+    project.lake.replace("backtest", swapped)
+    assert _decide(project, PromotionLedger(project.lake)).loss_difference < 0
+    emptied = pl.when(late).then(0.2).otherwise(1.0).cast(pl.Float32)
+    project.lake.replace("daily_demand", project.lake.read("daily_demand").with_columns(in_stock=emptied))
+    decision = _decide(project, PromotionLedger(project.lake))
+    assert (decision.outcome, decision.loss_difference, decision.verdict) == ("kept", 0, "not told apart")
 
 
 def test_a_new_training_settles_the_same_evidence(project: Project, night: Night, publish: Any, features: Any) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from demand_forecast.monitoring import drift
 from demand_forecast.monitoring.drift import DriftResult, drift_report
 
 NUMERIC = ["units", "price", "in_stock"]
@@ -57,7 +58,7 @@ def test_the_same_rows_have_not_drifted() -> None:
     result = compare(rows, rows)
     assert not result.drifted
     assert result.share == 0
-    assert all(score == pytest.approx(0, abs=1e-9) for score in scores(result).values())
+    assert all(score == pytest.approx(0, abs=1e-9) for name, score in scores(result).items() if name != "in_stock")
 
 
 def test_other_days_of_the_same_market_have_not_drifted() -> None:
@@ -67,14 +68,45 @@ def test_other_days_of_the_same_market_have_not_drifted() -> None:
 def test_demand_that_doubled_is_found_and_named() -> None:
     result = compare(make_rows(seed=1, rate=2.5), make_rows(seed=2))
     assert drifted(result) == ["units"]
-    assert result.share == 0.25
+    assert result.share == pytest.approx(1 / 3), "in_stock is 1 on both sides and cannot move"
     assert not result.drifted
-    assert compare(make_rows(seed=1, rate=2.5), make_rows(seed=2), drift_share=0.25).drifted
+    assert compare(make_rows(seed=1, rate=2.5), make_rows(seed=2), drift_share=0.33).drifted
 
 
 def test_a_value_that_was_constant_in_training_may_not_change_unseen() -> None:
     emptied = make_rows(seed=1).with_columns(in_stock=pl.lit(0.4, pl.Float32))
-    assert drifted(compare(emptied, make_rows(seed=2))) == ["in_stock"]
+    result = compare(emptied, make_rows(seed=2))
+    assert (drifted(result), result.share) == (["in_stock"], 0.25)
+
+
+def test_what_cannot_move_is_listed_with_the_reason_and_does_not_count() -> None:
+    rows, doubled = make_rows(seed=2), make_rows(seed=1, rate=2.5)
+    result = compare(doubled, rows, fixed={"weekday": "as the calendar has it"})
+    assert dict(result.by_column.select("column", "reason").iter_rows()) == {
+        "units": None,
+        "price": None,
+        "in_stock": "always 1.0",
+        "weekday": "as the calendar has it",
+    }
+    assert result.by_column["score"].null_count() == result.by_column["drifted"].null_count() == 2
+    assert (drifted(result), result.share, result.drifted) == (["units"], 0.5, True)
+
+
+def test_a_value_that_is_rare_is_not_taken_for_none() -> None:
+    """The one row of 30,000 in which a shop was out of stock may not be in the sample."""
+    rows = make_rows(30_000)
+    once = rows.with_columns(in_stock=pl.when(pl.int_range(pl.len()) == 5).then(0.4).otherwise("in_stock"))
+    reasons = compare(rows, once, max_rows=500).by_column["reason"]
+    assert reasons.to_list() == [None] * 4
+
+
+def test_evidently_counts_the_columns_that_we_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, scored = [], drift._scores
+    monkeypatch.setattr(drift, "_scores", lambda snapshot: seen.append(snapshot) or scored(snapshot))
+    result = compare(make_rows(seed=1, rate=2.5), make_rows(seed=2), fixed={"weekday": "as the calendar has it"})
+    (counted,) = [one for one in seen[0]["metrics"] if one["config"]["type"].endswith(":DriftedColumnsCount")]
+    assert counted["value"] == {"count": 1, "share": result.share}
+    assert counted["config"]["drift_share"] == 0.5
 
 
 def test_values_that_go_missing_are_drift() -> None:

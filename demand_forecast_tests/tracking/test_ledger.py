@@ -2,6 +2,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from demand_forecast.lake.tables import Lake
@@ -28,6 +29,19 @@ def test_decisions_are_read_back_oldest_first_with_every_column(ledger: Promotio
     assert ledger.append(decision())
     assert [row["run_id"] for row in ledger.rows()] == ["a", "b"]
     assert ledger.rows()[0] == {name: decision().get(name) for name in LEDGER_SCHEMA}
+
+
+def test_a_ledger_from_before_the_figures_of_chance_is_read_and_appended_to(ledger: PromotionLedger) -> None:
+    new = ("loss_difference", "standard_error", "p_value", "verdict")
+    schema = {name: dtype for name, dtype in LEDGER_SCHEMA.items() if name not in new}
+    old = {name: decision().get(name) for name in schema}
+    ledger.lake.append("promotion_ledger", pl.DataFrame([old], schema=schema))
+    assert ledger.rows() == [old | dict.fromkeys(new)]
+    assert ledger.table().schema == LEDGER_SCHEMA
+    figures = {"loss_difference": -0.01, "standard_error": 0.004, "p_value": 0.01, "verdict": "better"}
+    assert ledger.append(decision(run_id="b", decided_at=MOMENT + timedelta(days=1), **figures))
+    assert [{name: row[name] for name in new} for row in ledger.rows()] == [dict.fromkeys(new), figures]
+    assert not ledger.append(decision())
 
 
 def test_a_decision_that_a_run_repeats_is_one_line(ledger: PromotionLedger) -> None:

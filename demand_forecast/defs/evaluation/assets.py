@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -27,7 +28,15 @@ from demand_forecast.domain.demand.calendar import calendar_of
 from demand_forecast.domain.demand.demand_classes import demand_classes
 from demand_forecast.domain.demand.hierarchy import hierarchy_levels
 from demand_forecast.domain.evaluation.backtest import Candidate, run_backtest
-from demand_forecast.domain.evaluation.promotion import Contender, Decision, decide
+from demand_forecast.domain.evaluation.difference import (
+    LOSSES,
+    Difference,
+    backtest_losses,
+    by_series_and_day,
+    compare,
+    side_by_side,
+)
+from demand_forecast.domain.evaluation.promotion import Contender, Decision, decide, tested_loss
 from demand_forecast.domain.evaluation.roles import CHAMPION
 from demand_forecast.domain.evaluation.scoring import score_backtest, summary_table
 from demand_forecast.domain.features import FeatureContract
@@ -36,12 +45,16 @@ from demand_forecast.domain.models.proof import Proof
 from demand_forecast.domain.models.spread import Spread
 from demand_forecast.domain.models.training_rows import newest_origin
 from demand_forecast.domain.replenishment.policy import error_correlation
-from demand_forecast.domain.tables import now
+from demand_forecast.domain.tables import QUANTILE_COLUMNS, SERIES, now
 from demand_forecast.settings import Settings
 from demand_forecast.tracking.ledger import DECISIONS, ROLLED_BACK, PromotionLedger
 from demand_forecast.tracking.registry import ModelVersion
 from demand_forecast.tracking.rollback import roll_back
 from demand_forecast.workspace.atomic_write import replace_text
+
+BY = "promoted_model"  # who decided, in the ledger
+EVIDENCE = ["metric", "champion_value", "challenger_value", "improvement"]
+EVIDENCE += ["loss_difference", "standard_error", "p_value", "verdict"]
 
 
 @dg.asset(
@@ -231,7 +244,7 @@ class PromotionConfig(dg.Config):
 
     roll_back: str = ""
     from_version: str = ""  # where another version is champion by now, the rollback has already happened
-    by: str = "promoted_model"
+    by: str = BY
 
 
 @dg.asset(
@@ -239,9 +252,9 @@ class PromotionConfig(dg.Config):
     group_name="evaluation",
     kinds={"mlflow", "deltalake"},
     description="Who serves: the best challenger takes over only if it beats the champion on the same origins by the "
-    "stated margin, with bias and calibration in bounds; the first champion must beat seasonal naive. In a rollback "
-    "the previous champion takes over again, once it has shown that it loads and serves. The decision goes to the "
-    "append-only promotion ledger first, then the registry's aliases move.",
+    "stated margin and by more than chance, with bias and calibration in bounds; the first champion must beat seasonal "
+    "naive. A training decides once. In a rollback the previous champion takes over again, once it has shown that it "
+    "loads and serves. The decision goes to the append-only promotion ledger first, then the registry's aliases move.",
 )
 def promoted_model(
     context: dg.AssetExecutionContext, config: PromotionConfig, project: Project
@@ -254,12 +267,14 @@ def promoted_model(
     outcome, reasons = act(project, ledger, config, context.run_id)
     champion = project.tracking.champion()
     context.log.info(f"{outcome}: {reasons[-1]}")
-    rows = project.lake.read("promotion_ledger") if ledger.rows() else pl.DataFrame()
+    rows = ledger.table()
     shown: Metadata = {
         "decision": outcome,
         "champion": f"{champion.model} version {champion.version}" if champion else "none",
         "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in reasons)),
     }
+    if len(rows):
+        shown["evidence"] = dg.MetadataValue.md(markdown_table(rows.tail(1).select(EVIDENCE)))
     if project.lake.exists("backtest_metrics"):  # a rollback needs no backtest
         shown["candidates"] = _by_wrmsse(summary_table(project.lake.read("backtest_metrics")))
     if len(rows):
@@ -269,6 +284,10 @@ def promoted_model(
 
 
 def _promote(project: Project, ledger: PromotionLedger, _: PromotionConfig, run_id: str) -> tuple[str, Sequence[str]]:
+    """Decides, unless the champion comes of this very training: what it was chosen from is not looked at again."""
+    promotion = _made_champion(project, ledger)
+    if promotion:
+        return promotion["decision"], promotion["reasons"].splitlines()
     decision = _decide(project, ledger)
     if decision.challenger is not None and not _is_recorded(decision, ledger):
         project.tracking.promote(_ledger_row(decision, run_id), ledger)
@@ -286,41 +305,67 @@ def _take_back(
     return ROLLED_BACK, config.roll_back.splitlines()
 
 
+def _made_champion(project: Project, ledger: PromotionLedger) -> dict[str, Any] | None:
+    """The ledger's last line, if it is this asset's promotion of a candidate of the newest training."""
+    last = next(iter(ledger.rows()[-1:]), None)
+    if last is None or (last["decision"], last["by"]) != ("promoted", BY):
+        return None
+    made = {version.version for version in registered_candidates(project).values()}
+    return last if last["to_version"] in made else None
+
+
 def _decide(project: Project, ledger: PromotionLedger) -> Decision:
-    metrics = project.lake.read("backtest_metrics")
-    origins = tuple(metrics["forecast_origin"].drop_nulls().unique().sort())
+    metrics, rules = project.lake.read("backtest_metrics"), project.settings.promotion
     figures = {row["model"]: row for row in summary_table(metrics).iter_rows(named=True)}
     champion, candidates = project.tracking.champion(), registered_candidates(project)
+    defending = _name_in_backtest(champion, figures, candidates) if champion else None
     barred = ledger.taken_back() | ({champion.version} if champion else set())
-    contenders = [
-        Contender(version.version, name, figures[name], origins)
-        for name, version in candidates.items()
-        if version.version not in barred
-    ]
-    defending = None
-    if champion:
-        name = _name_in_backtest(champion, figures, candidates)
-        defending = Contender(champion.version, champion.model, figures[name], origins)
+    entrants = {name: version.version for name, version in candidates.items() if version.version not in barred}
+    origins = _origins(metrics)
+    differences = _differences(project, [*entrants], defending or BASELINE_MODEL, tested_loss(rules.metric))
+
+    def contender(version: str, model: str, name: str) -> Contender:
+        return Contender(version, model, figures[name], origins.get(name, ()), differences.get(name))
+
     return decide(
-        contenders,
-        defending,
-        Contender("", BASELINE_MODEL, figures[BASELINE_MODEL], origins),
-        project.settings.promotion,
+        [contender(version, name, name) for name, version in entrants.items()],
+        contender(champion.version, champion.model, defending) if champion and defending else None,
+        contender("", BASELINE_MODEL, BASELINE_MODEL),
+        rules,
     )
+
+
+def _origins(metrics: pl.DataFrame) -> dict[str, tuple[date, ...]]:
+    """By model, the origins of its own rows in `backtest_metrics`."""
+    known = metrics.drop_nulls(["forecast_origin", "value"]).group_by("model")
+    return {model: tuple(days) for model, days in known.agg(pl.col("forecast_origin").unique()).iter_rows()}
+
+
+def _differences(project: Project, names: Sequence[str], incumbent: str, loss: str) -> dict[str, Difference | None]:
+    """By name in the backtest, its loss against the incumbent's on the pairs that both have, two models at a time."""
+    if not names:
+        return {}
+    columns = [*SERIES, "date", "forecast_origin", "horizon", "units", "exposure", "mean", *QUANTILE_COLUMNS, "model"]
+    backtest = project.lake.scan("backtest").select(columns)
+
+    def losses(name: str) -> pl.DataFrame:
+        return backtest_losses(backtest.filter(pl.col("model") == name).collect())
+
+    theirs = losses(incumbent)
+    return {name: compare(by_series_and_day(side_by_side(theirs, losses(name))), LOSSES[loss]) for name in names}
 
 
 def _name_in_backtest(
     champion: ModelVersion, figures: Mapping[str, object], candidates: Mapping[str, ModelVersion]
 ) -> str:
-    """The name the champion was backtested under: champion, or the candidate it was until its promotion.
+    """The name the champion was backtested under: the candidate that it is, else champion.
 
     Raises ValueError where it was not.
     """
-    if CHAMPION in figures:
-        return CHAMPION
-    same = candidates.get(champion.model)
-    if same is not None and same.version == champion.version and champion.model in figures:
-        return champion.model
+    same = [name for name, found in candidates.items() if found.version == champion.version]
+    for name in (*same, CHAMPION):  # once it is promoted, the backtest's champion is the one before it
+        if name in figures:
+            return name
     raise ValueError(
         f"backtest_metrics: champion version {champion.version} is not among the models compared; materialize "
         "backtest and evaluation_report first"
@@ -340,7 +385,7 @@ def _ledger_row(decision: Decision, run_id: str) -> dict[str, object]:
         "decision": decision.outcome,
         "from_version": decision.from_version,
         "to_version": decision.challenger,
-        "by": "promoted_model",
+        "by": BY,
         "run_id": run_id,
         "metric": decision.metric,
         "champion_value": decision.champion_value,
@@ -348,5 +393,9 @@ def _ledger_row(decision: Decision, run_id: str) -> dict[str, object]:
         "improvement": decision.improvement,
         "bias": decision.bias,
         "calibration_error": decision.calibration_error,
+        "loss_difference": decision.loss_difference,
+        "standard_error": decision.standard_error,
+        "p_value": decision.p_value,
+        "verdict": decision.verdict,
         "reasons": "\n".join(decision.reasons),
     }

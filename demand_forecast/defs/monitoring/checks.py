@@ -8,7 +8,7 @@ from demand_forecast.defs.project import Project
 from demand_forecast.domain.watching.champion_review import KEEP
 
 
-@dg.asset_check(asset="drift_report", description="Fewer than half of the compared columns have drifted.")
+@dg.asset_check(asset="drift_report", description="Fewer than half of the columns that can move have drifted.")
 def recent_days_look_familiar(project: Project) -> dg.AssetCheckResult:
     columns = project.lake.read("drift")
     drifted = columns.filter(pl.col("drifted").fill_null(False))["column"].to_list()

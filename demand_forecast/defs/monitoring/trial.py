@@ -11,17 +11,15 @@ from demand_forecast.defs.metadata import TABLE_KINDS, decision_first, markdown_
 from demand_forecast.defs.monitoring.accuracy import ORIGINS, PUBLISHED
 from demand_forecast.defs.monitoring.served import TABLE as ANSWERS
 from demand_forecast.defs.project import Project
+from demand_forecast.domain.evaluation.difference import LOSSES, Difference, by_series_and_day
 from demand_forecast.domain.evaluation.roles import CHALLENGER, CHAMPION
 from demand_forecast.domain.tables import SERIES
 from demand_forecast.domain.watching.trial import (
-    LOSSES,
     SCOPES,
-    Difference,
     Scope,
     TrialReview,
     answered_pairs,
     arm_losses,
-    by_series_and_day,
     review_trial,
 )
 from demand_forecast.tracking.ledger import PromotionLedger
@@ -54,7 +52,7 @@ MEANING = {
     "days": "days whose actuals have come",
     "pairs": "forecasts of both that met their actuals: series, origin and day",
     "units": "sold, summed over the pairs",
-    "degrees_of_freedom": "the smaller of series and days, less one",
+    "degrees_of_freedom": "of the standard error of WQL: from the number of series and of days, rounded down",
     **{f"{metric}_{arm}": f"{metric.upper()} of the {arm}" for metric in LOSSES for arm in (CHAMPION, CHALLENGER)},
     **{f"{metric}_difference": "challenger less champion: below zero the challenger is better" for metric in LOSSES},
     **{f"{metric}_standard_error": "of the difference, clustered by series and by day" for metric in LOSSES},
@@ -132,4 +130,4 @@ def _row(day: date, scope: Scope, versions: tuple[str, str, str], review: TrialR
 
 
 def _figures(metric: Difference | None) -> tuple[float | None, ...]:
-    return metric or (None,) * len(FIGURES)
+    return tuple(getattr(metric, name, None) for name in FIGURES)

@@ -138,6 +138,11 @@ def wql() -> pl.Expr:
     return ratio(2 * total, pl.col("units").sum())
 
 
+def quantile_loss() -> pl.Expr:
+    """The quantile loss of each pair, in units: twice the mean pinball loss over the nine levels."""
+    return 2 * pl.mean_horizontal(pinball_of(*item) for item in _quantiles())
+
+
 @metric("nothing")
 def coverage_80() -> pl.Expr:
     """Coverage: share of pairs with q10 <= y <= q90.

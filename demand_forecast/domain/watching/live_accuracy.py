@@ -10,9 +10,9 @@ from polars.selectors import by_name
 from demand_forecast.domain.demand.demand_classes import NEW
 from demand_forecast.domain.demand.exposure import exposure
 from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL, Level, attach_static
-from demand_forecast.domain.evaluation.metrics import forecast_value_added, pinball_of, ratio
+from demand_forecast.domain.evaluation.metrics import forecast_value_added, quantile_loss, ratio
 from demand_forecast.domain.evaluation.roles import BASELINE, CHAMPION, PREVIOUS, Role
-from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS, SERIES
+from demand_forecast.domain.tables import QUANTILE_COLUMNS, SERIES
 
 ALL = "all"
 KEY: dict[str, pl.DataType] = {
@@ -71,11 +71,11 @@ def score_published(
     is known only because it sold.
     """
     pairs = _pairs(published, demand)
-    parts = [_scored(_with_quantile_loss(pairs), SERIES_LEVEL.name)]
+    parts = [_scored(pairs.with_columns(quantile_loss=quantile_loss()), SERIES_LEVEL.name)]
     if classes is not None:
         named = classes.select(*SERIES, pl.col("demand_class").cast(pl.String))
         by_class = pairs.join(named, on=SERIES, how="left").with_columns(pl.col("demand_class").fill_null(NEW))
-        parts.append(_scored(_with_quantile_loss(by_class), SERIES_LEVEL.name, "demand_class"))
+        parts.append(_scored(by_class.with_columns(quantile_loss=quantile_loss()), SERIES_LEVEL.name, "demand_class"))
     placed = attach_static(pairs, products, stores)
     parts += [_scored(_nodes(placed, level), level.name) for level in levels if level != SERIES_LEVEL]
     return pl.concat(parts).sort(*KEY)
@@ -87,8 +87,8 @@ def pair_losses(published: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:
 
     `demand`: rows of `daily_demand` that reach back to the oldest origin.
     """
-    pairs = _with_quantile_loss(_pairs(published, demand))
-    return pairs.with_columns(absolute_error=(pl.col("forecast") - pl.col("units")).abs())
+    error = (pl.col("forecast") - pl.col("units")).abs()
+    return _pairs(published, demand).with_columns(quantile_loss=quantile_loss(), absolute_error=error)
 
 
 def _pairs(published: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:
@@ -103,11 +103,6 @@ def _pairs(published: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:
     met = published.lazy().join(actual, on=[*SERIES, "date"]).filter(pl.col("forecast_origin") >= pl.col("first_sale"))
     met = met.with_columns(numbers.cast(pl.Float64) * pl.col("could"))
     return met.drop("first_sale", "could").rename({"mean": "forecast"}).collect()
-
-
-def _with_quantile_loss(pairs: pl.DataFrame) -> pl.DataFrame:
-    losses = [pinball_of(name, level) for name, level in zip(QUANTILE_COLUMNS, QUANTILE_LEVELS, strict=True)]
-    return pairs.with_columns(quantile_loss=2 * pl.mean_horizontal(losses))
 
 
 def _nodes(placed: pl.DataFrame, level: Level) -> pl.DataFrame:

@@ -142,7 +142,8 @@ def _window(
 def _out_of_bounds(found: WindowEvidence, promised: float | None, rule: Retraining) -> Iterator[str]:
     days = f"{found.window.first} to {found.window.last}"
     if found.drift_share is not None and found.drift_share >= rule.drift_share:
-        yield f"{days}: {found.drift_share:.0%} of the columns drifted, {rule.drift_share:.0%} are too many"
+        drifted = f"{found.drift_share:.0%} of the columns that can move drifted"
+        yield f"{days}: {drifted}, {rule.drift_share:.0%} are too many"
     if found.error_ratio is not None and found.error_ratio > rule.error_ratio:
         yield (
             f"{days}: the champion's WQL {found.wql:.3f} is {found.error_ratio:.2f} times the {promised:.3f} of its "

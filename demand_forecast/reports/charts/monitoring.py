@@ -19,7 +19,7 @@ ROLES = {
 }
 DECISIONS = {
     "promoted": ("^", style.GREEN, "challenger, promoted"),
-    "kept": ("o", style.GREY, "challenger, not better"),
+    "kept": ("o", style.GREY, "challenger, not proven better"),
     "refused": ("X", style.RED, "challenger, refused"),
 }
 

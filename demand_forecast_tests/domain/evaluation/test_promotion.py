@@ -1,11 +1,15 @@
 import math
-from datetime import date
+from collections import Counter
+from datetime import date, timedelta
+from itertools import pairwise, product
 
 import numpy as np
 import polars as pl
 import pytest
+from scipy.stats import norm, t
 
 from demand_forecast.domain.demand.hierarchy import hierarchy_levels
+from demand_forecast.domain.evaluation.difference import Difference, by_series_and_day, compare
 from demand_forecast.domain.evaluation.promotion import Contender, decide
 from demand_forecast.domain.evaluation.scoring import score_backtest, summary_table
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS
@@ -15,10 +19,19 @@ ORIGINS = (date(2024, 1, 31), date(2024, 2, 28))
 RULES = Promotion()
 
 
+def difference(p_better: float, champion: float = 0.5, error: float = 0.01) -> Difference:
+    """A challenger that is better with this one-sided p-value."""
+    gap, free = float(t.ppf(p_better, 80)) * error, 80.0
+    return Difference(champion, champion + gap, gap, error, 2 * min(p_better, 1 - p_better), free)
+
+
+PROVEN, CHANCE = difference(0.001), difference(0.3)
+
+
 def candidate(wrmsse: float | None, model: str = "lightgbm", version: str = "7", **changes: object) -> Contender:
     metrics = {"wrmsse": wrmsse, "wape": 0.7, "bias": 0.031, "calibration_error": 0.02}
-    origins = changes.pop("origins", ORIGINS)
-    return Contender(version, model, {**metrics, **changes}, origins)  # type: ignore[arg-type, dict-item]
+    origins, found = changes.pop("origins", ORIGINS), changes.pop("difference", PROVEN)
+    return Contender(version, model, {**metrics, **changes}, origins, found)  # type: ignore[arg-type, dict-item]
 
 
 NAIVE = candidate(0.80, "seasonal_naive", "1", bias=0.0, calibration_error=0.09)
@@ -35,7 +48,12 @@ def test_a_better_challenger_takes_over_with_its_reasons() -> None:
         "lightgbm 7: calibration error 0.020 is within 0.050",
         "lightgbm 7: wrmsse 0.5400 against 0.6000 of gradient_boosting 3 is an improvement of +10.00%; "
         "a change needs +1.00%",
+        "lightgbm 7: wql 0.4680 against 0.5000 on the same pairs, -0.0320 (standard error 0.0100, p = 0.001), is "
+        "better; a change needs p < 0.05, which this backtest tells from +3.33% on",
     ]
+    assert (decision.loss_difference, decision.standard_error) == (PROVEN.difference, 0.01)
+    assert decision.verdict == "better"
+    assert decision.p_value == pytest.approx(0.001)
 
 
 @pytest.mark.parametrize(("wrmsse", "outcome"), [(0.593, "promoted"), (0.595, "kept"), (0.60, "kept"), (0.9, "kept")])
@@ -47,6 +65,73 @@ def test_the_margin_decides(wrmsse: float, outcome: str) -> None:
 
 def test_an_equal_challenger_does_not_win_without_a_margin() -> None:
     assert decide([candidate(0.60)], CHAMPION, NAIVE, Promotion(margin=0)).outcome == "kept"
+
+
+@pytest.mark.parametrize(
+    ("found", "outcome", "verdict"),
+    [
+        (difference(0.049), "promoted", "better"),
+        (difference(0.051), "kept", "not told apart"),
+        (difference(0.96), "kept", "worse"),
+        (None, "kept", None),
+    ],
+)
+def test_what_chance_may_have_done_changes_no_champion(found: Difference | None, outcome: str, verdict: str) -> None:
+    decision = decide([candidate(0.30, difference=found)], CHAMPION, NAIVE, RULES)
+    assert (decision.outcome, decision.verdict) == (outcome, verdict)
+    assert decision.to_version == ("7" if outcome == "promoted" else "3")
+    assert decide([candidate(0.599, difference=found)], CHAMPION, NAIVE, RULES).outcome == "kept", "the margin too"
+
+
+def test_a_first_champion_needs_no_proof_beyond_the_margin_and_its_figures_are_told() -> None:
+    decision = decide([candidate(0.5, difference=CHANCE)], None, NAIVE, RULES)
+    assert (decision.outcome, decision.verdict) == ("promoted", "not told apart")
+    assert decision.p_value == pytest.approx(0.3)
+    assert decision.reasons[-1].endswith("is not told apart; a first champion needs no significance")
+
+
+def test_a_backtest_that_can_prove_nothing_says_so() -> None:
+    blind = Difference(0.5, 0.4, -0.1, 0.0, 1.0, 0.0)
+    decision = decide([candidate(0.3, difference=blind)], CHAMPION, NAIVE, RULES)
+    assert decision.outcome == "kept"
+    assert decision.reasons[-1].endswith("a change needs p < 0.05, which this backtest cannot tell")
+
+
+def test_a_candidate_more_does_not_block_a_winner() -> None:
+    """The second has the better quantiles and is within the margin of the first, but not better by the margin."""
+    winner, other = candidate(0.593, version="7", wql=0.5), candidate(0.5965, version="8", wql=0.4)
+    assert decide([winner], CHAMPION, NAIVE, RULES).to_version == "7"
+    decision = decide([winner, other], CHAMPION, NAIVE, RULES)
+    assert (decision.outcome, decision.to_version) == ("promoted", "7")
+    assert decide([other], CHAMPION, NAIVE, RULES).outcome == "kept"
+
+
+def test_where_none_wins_the_best_is_named() -> None:
+    field = [candidate(0.598, version="7", wql=0.5), candidate(0.599, version="8", wql=0.4)]
+    decision = decide(field, CHAMPION, NAIVE, RULES)
+    assert (decision.outcome, decision.challenger, decision.to_version) == ("kept", "8", "3")
+
+
+def test_adding_a_candidate_never_undoes_a_promotion() -> None:
+    rng = np.random.default_rng(9)
+
+    def drawn(version: int) -> Contender:
+        figures = {
+            "wql": rng.uniform(0.3, 0.6),
+            "bias": rng.normal(0, 0.06),
+            "difference": difference(rng.beta(0.3, 1)),
+        }
+        return candidate(rng.uniform(0.55, 0.62), version=str(version), **figures)
+
+    seen: Counter[tuple[str, str]] = Counter()
+    for champion in (CHAMPION, None):
+        naive = NAIVE if champion else candidate(0.60, "seasonal_naive", "1")
+        for _ in range(150):
+            field = [drawn(version) for version in range(10, 15)]
+            outcomes = [decide(field[:count], champion, naive, RULES).outcome for count in range(1, len(field) + 1)]
+            seen.update(pairwise(outcomes))
+    assert seen["kept", "promoted"] > 20
+    assert not [(before, after) for before, after in seen if before == "promoted" != after]
 
 
 def test_the_best_admissible_challenger_is_compared() -> None:
@@ -158,7 +243,7 @@ def test_a_median_sold_as_a_mean_is_refused(with_champion: bool) -> None:
         score_backtest(backtest, demand, levels, pl.DataFrame(), pl.DataFrame(), season=7)
     ).rows_by_key("model", named=True, unique=True)
     honest, median, naive = (
-        Contender("1", model, table[model], ORIGINS) for model in ("honest", "median", "seasonal_naive")
+        Contender("1", model, table[model], ORIGINS, PROVEN) for model in ("honest", "median", "seasonal_naive")
     )
     assert median.value("wape") < 0.95 * honest.value("wape")
     assert median.value("bias") < -0.38
@@ -180,3 +265,55 @@ def test_of_challengers_that_a_few_origins_cannot_tell_apart_the_best_quantiles_
     close = [contender("1", 0.5000, 0.52), contender("2", 0.5049, 0.51), contender("3", 0.5100, 0.40)]
     assert decide(close, None, naive, Promotion()).to_version == "2"
     assert decide(close, None, naive, Promotion(margin=0)).to_version == "1"
+
+
+def backtest_of_equals(rng: np.random.Generator, series: int, gain: float = 0.0) -> tuple[pl.DataFrame, float, float]:
+    """Cells of champion and challenger on 3 origins x 28 days, and the WQL of both.
+
+    Demand is Poisson. Each model is off by a share of its own for a series at an origin (15%), for a day (3%) and for
+    both (5%); the challenger's loss is then lowered by the share `gain`.
+    """
+    origins, ahead = 3, 28
+    rate = rng.gamma(1.0, 5.0, (series, 1, 1)) + 0.3
+    units = rng.poisson(rate, (series, origins, ahead)).astype(float)
+    spread, levels = norm.ppf(QUANTILE_LEVELS), np.array(QUANTILE_LEVELS)
+
+    def loss() -> np.ndarray:
+        errors = rng.normal(0, 0.15, (series, origins, 1)) + rng.normal(0, 0.03, (1, origins, ahead))
+        mean = rate * np.exp(errors + rng.normal(0, 0.05, units.shape))
+        quantiles = np.maximum(mean[..., None] + spread * np.sqrt(mean)[..., None], 0)
+        short = units[..., None] - quantiles
+        return 2 * np.maximum(levels * short, (levels - 1) * short).mean(axis=-1)
+
+    champion, challenger = loss(), loss() * (1 - gain)
+    days = [date(2026, 1, 1) + timedelta(days=number) for number in range(origins * ahead)]
+    keys = pl.DataFrame(
+        list(product(["s"], map(str, range(series)), days)), ["store_id", "product_id", "date"], orient="row"
+    )
+    found = keys.with_columns(
+        units=units.ravel(), quantile_loss=champion.ravel(), quantile_loss_challenger=challenger.ravel()
+    )
+    return by_series_and_day(found), champion.sum() / units.sum(), challenger.sum() / units.sum()
+
+
+def decisions(series: int, gain: float, runs: int) -> list[tuple[bool, bool]]:
+    """By backtest: whether the margin alone promotes the challenger, and whether the rule does."""
+    rng, rules = np.random.default_rng(5), Promotion(metric="wql")
+    made = []
+    for _ in range(runs):
+        cells, before, after = backtest_of_equals(rng, series, gain)
+        rivals = [candidate(0.5, wql=wql, difference=compare(cells, "quantile_loss")) for wql in (before, after)]
+        decision = decide(rivals[1:], rivals[0], candidate(0.9, "seasonal_naive", wql=0.9), rules)
+        made.append(((decision.improvement or 0) >= rules.margin, decision.outcome == "promoted"))
+    return made
+
+
+@pytest.mark.parametrize("series", [5, 100])
+def test_equal_models_change_places_as_seldom_as_promised_where_the_margin_alone_would_draw_lots(series: int) -> None:
+    by_margin, by_rule = (sum(column) for column in zip(*decisions(series, 0.0, 150), strict=True))
+    assert by_rule <= 15, "5% of 150 is 7.5; more than 15 come once in 200 times"
+    assert by_margin > 20
+
+
+def test_a_really_better_model_is_found() -> None:
+    assert sum(by_rule for _, by_rule in decisions(100, 0.04, 40)) >= 32

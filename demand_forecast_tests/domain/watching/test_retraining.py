@@ -65,7 +65,7 @@ def decided(weeks: list[float | None], drifted: list[float] | None = None, **giv
         ([0.51] * 4, [], {"promised": None}, "keep"),  # nothing was promised
         ([GOOD] * 4, [], {"naive": 0.39}, "retrain"),  # worse than seasonal naive
         ([GOOD] * 4, [], {"naive": GOOD}, "keep"),
-        ([GOOD] * 4, [0.1, 0.1, 0.5, 0.5], {}, "retrain"),  # drift alone trains a challenger
+        ([GOOD] * 4, [0.1, 0.1, 0.5, 0.5], {}, "retrain"),  # errors need not be bad
         ([GOOD] * 4, [0.5, 0.5, 0.5, 0.49], {}, "keep"),
         ([GOOD, GOOD, BAD, GOOD], [0.1, 0.1, 0.1, 0.9], {}, "retrain"),  # one by error, one by drift
         ([BAD, None, None, BAD], [], {}, "retrain"),  # weeks without scores are gaps, not evidence
@@ -89,7 +89,7 @@ def test_decisions(weeks: list[Any], drifted: list[float], given: dict[str, Any]
 def test_reasons_are_sentences_with_figures() -> None:
     said = decided([GOOD, GOOD, BAD, BAD], [0.1, 0.1, 0.1, 0.75], naive=0.5).reasons
     for sentence in (
-        "2026-05-25 to 2026-05-31: 75% of the columns drifted, 50% are too many",
+        "2026-05-25 to 2026-05-31: 75% of the columns that can move drifted, 50% are too many",
         "2026-05-18 to 2026-05-24: the champion's WQL 0.600 is 1.50 times the 0.400 of its backtest, "
         "more than 1.25 times",
         "2026-05-25 to 2026-05-31: the champion's WQL 0.600 is 20.0% above seasonal naive's",
