@@ -22,6 +22,7 @@ from demand_forecast.defs.monitoring.decisions import champion_review, newest_ro
 from demand_forecast.defs.project import Project
 from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL, TOTAL, Level
 from demand_forecast.domain.models import create
+from demand_forecast.domain.models.proof import Proof
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, now
 from demand_forecast.domain.watching.live_accuracy import score_published
 from demand_forecast.tracking.ledger import PromotionLedger
@@ -144,8 +145,7 @@ def test_the_kept_alignment_leads_from_the_models_own_mean_to_the_forecast(
     days = rows.select("date", "forecast_origin", product_group="product_id").unique()
     project.lake.replace("group_members", members)
     project.lake.replace("group_forecast", days.with_columns(store_group=pl.lit("all"), mean=pl.lit(17.3, pl.Float32)))
-    learned = {"model_version": [versions["champion"]], "forecast_origin": [None], "weight": [0.75]}
-    project.lake.replace("alignment", pl.DataFrame(learned, schema_overrides={"forecast_origin": pl.Date}))
+    project.tracking.keep_proof(versions["champion"], Proof(alignment=0.75))
     forecast = forecast_by(project, project.tracking.champion(), rows)  # type: ignore[arg-type]
     model = create("seasonal_naive").fit(features[0].filter(pl.col("training")), features[1])
     asked = rows.sort(*KEYS, "horizon")

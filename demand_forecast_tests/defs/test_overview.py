@@ -1,6 +1,7 @@
 """The overview on a small lake: it says what the domain says, and shows who needs attention."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import dagster as dg
 import numpy as np
@@ -13,7 +14,7 @@ from demand_forecast_tests.domain.planned_shop import ORIGIN, Shop, poisson
 
 
 def test_who_needs_attention_is_shown_and_the_same_night_twice_changes_nothing(
-    project_of: Callable[..., Project],
+    project_of: Callable[..., Project], tmp_path: Path
 ) -> None:
     levels = np.linspace(2, 30, 30)
     units = poisson(levels)
@@ -22,14 +23,18 @@ def test_who_needs_attention_is_shown_and_the_same_night_twice_changes_nothing(
     shop.stock = shop.demand.filter(date=ORIGIN).select("store_id", "product_id", "date", on_hand=pl.lit(50.0))
     shop.published = shop.forecasts_of_the_day_before(1.2 * pl.col("units"))
     project = project_of()
+    made = tmp_path / "made"
+    made.mkdir()
+    with project.tracking.run("lightgbm") as run:
+        tags = {"model": "lightgbm", "fingerprint": "one"}
+        version = project.tracking.register(run.run_id, made, tags)
     tables = {
-        "demand_forecast": shop.forecast.with_columns(model=pl.lit("lightgbm")),
+        "demand_forecast": shop.forecast.with_columns(model=pl.lit("lightgbm"), model_version=pl.lit(version)),
         "reorder_plan": shop.plan(),
         "published_forecasts": shop.published.with_columns(horizon=pl.lit(1)),
         "daily_demand": shop.demand,
         "clean_products": pl.DataFrame({"product_id": shop.ids}),
         "clean_stores": pl.DataFrame({"store_id": ["s"]}),
-        "error_correlation": pl.DataFrame({"model": ["other"], "correlation": [0.9]}),
     }
     for name, frame in tables.items():
         project.lake.replace(name, frame)

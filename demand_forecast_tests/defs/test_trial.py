@@ -14,6 +14,7 @@ from demand_forecast.defs.project import Project
 from demand_forecast.defs.serving import assets as serving
 from demand_forecast.defs.serving.assets import forecast_service
 from demand_forecast.defs.serving.checks import package_verifies, trial_package_verifies
+from demand_forecast.domain.models.proof import Proof
 from demand_forecast.domain.tables import SERIES, now
 from demand_forecast.publishing.package import read_package, read_trial
 from demand_forecast.service.state.arms import Arms
@@ -54,10 +55,6 @@ def retailer_of(
             "series_overview": members,
             "group_members": members.with_columns(**groups),
             "group_forecast": days.with_columns(**groups, mean=pl.lit(300, pl.Float32)),
-            "backtest_metrics": pl.DataFrame(
-                {"model": ["champion", "seasonal_naive"], "value": [0.4, 0.5]}
-            ).with_columns(forecast_origin=pl.lit(None, pl.Date), level=pl.lit("series"), metric=pl.lit("wql")),
-            "error_correlation": pl.DataFrame({"model": ["seasonal_naive"], "correlation": [0.2]}),
         }
         for name, frame in tables.items():
             project.lake.replace(name, frame)
@@ -65,8 +62,8 @@ def retailer_of(
         champion, challenger = (register(project, (rows, contract), retailer.last_day, mark) for mark in ("one", "two"))
         promote(project, champion)
         compare(project, decision, challenger)
-        learned = {"model_version": [challenger], "forecast_origin": [None], "weight": [0.75]}
-        project.lake.replace("alignment", pl.DataFrame(learned, schema_overrides={"forecast_origin": pl.Date}))
+        project.tracking.keep_proof(champion, Proof(correlation=0.2, figures={"wql": 0.4}))
+        project.tracking.keep_proof(challenger, Proof(0.75, correlation=0.2, figures={"wql": 0.5}))
         live = forecast_by(project, project.tracking.version(champion), made.rows)
         project.lake.replace("demand_forecast", live)
         return project
