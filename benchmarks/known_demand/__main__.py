@@ -19,7 +19,6 @@ from demand_forecast.settings import ENV_PREFIX, load_settings
 
 SCENARIOS = ("none", "supply-10", "supply-20", "supply-30", "sold_out-10", "sold_out-20", "mixed-30")
 HORIZON = 28
-SECONDS = "seconds.txt"
 
 
 @click.command()
@@ -51,10 +50,7 @@ def named(scenario: Scenario) -> pl.Expr:
 
 
 def run_product(config: Path) -> None:
-    """`demand-forecast run`, as a user starts it; its seconds go beside the configuration.
-
-    Raises ClickException where it fails.
-    """
+    """`demand-forecast run`, as a user starts it. Raises ClickException where it fails."""
     shutil.rmtree(config.parent / "home", ignore_errors=True)
     started, log = time.monotonic(), config.parent / "run.log"
     command = [sys.executable, "-m", "demand_forecast.cli", "run", "--config", str(config.resolve())]
@@ -63,17 +59,17 @@ def run_product(config: Path) -> None:
         run = subprocess.run(command, env=own, stdout=file, stderr=subprocess.STDOUT, check=False)  # noqa: S603
     if run.returncode:
         raise click.ClickException(f"the product failed with status {run.returncode}: {log} says why")
-    (config.parent / SECONDS).write_text(f"{time.monotonic() - started:.0f}", encoding="utf-8")
+    click.echo(f"{time.monotonic() - started:.0f} s")
 
 
 def measure(retailer: Retailer, sales: Sales, folder: Path, seed: int) -> list[pl.DataFrame]:
     """The figures of the forecasts and of the service of the run in `folder`, and the verdict on it."""
     settings = load_settings(folder / CONFIG_FILE)
-    lake, seconds = settings.root / "lake", float((folder / SECONDS).read_text(encoding="utf-8"))
+    lake = settings.root / "lake"
     return [
         forecast_figures(retailer, sales, lake, settings),
         service_figures(retailer, lake, settings, seed),
-        pl.DataFrame([{**verdict(lake), "seconds": seconds}]),
+        pl.DataFrame([verdict(lake)]),
     ]
 
 

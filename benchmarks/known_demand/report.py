@@ -16,7 +16,7 @@ FIGURES = {
     "backtest_bias": "backtest says",
 }
 FORECASTS = ["scenario", "seller", *FIGURES.values(), "calibration error"]
-VERDICTS = ["scenario", "model", "alignment", "default gates", "why", "seconds"]
+VERDICTS = ["scenario", "model", "alignment", "default gates", "why"]
 SERVICE = ["scenario", "asked", "seller", "promised", "kept", "kept - promised"]
 SIGNED = ("seen", "bias", "bias_unaligned", "backtest_bias_true", "backtest_bias")
 
@@ -35,9 +35,7 @@ def write_report(
                 ["scenario", "seller", *FIGURES.values(), "calibration error"], map(_forecast_row, _rows(forecasts))
             ),
             "## What was promoted, and what the default gates say",
-            _table(
-                ["scenario", "model", "alignment", "default gates", "why", "seconds"], map(_verdict, _rows(verdicts))
-            ),
+            _table(["scenario", "model", "alignment", "default gates", "why"], map(_verdict, _rows(verdicts))),
             "## Service promised and kept",
             _table(["scenario", "asked", "seller", "promised", "kept", "kept - promised"], map(_kept, _rows(service))),
         ]
@@ -64,7 +62,7 @@ def _forecast_row(row: Mapping[str, Any]) -> list[str]:
 
 
 def _verdict(row: Mapping[str, Any]) -> list[str]:
-    return [row["scenario"], row["model"], f"{row['alignment']:g}", row["gates"], row["why"], f"{row['seconds']:.0f}"]
+    return [row["scenario"], row["model"], f"{row['alignment']:g}", row["gates"], row["why"]]
 
 
 def _kept(row: Mapping[str, Any]) -> list[str]:
