@@ -5,7 +5,8 @@ from pathlib import Path
 
 import polars as pl
 
-from demand_forecast.domain.replenishment.policy import reorder_plan
+from demand_forecast.domain.models.proof import Proof
+from demand_forecast.domain.replenishment.policy import CORRELATION, reorder_plan
 from demand_forecast.domain.tables import series_key
 from demand_forecast.settings import Settings
 
@@ -36,8 +37,9 @@ def _plan(lake: Path, settings: Settings, level: float) -> pl.DataFrame:
 
 
 def _correlation(lake: Path, forecast: pl.DataFrame) -> float:
-    learned = read(lake, "error_correlation").filter(pl.col("model") == forecast["model"][0])
-    return float(learned["correlation"].item())
+    proofs = dict(read(lake, "proofs").select("model", "proof").iter_rows())
+    learned = Proof.from_json(proofs[forecast["model"][0]]).correlation
+    return CORRELATION if learned is None else learned
 
 
 def _require_same_targets(made: pl.DataFrame, published: pl.DataFrame) -> None:
