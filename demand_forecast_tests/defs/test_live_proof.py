@@ -305,6 +305,7 @@ def backtested(project: Project, features: Any, **wrmsse: float) -> Callable[[st
     )
     made = off.drop("model", "model_version").rename({"name": "model"})
     sold = make_demand(HORIZON + 1)
+    made = made.with_columns(exposure=pl.lit(1.0))
     project.lake.replace("backtest", made.join(sold.select(*KEYS, "date", "units"), on=[*KEYS, "date"]))
     project.lake.replace("daily_demand", sold)
     frame, contract = features

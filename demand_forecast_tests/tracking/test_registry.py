@@ -6,7 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 from mlflow.exceptions import MlflowException
 
+from demand_forecast.domain.models.distribution import Dispersion
+from demand_forecast.domain.models.proof import Proof
+from demand_forecast.domain.models.spread import Spread
 from demand_forecast.lake.tables import Lake
 from demand_forecast.tracking.ledger import PromotionLedger
 from demand_forecast.tracking.registry import DAGSTER_RUN, PROCESS_HOST, PROCESS_ID, RegistryError, Tracking
@@ -95,6 +98,22 @@ def test_a_run_ends_as_what_happened_in_it(tracking: Tracking, raised: type[Base
         if raised:
             raise raised
     assert tracking._client.get_run(run.run_id).info.status == status
+
+
+def test_what_a_backtest_taught_is_kept_with_the_version_and_goes_where_its_model_goes(
+    tracking: Tracking, model: Path, tmp_path: Path
+) -> None:
+    first, second = (registered(tracking, model, mark) for mark in ("one", "two"))
+    spread = Spread.everywhere(Dispersion(0.5, 0.7, 0.1, counts=True))
+    proof = Proof(0.4, 0.1, spread, (date(2026, 1, 4),), {"wql": 0.5, "fva_wql": None})
+    tracking.keep_proof(first, Proof(0.9))
+    tracking.keep_proof(first, proof)
+    assert tracking.proof(first) == proof
+    assert tracking.proof(second) == Proof()
+    assert Proof.read(tracking.download(first, tmp_path / "there")) == proof
+    assert Proof.read(tracking.download(second, tmp_path / "there")) is None
+    with pytest.raises(RegistryError, match="no version 9"):
+        tracking.keep_proof("9", proof)
 
 
 def test_a_run_keeps_many_parameters_metrics_and_a_picture(tracking: Tracking) -> None:

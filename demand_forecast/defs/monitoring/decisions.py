@@ -12,12 +12,10 @@ from demand_forecast.defs.metadata import TABLE_KINDS, Metadata, decision_first,
 from demand_forecast.defs.monitoring.accuracy import read_scores
 from demand_forecast.defs.project import Project
 from demand_forecast.domain.demand.calendar import calendar_of
-from demand_forecast.domain.evaluation.roles import CHAMPION
 from demand_forecast.domain.watching.champion_review import review_champion, weeks_table
 from demand_forecast.domain.watching.live_accuracy import accuracy_over, in_windows, series_scores
-from demand_forecast.domain.watching.retraining import DRIFT_HISTORY, decide_retraining, promised_wql, windows_table
+from demand_forecast.domain.watching.retraining import DRIFT_HISTORY, decide_retraining, windows_table
 from demand_forecast.tracking.ledger import PromotionLedger
-from demand_forecast.tracking.registry import ModelVersion
 
 RETRAIN_DECISION, CHAMPION_REVIEW = "retrain_decision", "champion_review"
 DECIDED: dict[str, pl.DataType] = {
@@ -75,7 +73,7 @@ def retrain_decision(context: dg.AssetExecutionContext, project: Project) -> dg.
         drift,
         day=last_day(project.lake),
         champion=live,
-        promised=_promised(project, champion) if champion else None,
+        promised=project.tracking.proof(live).figures.get("wql") if live else None,
         trained=_last_training(project),
         rules=rules,
     )
@@ -145,17 +143,6 @@ def _keep(project: Project, table: str, row: tuple[Any, ...], schema: dict[str, 
     frame = pl.DataFrame([row], schema=schema, orient="row")
     version = project.lake.replace_since(table, frame, row[0], column="day")
     return table_metadata(project.lake.read(table).sort("day", descending=True), version, MEANING)
-
-
-def _promised(project: Project, champion: ModelVersion) -> float | None:
-    """The WQL of the champion's backtest: as champion at the time, else as a challenger."""
-    if not project.lake.exists("backtest_metrics"):
-        return None
-    compared = PromotionLedger(project.lake).last_comparison() or {}
-    names = (
-        [CHAMPION, champion.model] if compared.get("from_version") == champion.version else [champion.model, CHAMPION]
-    )
-    return promised_wql(project.lake.read("backtest_metrics"), names)
 
 
 def _last_training(project: Project) -> date | None:

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import polars as pl
 
-from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL
 from demand_forecast.domain.evaluation.roles import CHAMPION
 from demand_forecast.domain.watching.live_accuracy import (
     Window,
@@ -87,15 +86,6 @@ def decide_retraining(
     )
     reasons = [reason for one in found for reason in one.reasons]
     return RetrainDecision(day, RETRAIN if old or by_windows else KEEP, trained, (*reasons, votes, aged), tuple(found))
-
-
-def promised_wql(metrics: pl.DataFrame, names: Sequence[str]) -> float | None:
-    """What the backtest promised: the WQL of the first of `names` that is a model of `metrics` (`backtest_metrics`)."""
-    known = metrics.filter(
-        pl.col("forecast_origin").is_null(), pl.col("level") == SERIES_LEVEL.name, pl.col("metric") == "wql"
-    )
-    values: dict[str, float | None] = dict(known.select("model", "value").iter_rows())
-    return next((values[name] for name in names if values.get(name) is not None), None)
 
 
 def windows_table(found: Sequence[WindowEvidence]) -> pl.DataFrame:

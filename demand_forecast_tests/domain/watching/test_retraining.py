@@ -11,7 +11,6 @@ from demand_forecast.domain.watching.retraining import (
     DRIFT_HISTORY,
     RetrainDecision,
     decide_retraining,
-    promised_wql,
     windows_table,
 )
 from demand_forecast.settings import Monitoring
@@ -107,18 +106,3 @@ def test_windows_are_shown_with_their_figures() -> None:
     assert table["wql"].to_list() == [pytest.approx(GOOD), pytest.approx(BAD), None, pytest.approx(BAD)]
     assert table["error_ratio"].to_list() == [pytest.approx(1.0), pytest.approx(1.5), None, pytest.approx(1.5)]
     assert table["last"].to_list()[-1] == NEWEST
-
-
-def test_the_promise_is_that_of_the_first_model_known_over_all_origins() -> None:
-    rows = [("lightgbm", None, "series", "wql", 0.4), ("lightgbm", NEWEST, "series", "wql", 0.1)]
-    rows += [("champion", None, "series", "wape", 0.2), ("ensemble", None, "series", "wql", None)]
-    schema = {
-        "model": pl.String,
-        "forecast_origin": pl.Date,
-        "level": pl.String,
-        "metric": pl.String,
-        "value": pl.Float64,
-    }
-    metrics = pl.DataFrame(rows, schema=schema, orient="row")
-    assert promised_wql(metrics, ["champion", "ensemble", "lightgbm"]) == 0.4
-    assert promised_wql(metrics, ["champion"]) is None
