@@ -12,7 +12,13 @@ from demand_forecast.domain.demand.exposure import exposure
 from demand_forecast.domain.demand.plan import PlanColumns, open_planned, plan_columns, spread_plan
 from demand_forecast.domain.features.contract import ContractError
 from demand_forecast.domain.features.declaration import PanelInputs
-from demand_forecast.domain.features.launches import product_groups, similar_level, waiting_days, with_launches
+from demand_forecast.domain.features.launches import (
+    product_groups,
+    similar_level,
+    unsold_launches,
+    waiting_days,
+    with_launches,
+)
 from demand_forecast.domain.features.new_products import with_new_products
 from demand_forecast.domain.tables import series_key
 from demand_forecast.settings import Covariates
@@ -81,7 +87,9 @@ def build_history(
         series, products = with_new_products(series, products, covariates.static, groups, tomorrow)
     series = _described(series, products, stores, covariates)
     panel = _panel(demand, series, calendar, last_day, horizon, since, covariates.past_only)
-    panel = similar_level(panel, demand, series, groups, calendar)
+    unsold = unsold_launches(sold, plan, stock, last_day, calendar).join(products, on="product_id", how="left")
+    unsold = unsold.join(series.select("store_id", "store").unique(), on="store_id")
+    panel = similar_level(panel, demand, series, unsold, groups, calendar)
     panel = spread_plan(panel, plan, planned, series, calendar, last_day)
     panel = _shop_opening(_product_units(panel, calendar), calendar).drop("store", "product")
     panel = panel.with_columns(open_planned())

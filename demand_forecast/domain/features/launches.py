@@ -24,10 +24,7 @@ def with_launches(
     in the eight weeks to `last_day`, or will be by `until`. A plan row without a store lists a product in every shop
     unless it sold somewhere before. What the first day of a plan names was there before: it says nothing.
     """
-    if calendar.step > 1:
-        listings = _listings(sold, plan, stock).with_columns(pl.col("listing").dt.truncate("1w"))
-    else:
-        listings = _listings(sold, plan, stock)
+    listings = _listings(sold, plan, stock, calendar)
     found = sold.join(listings, on=series_key(), how="left", maintain_order="left")
     gap = (pl.col("first_sale") - pl.col("listing")).dt.total_days()
     listed = gap.is_between(0, LAUNCH_DAYS).fill_null(False)
@@ -42,13 +39,24 @@ def with_launches(
     return pl.concat([found, announced], how="diagonal").drop("listing")
 
 
-def _listings(sold: pl.DataFrame, plan: pl.DataFrame, stock: pl.DataFrame | None) -> pl.DataFrame:
+def unsold_launches(
+    sold: pl.DataFrame, plan: pl.DataFrame, stock: pl.DataFrame | None, last_day: date, calendar: Calendar
+) -> pl.DataFrame:
+    """`store_id, product_id, on_sale` of the series that were listed more than eight weeks ago, as `with_launches`
+    says, and never sold: launches too.
+    """
+    listings = _listings(sold, plan, stock, calendar).join(sold, on=series_key(), how="anti")
+    long_ago = pl.col("listing") <= last_day - timedelta(days=LAUNCH_DAYS)
+    return listings.filter(long_ago).select(*series_key(), on_sale="listing")
+
+
+def _listings(sold: pl.DataFrame, plan: pl.DataFrame, stock: pl.DataFrame | None, calendar: Calendar) -> pl.DataFrame:
     """`store_id, product_id, listing` of every series that the plan or else the stock report names."""
-    planned = _planned(sold, plan)
-    if stock is None or stock.is_empty():
-        return planned
-    held = stock.filter(pl.col("on_hand") > 0).group_by(series_key()).agg(listing=pl.col("date").min())
-    return pl.concat([planned, held.join(planned, on=series_key(), how="anti")])
+    listings = _planned(sold, plan)
+    if stock is not None and not stock.is_empty():
+        held = stock.filter(pl.col("on_hand") > 0).group_by(series_key()).agg(listing=pl.col("date").min())
+        listings = pl.concat([listings, held.join(listings, on=series_key(), how="anti")])
+    return listings.with_columns(pl.col("listing").dt.truncate("1w")) if calendar.step > 1 else listings
 
 
 def _planned(sold: pl.DataFrame, plan: pl.DataFrame) -> pl.DataFrame:
@@ -91,14 +99,20 @@ def waiting_days(
 
 
 def similar_level(
-    panel: pl.DataFrame, demand: pl.DataFrame, series: pl.DataFrame, groups: Sequence[str], calendar: Calendar
+    panel: pl.DataFrame,
+    demand: pl.DataFrame,
+    series: pl.DataFrame,
+    unsold: pl.DataFrame,
+    groups: Sequence[str],
+    calendar: Calendar,
 ) -> pl.DataFrame:
     """`panel` with `similar`: units a period that launches like this one brought, as known on the day; else null.
 
     Known for series that came on sale within the long level window, not for those that sold when the history began.
-    Launches of a year, in their first eight weeks, day of the first sale left out: that day sold by definition. Their
-    mean in the shop is drawn towards that of all shops, that of each of `groups` (coarse to fine) in the shop towards
-    the one before: one launch says little. Before any launch, the mean of the shop's finest group.
+    Launches of a year, in their first eight weeks: of those that were listed all days from then on, whether they ever
+    sold (`unsold`: `store_id, on_sale, store`, groups) or not; of others the days after the first sale, which sold by
+    definition. Their mean in the shop is drawn towards that of all shops, that of each of `groups` (coarse to fine) in
+    the shop towards the one before: one launch says little. Before any launch, the mean of the shop's finest group.
     """
     began = series["first_sale"].min() + timedelta(days=LAUNCH_DAYS)  # type: ignore[operator]
     series = series.with_columns(cell=pl.struct("store", *groups).rank("dense"))
@@ -106,10 +120,7 @@ def similar_level(
     if new.is_empty():
         return panel.with_columns(similar=pl.lit(None, pl.Float32))
     by_cell = demand.select("date", "units", "exposure", cell=series["cell"].gather(demand["series"]), series="series")
-    launched = by_cell.join(new.select("series", "store", "first_sale", *groups), on="series")
-    launched = launched.filter(
-        (pl.col("date") > pl.col("first_sale")) & (pl.col("date") <= pl.col("first_sale") + timedelta(days=LAUNCH_DAYS))
-    )
+    launched = _launch_days(by_cell, demand, new, unsold, groups, calendar)
     young = (pl.col("age") < calendar.level_windows[-1]) & pl.col("series").is_in(new["series"].implode())
     rows = panel.lazy().filter(young, pl.col("date") <= demand["date"].max()).select("series", "date")
     days = rows.join(new.lazy().select("series", "cell"), on="series").select(CELL).unique().collect()
@@ -118,6 +129,29 @@ def similar_level(
     cell = pl.col("series").replace_strict(new["series"], new["cell"], default=None, return_dtype=pl.UInt32)
     panel = panel.with_columns(cell=pl.when(young).then(cell))
     return panel.join(known, on=CELL, how="left", maintain_order="left").drop("cell")
+
+
+def _launch_days(
+    sold: pl.DataFrame,
+    demand: pl.DataFrame,
+    new: pl.DataFrame,
+    unsold: pl.DataFrame,
+    groups: Sequence[str],
+    calendar: Calendar,
+) -> pl.DataFrame:
+    """`date, units, exposure, store` and groups of the days on which launches are judged."""
+    never = unsold.with_columns(
+        series=pl.int_range(pl.len(), dtype=pl.UInt32) + new["series"].max() + 1,
+        first_sale=pl.lit(None, pl.Date),
+        listed=pl.lit(value=True),
+    )
+    known = ["series", "store_id", "on_sale", "listed", "first_sale", "store", *groups]
+    launches = pl.concat([new.select(known), never.select(known)], how="vertical_relaxed")
+    waited = waiting_days(launches, demand, demand["date"].max(), 0, calendar)  # type: ignore[arg-type]
+    days = pl.concat([frame.select("series", "date", "units", "exposure") for frame in (sold, waited)])
+    within = pl.col("date") <= pl.col("on_sale") + timedelta(days=LAUNCH_DAYS)
+    judged = days.join(launches, on="series").filter(within, pl.col("listed") | (pl.col("date") > pl.col("first_sale")))
+    return judged.select("date", "units", "exposure", "store", *groups)
 
 
 def _cell_mean(by_cell: pl.DataFrame, calendar: Calendar) -> pl.DataFrame:
