@@ -9,12 +9,11 @@ import polars as pl
 
 from demand_forecast.domain.cleaning.dates import parse_dates
 from demand_forecast.domain.cleaning.text import by_source, identifier, number, strip_to_null
-from demand_forecast.domain.demand.covariates import require_covariates
+from demand_forecast.domain.demand.covariates import TRUTH, require_covariates
 from demand_forecast.settings import Cleaning, Covariates
 
 PROVENANCE = ("source", "file", "line", "content_hash", "arrived_at", "extra")
 PLAN_KEYS = ["date", "store_id", "product_id"]
-TRUTH = {"true": "1", "false": "0"}
 
 
 class UnreadableDatesError(ValueError):

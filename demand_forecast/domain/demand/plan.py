@@ -39,11 +39,16 @@ def plan_columns(plan: pl.DataFrame, covariates: Covariates) -> PlanColumns:
     binary = [name for name in numbers if set(plan[name].drop_nulls().unique()) in ({0}, {1}, {0, 1})]
     return PlanColumns(
         price="price" in plan.columns and plan["price"].count() > 0,
-        open="open" in plan.columns and plan["open"].count() > 0,
+        open=plan_opens(plan),
         category=tuple(text),
         number=tuple(name for name in numbers if name not in binary),
         binary=tuple(binary),
     )
+
+
+def plan_opens(plan: pl.DataFrame) -> bool:
+    """Whether the plan says of any day that a shop is open or closed."""
+    return "open" in plan.columns and plan["open"].count() > 0
 
 
 def spread_plan(
