@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import dagster as dg
 import polars as pl
 
+from demand_forecast.defs.features.assets import own_features
 from demand_forecast.defs.features.contract import data_versions
 from demand_forecast.defs.metadata import (
     TABLE_KINDS,
@@ -117,7 +119,7 @@ def _candidates(project: Project, contract: FeatureContract) -> dict[str, Candid
         return candidates
     with TemporaryDirectory() as folder:
         frozen = load_model(project.tracking.download(champion.version, Path(folder)))
-    usable = frozen.contract.columns == contract.columns
+    usable = frozen.contract.reads(contract)
 
     def defending(origin: date) -> ForecastModel:
         unseen = champion.forecast_origin is not None and origin >= champion.forecast_origin
@@ -262,8 +264,14 @@ def _take_back(
     champion = project.tracking.champion()
     if champion is None or config.from_version in ("", champion.version):
         rows = project.lake.read("forecast_features")
-        roll_back(project.tracking, ledger, rows, reasons=config.roll_back, by=config.by, run_id=run_id)
+        said = {"reasons": config.roll_back, "by": config.by, "run_id": run_id}
+        roll_back(project.tracking, ledger, rows, own_rows=partial(_own_rows, project), **said)
     return ROLLED_BACK, config.roll_back.splitlines()
+
+
+def _own_rows(project: Project, contract: FeatureContract) -> pl.DataFrame | None:
+    own = own_features(project, contract)
+    return None if own is None else own.rows
 
 
 def _decide(project: Project, ledger: PromotionLedger) -> Decision:

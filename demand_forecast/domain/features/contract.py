@@ -89,6 +89,12 @@ class FeatureContract:
         ]
         return frame.with_columns(known).select(pl.col(self.model_columns).cast(pl.Float32)).to_numpy(order="c")
 
+    def reads(self, made_by: "FeatureContract") -> bool:
+        """Whether frames of `made_by` are frames of this contract: the same columns, every known category its code."""
+        return self.columns == made_by.columns and all(
+            made_by.categories.get(name, ())[: len(texts)] == texts for name, texts in self.categories.items()
+        )
+
     def to_json(self) -> str:
         return json.dumps(asdict(self))
 
