@@ -16,7 +16,19 @@ KEYS = (*SERIES, "forecast_origin", "horizon", "date")
 OUTCOME = ("units", "weight", "training")
 PANEL_COLUMNS = (
     *("series", "sellable", "unconstrained", "in_stock", "open", "product_units", "open_usual", "similar", "trust"),
-    *("trust_cycle", "pull", "pull_cycle", "first_sale", "on_sale", "listed", "announced", "start", "first", "rows"),
+    *(
+        "trust_cycle",
+        "pull",
+        "pull_cycle",
+        "first_sale",
+        "on_sale",
+        "listed",
+        "announced",
+        "start",
+        "first",
+        "rows",
+        "price_planned",
+    ),
 )
 LIBRARIES = ("numpy", "polars")  # that compute features; those of a model are kept with the model
 

@@ -84,7 +84,7 @@ def build_history(
     series = _described(series, products, stores, covariates)
     panel = _panel(demand, series, calendar, last_day, horizon, since, covariates.past_only)
     panel = similar_level(panel, demand, series, groups, calendar)
-    panel = spread_plan(panel, plan, planned, series, calendar, last_day)
+    panel = spread_plan(panel, plan, planned, series, calendar)
     panel = _shop_opening(_product_units(panel, calendar), calendar).drop("store", "product")
     panel = panel.with_columns(open_planned())
     series = _places(series, panel)
