@@ -13,6 +13,8 @@ from demand_forecast.domain.demand.covariates import TRUTH, require_covariates
 from demand_forecast.settings import Cleaning, Covariates
 
 PROVENANCE = ("source", "file", "line", "content_hash", "arrived_at", "extra")
+UNKNOWN = ("n/a", "#n/a", "na", "nan", "null", "none", "nil", "-", "--", "?", "#value!", "#ref!", "#div/0!")
+FEW = 0.01  # of a column's values: so many that are no numbers are slips, more are names
 PLAN_KEYS = ["date", "store_id", "product_id"]
 
 
@@ -33,7 +35,8 @@ class InputReading:
 def clean_products(raw: pl.DataFrame, reading: InputReading) -> pl.DataFrame:
     """`product_id` (unique, in the case of `cleaning.id_case`) and those static covariates that products have.
 
-    A column is Float32 when all its values are numbers (or true and false), else text. Of several rows of a product the
+    A column is Float32 when its values are numbers (or true and false) but for those that say unknown, as n/a does, and
+    for one in a hundred, which are unknown too (see `unreadable`); else text. Of several rows of a product the
     last known value of each column counts, by source, file and line. Rows without id are left out.
     """
     return _by_id(raw, "product_id", reading)
@@ -121,9 +124,29 @@ def _number_or_text(raw: pl.DataFrame, name: str, reading: InputReading) -> pl.S
     text = raw.select("source", strip_to_null(pl.col(name)).alias(name))
     truth = pl.col(name).str.to_lowercase().replace_strict(TRUTH, default=pl.col(name))
     value = by_source(lambda decimal: number(truth, decimal), reading.decimals, ".")
-    if text.select(value).to_series().count() == text[name].count():
+    numbers = text.select(value).to_series().count()
+    said = text[name].count() - int(text[name].str.to_lowercase().is_in(UNKNOWN).sum())
+    if numbers >= (1 - FEW) * said and (numbers or not text[name].count()):
         return _number(text.with_columns(truth.alias(name)), name, reading)
     return text[name]
+
+
+def unreadable(raw: pl.DataFrame, cleaned: pl.DataFrame, reading: InputReading) -> pl.DataFrame:
+    """`column, value, source, file, line` of every cell of `raw` that says something and is no number where its column
+    of `cleaned`, the table made of it, holds numbers.
+    """
+    place = ["source", "file", "line"]
+    found = [
+        pl.DataFrame(schema={"column": pl.String, "value": pl.String} | {name: raw.schema[name] for name in place})
+    ]
+    for name in cleaned.columns:
+        if name in raw.columns and cleaned.schema[name].is_numeric():
+            text = strip_to_null(pl.col(name))
+            odd = raw.filter(text.is_not_null(), text.cast(pl.Float64, strict=False).is_finite().ne_missing(True))
+            truth = pl.col(name).str.strip_chars().str.to_lowercase().is_in([*TRUTH])
+            lost = odd.filter(_number(odd, name, reading).is_null(), ~truth)
+            found.append(lost.select(pl.lit(name).alias("column"), text.alias("value"), *place))
+    return pl.concat(found)
 
 
 def _text(raw: pl.DataFrame, name: str) -> pl.Expr:
