@@ -49,13 +49,16 @@ def clean_stores(raw: pl.DataFrame, reading: InputReading) -> pl.DataFrame:
 
 def clean_plan(raw: pl.DataFrame, reading: InputReading) -> pl.DataFrame:
     """`date, store_id` (null: every store), `product_id` (null: every product), `price` (Float32) and the known-future
-    covariates (Float32, or text as in `clean_products`); one row per key, rows without a readable date left out.
+    covariates (Float32, or text as in `clean_products`; `open` is a number whatever it says); one row per key, rows
+    without a readable date left out.
 
     Raises MissingCovariateError for a known-future covariate that no plan has, UnreadableDatesError.
     """
     names = [name for name in reading.covariates.known_future if name != "price"]
     require_covariates(names, "known_future", {"plan": _mapped_columns(raw)}, unmapped_columns(raw))
-    values = {"price": _number(raw, "price", reading)} | {name: _number_or_text(raw, name, reading) for name in names}
+    values = {"price": _number(raw, "price", reading)}
+    values |= {name: _number_or_text(raw, name, reading) for name in names if name != "open"}
+    values |= {name: _number_or_truth(raw, name, reading) for name in names if name == "open"}
     keys = {"date": _date("plan", raw, reading)} | _ids(raw, ["store_id", "product_id"], reading)
     return _one_per_key(raw, keys, values, ["date"], reading)
 
@@ -121,14 +124,17 @@ def _number(raw: pl.DataFrame, name: str, reading: InputReading) -> pl.Series:
 
 
 def _number_or_text(raw: pl.DataFrame, name: str, reading: InputReading) -> pl.Series:
-    text = raw.select("source", strip_to_null(pl.col(name)).alias(name))
-    truth = pl.col(name).str.to_lowercase().replace_strict(TRUTH, default=pl.col(name))
-    value = by_source(lambda decimal: number(truth, decimal), reading.decimals, ".")
-    numbers = text.select(value).to_series().count()
-    said = text[name].count() - int(text[name].str.to_lowercase().is_in(UNKNOWN).sum())
-    if numbers >= (1 - FEW) * said and (numbers or not text[name].count()):
-        return _number(text.with_columns(truth.alias(name)), name, reading)
-    return text[name]
+    text = raw.select(strip_to_null(pl.col(name)))[name]
+    numbers = _number_or_truth(raw, name, reading)
+    said = text.count() - int(text.str.to_lowercase().is_in(UNKNOWN).sum())
+    few = numbers.count() >= (1 - FEW) * said and (numbers.count() or not text.count())
+    return numbers if few else text
+
+
+def _number_or_truth(raw: pl.DataFrame, name: str, reading: InputReading) -> pl.Series:
+    text = strip_to_null(pl.col(name))
+    truth = text.str.to_lowercase().replace_strict(TRUTH, default=text)
+    return _number(raw.select("source", truth.alias(name)), name, reading)
 
 
 def unreadable(raw: pl.DataFrame, cleaned: pl.DataFrame, reading: InputReading) -> pl.DataFrame:

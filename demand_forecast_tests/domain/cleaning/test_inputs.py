@@ -87,6 +87,14 @@ def test_more_names_than_one_in_a_hundred_are_names() -> None:
     assert unreadable(table, found, reading(known_future=["heat"])).is_empty()
 
 
+def test_open_is_a_number_whatever_it_says() -> None:
+    rows: list[Row] = [{"date": "2024-05-01", "open": "closed"}, {"date": "2024-05-02", "open": "false"}]
+    table, known = raw(["date", "open"], rows), reading(known_future=["open"])
+    found = clean_plan(table, known)
+    assert found["open"].to_list() == [None, 0]
+    assert unreadable(table, found, known)["value"].to_list() == ["closed"]
+
+
 def test_what_is_read_is_not_told_as_unreadable() -> None:
     rows: list[Row] = [
         {"source": "a", "date": "01/05/2024", "price": "2,5", "promo": "True"},
