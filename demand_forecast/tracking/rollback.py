@@ -1,11 +1,13 @@
 """Rollback: the previous champion takes over again, once it is shown to load and serve."""
 
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
 
+from demand_forecast.domain.features import FeatureContract
 from demand_forecast.domain.models import load_model
 from demand_forecast.domain.tables import FORECAST_NUMBERS, QUANTILE_COLUMNS, now
 from demand_forecast.publishing.package import PackageInfo, read_package, write_package
@@ -17,13 +19,24 @@ class RollbackError(RuntimeError):
     """The rollback did not happen; the message says why and what to do."""
 
 
+OwnRows = Callable[[FeatureContract], pl.DataFrame | None]
+
+
 def roll_back(
-    tracking: Tracking, ledger: PromotionLedger, rows: pl.DataFrame, *, reasons: str, by: str, run_id: str
+    tracking: Tracking,
+    ledger: PromotionLedger,
+    rows: pl.DataFrame,
+    *,
+    reasons: str,
+    by: str,
+    run_id: str,
+    own_rows: OwnRows = lambda _: None,
 ) -> None:
     """Makes the previous champion the champion: verifies it, writes the ledger, then moves the aliases.
 
-    `rows`: the feature rows of the newest forecast, on which the previous champion must forecast. Raises RollbackError
-    where there is none, or it does not serve: then the ledger gets a line `rollback_failed` and no alias moves.
+    `rows`: the feature rows of the newest forecast, on which the previous champion must forecast; `own_rows`: those of
+    a contract that reads others. Raises RollbackError where there is none, or it does not serve: then the ledger gets a
+    line `rollback_failed` and no alias moves.
     """
     champion, previous = pair(tracking)
     if rows.is_empty():
@@ -38,7 +51,7 @@ def roll_back(
         "run_id": run_id,
     }
     try:
-        verify(tracking, previous, rows)
+        verify(tracking, previous, rows, own_rows)
     except Exception as error:  # whatever a model that was good once does now
         problem = f"version {previous.version} does not serve: {error}"
         ledger.append(line | {"decision": ROLLBACK_FAILED, "reasons": f"{reasons}\n{problem}"})
@@ -64,14 +77,17 @@ def pair(tracking: Tracking) -> tuple[ModelVersion, ModelVersion]:
     return champion, previous
 
 
-def verify(tracking: Tracking, version: ModelVersion, rows: pl.DataFrame) -> None:
-    """Loads a registered version, forecasts `rows` with it, and writes and reads its serving package, in a temporary
-    folder. Raises RollbackError where the forecast is not sound, RegistryError, ModelError or PackageError where a step
-    fails.
+def verify(tracking: Tracking, version: ModelVersion, rows: pl.DataFrame, own_rows: OwnRows = lambda _: None) -> None:
+    """Loads a registered version, forecasts `rows` with it, or what `own_rows` gives for its contract, and writes and
+    reads its serving package, in a temporary folder. Raises RollbackError where the forecast is not sound,
+    RegistryError, ModelError, ContractError or PackageError where a step fails.
     """
     with TemporaryDirectory() as folder:
         files = tracking.download(version.version, Path(folder))
-        forecast = load_model(files).forecast(rows).with_columns(model_version=pl.lit(version.version))
+        model = load_model(files)
+        own = own_rows(model.contract)
+        rows = rows if own is None else own
+        forecast = model.forecast(rows).with_columns(model_version=pl.lit(version.version))
         _require_sound(forecast, rows)
         info = PackageInfo(
             model=version.model,

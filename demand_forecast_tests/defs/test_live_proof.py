@@ -143,6 +143,7 @@ def test_the_kept_alignment_leads_from_the_models_own_mean_to_the_forecast(
     rows = features[0].filter(~pl.col("training")).sample(fraction=1, shuffle=True, seed=1)
     members = rows.select(KEYS).unique().with_columns(store_group=pl.lit("all"), product_group="product_id")
     days = rows.select("date", "forecast_origin", product_group="product_id").unique()
+    project.lake.replace("forecast_features", rows)
     project.lake.replace("group_members", members)
     project.lake.replace("group_forecast", days.with_columns(store_group=pl.lit("all"), mean=pl.lit(17.3, pl.Float32)))
     project.tracking.keep_proof(versions["champion"], Proof(alignment=0.75))

@@ -61,8 +61,10 @@ class Shop:
     def night(self) -> "Shop":
         project, context = self.project, CONTEXT
         self.lake.append("raw_sales", collect_sales(project.settings, known_deliveries(self.lake), None, now()))
-        for asset in (*raw_inputs, *attributes):
+        for asset in raw_inputs:
             function_of(asset)(project=project)
+        for asset in attributes:
+            function_of(asset)(context, project=project)
         list(function_of(cleaned_sales)(context, project=project))
         function_of(daily_demand)(context, project=project)
         return self

@@ -1,5 +1,6 @@
-"""Clean sales lines, and every rejected line with its reason."""
+"""Clean sales lines, and every rejected line with its reason; the tables beside them."""
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import date
 
@@ -23,6 +24,7 @@ from demand_forecast.domain.cleaning.inputs import (
     clean_stock,
     clean_stores,
     require_static,
+    unreadable,
 )
 from demand_forecast.domain.cleaning.rules import clean_sales as clean
 from demand_forecast.domain.cleaning.rules import rejections_by_reason
@@ -33,6 +35,7 @@ from demand_forecast.sources.configured import date_formats, decimals
 from demand_forecast.sources.delivery import InputTable
 
 IDS = {"clean_products": ("product_id", "unknown_product"), "clean_stores": ("store_id", "unknown_store")}
+UNREADABLE = "unreadable"  # the note with a line for each column that has cells that are no numbers
 CLEANERS: dict[InputTable, Callable[[pl.DataFrame, InputReading], pl.DataFrame]] = {
     "products": clean_products,
     "stores": clean_stores,
@@ -155,17 +158,38 @@ def _attribute_asset(name: InputTable, description: str) -> dg.AssetsDefinition:
     @dg.asset(
         name=f"clean_{name}", deps=[f"raw_{name}"], group_name="clean", kinds=TABLE_KINDS, description=description
     )
-    def clean_attributes(project: Project) -> dg.MaterializeResult:
+    def clean_attributes(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
         lake, settings, table = project.lake, project.settings, f"clean_{name}"
         reading = InputReading(
             settings.covariates, settings.cleaning, decimals(settings, name), date_formats(settings, name)
         )
         notes = {"raw": str(lake.version(f"raw_{name}")), "how": recipe(reading)}
-        if not lake.exists(table) or lake.notes(table) != notes:
-            lake.replace(table, CLEANERS[name](lake.read(f"raw_{name}"), reading), notes)
+        if not lake.exists(table) or not notes.items() <= lake.notes(table).items():
+            raw = lake.read(f"raw_{name}")
+            cleaned = CLEANERS[name](raw, reading)
+            lines = _told(unreadable(raw, cleaned, reading))
+            lake.replace(table, cleaned, notes | {UNREADABLE: json.dumps(lines)})
+        for line in read_unreadable(lake, table):
+            context.log.warning(line)
         return dg.MaterializeResult(metadata=lake_metadata(lake, table, declared_columns(settings.covariates)))
 
     return clean_attributes
+
+
+def _told(cells: pl.DataFrame) -> list[str]:
+    """A line for each column: its first cell that is no number, and how many more there are."""
+    firsts = cells.group_by("column", maintain_order=True).agg(pl.all().first(), more=pl.len() - 1)
+    return [
+        f"{row['column']}: {row['value']!r} in {row['file']}, line {row['line']}, is no number: unknown"
+        + (f", as are {row['more']:,} more" if row["more"] else "")
+        for row in firsts.iter_rows(named=True)
+    ]
+
+
+def read_unreadable(lake: Lake, table: str) -> list[str]:
+    """A line for each column of a clean table with cells that were no numbers. Raises LakeError without the table."""
+    lines: list[str] = json.loads(lake.notes(table).get(UNREADABLE, "[]"))
+    return lines
 
 
 attributes = [

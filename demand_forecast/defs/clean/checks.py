@@ -3,12 +3,32 @@
 import dagster as dg
 import polars as pl
 
+from demand_forecast.defs.clean.assets import CLEANERS, read_unreadable
 from demand_forecast.defs.metadata import contract_check
 from demand_forecast.defs.project import Project
 
 MOST_REJECTED = 0.5
 REPLACED = ("superseded", "extract_overlap", "exact_duplicate")  # replaced by a newer line: no sign of a broken source
 
+
+def _numbers_check(table: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=table,
+        name=f"{table}_numbers",
+        description="Every value of a column of numbers is a number. One that is not is unknown: this only warns.",
+    )
+    def are_numbers(project: Project) -> dg.AssetCheckResult:
+        lines = read_unreadable(project.lake, table)
+        return dg.AssetCheckResult(
+            passed=not lines,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="; ".join(lines) or "all are",
+        )
+
+    return are_numbers
+
+
+numbers = [_numbers_check(f"clean_{name}") for name in CLEANERS]
 clean_sales_contract = contract_check("clean_sales")
 clean_plan_contract = contract_check("clean_plan")
 clean_stock_contract = contract_check("clean_stock")

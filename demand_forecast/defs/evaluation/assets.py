@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from demand_forecast.defs.features.assets import own_features
 from demand_forecast.defs.features.contract import data_versions
 from demand_forecast.defs.metadata import (
     TABLE_KINDS,
@@ -146,7 +148,7 @@ def _candidates(project: Project, contract: FeatureContract) -> dict[str, Candid
         return candidates
     with TemporaryDirectory() as folder:
         frozen = load_model(project.tracking.download(champion.version, Path(folder)))
-    usable = frozen.contract.columns == contract.columns
+    usable = frozen.contract.reads(contract)
 
     def defending(origin: date) -> ForecastModel:
         unseen = champion.forecast_origin is not None and origin >= champion.forecast_origin
@@ -301,7 +303,8 @@ def _take_back(
     champion = project.tracking.champion()
     if champion is None or config.from_version in ("", champion.version):
         rows = project.lake.read("forecast_features")
-        roll_back(project.tracking, ledger, rows, reasons=config.roll_back, by=config.by, run_id=run_id)
+        said = {"reasons": config.roll_back, "by": config.by, "run_id": run_id}
+        roll_back(project.tracking, ledger, rows, own_rows=partial(_own_rows, project), **said)
     return ROLLED_BACK, config.roll_back.splitlines()
 
 
@@ -312,6 +315,11 @@ def _made_champion(project: Project, ledger: PromotionLedger) -> dict[str, Any] 
         return None
     made = {version.version for version in registered_candidates(project).values()}
     return last if last["to_version"] in made else None
+
+
+def _own_rows(project: Project, contract: FeatureContract) -> pl.DataFrame | None:
+    own = own_features(project, contract)
+    return None if own is None else own.rows
 
 
 def _decide(project: Project, ledger: PromotionLedger) -> Decision:

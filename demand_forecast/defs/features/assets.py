@@ -1,12 +1,14 @@
 """Demand by series and day, and the feature tables."""
 
+import json
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from demand_forecast.defs.features.contract import feature_notes, read_contract
+from demand_forecast.defs.features.contract import feature_notes, night_notes, read_contract
 from demand_forecast.defs.metadata import (
     TABLE_KINDS,
     Metadata,
@@ -19,7 +21,13 @@ from demand_forecast.defs.metadata import (
 from demand_forecast.defs.project import Project, recipe
 from demand_forecast.domain.demand.panel import build_daily_demand, continues
 from demand_forecast.domain.evaluation.backtest import backtest_origins
-from demand_forecast.domain.features import build_demand_features, build_forecast_features, looked_back
+from demand_forecast.domain.features import (
+    FeatureContract,
+    ForecastFeatures,
+    build_demand_features,
+    build_forecast_features,
+    looked_back,
+)
 from demand_forecast.domain.models.training_rows import newest_origin
 from demand_forecast.domain.tables import SERIES
 from demand_forecast.lake.tables import Lake
@@ -179,22 +187,49 @@ def demand_features(context: dg.AssetExecutionContext, project: Project) -> dg.M
     description="What models read for the next forecast: the rows of `demand_features` at the last closed day, made by "
     "the same builder from the days that features look back on, under the contract that models were trained with. "
     "Beside it the tables forecast_plan, what the plan says of these days, to be read again otherwise, and "
-    "new_product_features, the rows of a product that nobody sells yet: one in each shop for every kind of product.",
+    "new_product_features, the rows of a product that nobody sells yet: one in each shop for every kind of product. "
+    "What the models have not seen, or read otherwise than it stands, is told.",
 )
 def forecast_features(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
+    lake = project.lake
+    inputs = lake.versions(("daily_demand", *ATTRIBUTE_TABLES))
+    made = _next_forecast(project, read_contract(lake), inputs)
+    beside = {"forecast_plan": made.planned, "new_product_features": made.new_products}
+    notes = {table: str(lake.replace(table, frame)) for table, frame in beside.items()}  # the versions that fit
+    version = lake.replace("forecast_features", made.rows, notes | night_notes(made, inputs))
+    context.log.info(f"{len(made.rows):,} rows at {newest_origin(made.rows)}")
+    for line in made.unfamiliar:
+        context.log.warning(line)
+    shown: Metadata = {"unfamiliar": [*made.unfamiliar]}
+    table = table_metadata(made.rows, version, declared_columns(project.settings.covariates))
+    return dg.MaterializeResult(metadata=shown | table)
+
+
+def own_features(project: Project, contract: FeatureContract) -> ForecastFeatures | None:
+    """What models of `contract` read for the next forecast, made of what forecast_features was made of; None where the
+    tables of that asset are what they read.
+
+    Raises LakeError without that table, ContractError where its inputs cannot be read by `contract`.
+    """
+    notes = project.lake.notes("forecast_features")
+    if "contract" not in notes or contract.reads(FeatureContract.from_json(notes["contract"])):
+        return None
+    return _next_forecast(project, contract, json.loads(notes["inputs"]))
+
+
+def _next_forecast(project: Project, contract: FeatureContract, inputs: Mapping[str, int]) -> ForecastFeatures:
+    """From the tables as of `inputs`."""
     lake, settings = project.lake, project.settings
-    since = looked_back(last_day(lake), settings.frequency)
-    made = build_forecast_features(
-        lake.scan("daily_demand").filter(pl.col("date") >= since).collect(),
-        *(lake.read(table) for table in ATTRIBUTE_TABLES),
+    demand = lake.scan("daily_demand", inputs["daily_demand"])
+    last = demand.select(pl.col("date").max()).collect().item()
+    if last is None:
+        raise ValueError(EMPTY)
+    return build_forecast_features(
+        demand.filter(pl.col("date") >= looked_back(last, settings.frequency)).collect(),
+        *(lake.read(table, inputs[table]) for table in ATTRIBUTE_TABLES),
         started=first_sales(lake),
         covariates=settings.covariates,
         frequency=settings.frequency,
         horizon=settings.horizon,
-        previous=read_contract(lake),
+        previous=contract,
     )
-    beside = {"forecast_plan": made.planned, "new_product_features": made.new_products}
-    notes = {table: str(lake.replace(table, frame)) for table, frame in beside.items()}  # the versions that fit
-    version = lake.replace("forecast_features", made.rows, notes)
-    context.log.info(f"{len(made.rows):,} rows at {newest_origin(made.rows)}")
-    return dg.MaterializeResult(metadata=table_metadata(made.rows, version, declared_columns(settings.covariates)))

@@ -6,6 +6,7 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.features.assets import last_day
+from demand_forecast.defs.features.contract import read_unfamiliar
 from demand_forecast.defs.metadata import contract_check
 from demand_forecast.defs.project import Project
 
@@ -63,6 +64,21 @@ def newest_day_is_usual(project: Project) -> dg.AssetCheckResult:
         if ratio is None
         else f"{now:,.0f} units on {last:%A} {last}, {usual:,.0f} usual on that weekday",
         metadata={} if ratio is None else {"ratio": ratio},
+    )
+
+
+@dg.asset_check(
+    asset="forecast_features",
+    description="Every shop and category is one that the models have seen, every value of the kind that they learned. "
+    "What is not is unknown to them until the next training: the forecast is made without it, this only warns.",
+)
+def night_is_as_the_models_know_it(project: Project) -> dg.AssetCheckResult:
+    lines = read_unfamiliar(project.lake)
+    return dg.AssetCheckResult(
+        passed=not lines,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(lines) or "nothing is new to the models",
+        metadata={"unfamiliar": [*lines]},
     )
 
 

@@ -1,11 +1,11 @@
-"""Notes of the feature table: its contract, the versions of its inputs, and its build parameters."""
+"""Notes of the feature tables: contract, versions of their inputs, how they were built, what was unfamiliar."""
 
 import json
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from demand_forecast.domain.features import FeatureContract
+from demand_forecast.domain.features import FeatureContract, ForecastFeatures
 from demand_forecast.lake.tables import Lake
 from demand_forecast.settings import Covariates, Training
 
@@ -31,6 +31,17 @@ def read_how(notes: Mapping[str, str]) -> dict[str, Any]:
 def read_contract(lake: Lake, version: int | None = None) -> FeatureContract:
     """The contract of demand_features, current or at `version`. Raises LakeError without that table."""
     return FeatureContract.from_json(lake.notes("demand_features", version)["contract"])
+
+
+def night_notes(made: ForecastFeatures, inputs: Mapping[str, int]) -> dict[str, str]:
+    """Notes of forecast_features: its contract, the versions of its inputs, and the lines about what is unfamiliar."""
+    lines = {"inputs": dict(inputs), "unfamiliar": made.unfamiliar}
+    return {"contract": made.contract.to_json()} | {name: json.dumps(value) for name, value in lines.items()}
+
+
+def read_unfamiliar(lake: Lake) -> tuple[str, ...]:
+    """What models did not know of the newest forecast_features. Raises LakeError without that table."""
+    return tuple(json.loads(lake.notes("forecast_features").get("unfamiliar", "[]")))
 
 
 def data_versions(lake: Lake) -> dict[str, int]:

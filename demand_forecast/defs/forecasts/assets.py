@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import dagster as dg
 import polars as pl
 
-from demand_forecast.defs.features.assets import first_sales, last_day
+from demand_forecast.defs.features.assets import first_sales, last_day, own_features
 from demand_forecast.defs.metadata import SHOWN, TABLE_KINDS, Metadata, lake_metadata, picture, table_metadata
 from demand_forecast.defs.models.group_model import group_demand, level_of
 from demand_forecast.defs.project import Project
@@ -17,6 +17,7 @@ from demand_forecast.domain.alignment.group_forecast import forecast_groups
 from demand_forecast.domain.alignment.groups import membership
 from demand_forecast.domain.demand.calendar import calendar_of
 from demand_forecast.domain.evaluation.roles import Role
+from demand_forecast.domain.features import ContractError
 from demand_forecast.domain.models import BASELINE_MODEL, load_model
 from demand_forecast.domain.models.training_rows import newest_origin
 from demand_forecast.domain.replenishment.policy import CORRELATION, PLAN
@@ -114,14 +115,17 @@ def demand_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.M
 
 
 def forecast_by(project: Project, version: ModelVersion, rows: pl.DataFrame) -> pl.DataFrame:
-    """The table demand_forecast as the registered `version` forecasts `rows` of forecast_features, aligned with groups
-    as its own backtest says. The model's expected units times `alignment` are, bit for bit, the mean behind the
-    quantiles.
+    """The table demand_forecast as the registered `version` forecasts `rows`, the table forecast_features, aligned with
+    groups as its own backtest says. A version that reads other features gets these. The model's expected units times
+    `alignment` are, bit for bit, the mean behind the quantiles.
 
-    Raises RegistryError where the version is gone, LakeError without the group forecasts.
+    Raises RegistryError where the version is gone, LakeError without the group forecasts, ContractError where the
+    version cannot read tonight's tables.
     """
     with TemporaryDirectory() as folder:
         model = load_model(project.tracking.download(version.version, Path(folder)))
+    own = own_features(project, model.contract)
+    rows = rows if own is None else own.rows
     groups = Groups(project.lake.read("group_forecast"), project.lake.read("group_members"))
     mean = model.expected(rows)
     factor = groups.factor(rows, mean, model.proof.alignment if model.proof else 0.0)
@@ -153,7 +157,11 @@ def published_forecasts(context: dg.AssetExecutionContext, project: Project) -> 
     for role, version in shadows.items():
         if version is not None and version.version != live:
             tonight = tried if version == choice.version else None
-            forecast = forecast_by(project, version, rows) if tonight is None else tonight
+            try:
+                forecast = forecast_by(project, version, rows) if tonight is None else tonight
+            except ContractError as error:  # it read what is not declared any more: no reason to publish nothing
+                context.log.warning(f"{role}: {version.model} version {version.version} is left out: {error}")
+                continue
             made.append(forecast.with_columns(role=pl.lit(role)))
             context.log.info(f"{role}: {version.model} version {version.version}")
     context.log.info(choice.text)

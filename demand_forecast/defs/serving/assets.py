@@ -9,9 +9,11 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from demand_forecast.defs.features.assets import own_features
 from demand_forecast.defs.forecasts.assets import forecast_on_trial, learned_correlation
 from demand_forecast.defs.project import Project
 from demand_forecast.domain.demand.calendar import calendar_of
+from demand_forecast.domain.models import load_model
 from demand_forecast.domain.models.training_rows import newest_origin
 from demand_forecast.publishing.bento import build_bento
 from demand_forecast.publishing.package import PackageError, PackageInfo, Trial, point_trial, write_package
@@ -83,6 +85,9 @@ def _pack(
 ) -> Path:
     with TemporaryDirectory() as folder:
         files = project.tracking.download(version.version, Path(folder))
+        own = own_features(project, load_model(files).contract)
+        if own is not None:
+            tables = tables | {"features": own.rows, "planned": own.planned, "new_products": own.new_products}
         return write_package(
             project.home.serving, model_folder=files, forecast=forecast, info=info, tables=tables, live=live
         )

@@ -15,9 +15,11 @@ from demand_forecast.domain.demand.hierarchy import Level
 from demand_forecast.domain.features import (
     FeatureContract,
     History,
+    as_trained,
     build_demand_features,
     build_features,
     build_history,
+    plan_as_trained,
 )
 from demand_forecast.domain.models.base import ForecastModel
 from demand_forecast.domain.models.lightgbm_tweedie import POWER, LightGBMTweedie
@@ -83,12 +85,21 @@ def forecast_groups(
     frequency: Frequency,
 ) -> pl.DataFrame:
     """The table `group_forecast`: that of `backtest_groups` at the last day of `demand`, by the `model` trained there
-    or before. `series`: those of `demand` (`store_id, product_id`). Raises as `build_features`.
+    or before and read as it knows them (see `as_trained`). `series`: those of `demand` (`store_id, product_id`). Raises
+    as `build_features`.
     """
-    tables = group_tables(demand, series, plan, products, stores, covariates)
+    inputs, horizon = model.contract.inputs, model.contract.horizon
+    tables = group_tables(demand, series, plan_as_trained(plan, inputs), products, stores, covariates, level)
+    declared = tables.covariates.model_copy(update={"known_future": covariates.known_future})
+    known = as_trained(*tables.for_features, covariates=declared, inputs=inputs)
     groups = _groups_of(series, level, products, stores)
-    horizon = model.contract.horizon
-    history = build_history(*tables.for_features, covariates=tables.covariates, frequency=frequency, horizon=horizon)
+    history = build_history(
+        *(known.demand, known.plan, known.products, known.stores),
+        covariates=known.covariates,
+        frequency=frequency,
+        horizon=horizon,
+        inputs=inputs,
+    )
     origin = pl.lit(history.last_day)
     rows = groups.join(pl.select(horizon=pl.int_range(1, horizon + 1, dtype=pl.Int32)), how="cross")
     rows = build_features(history, rows.with_columns(forecast_origin=origin), model.contract)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from demand_forecast.domain.demand.covariates import as_text
 from demand_forecast.domain.demand.exposure import exposure
 from demand_forecast.domain.demand.hierarchy import TOTAL, Level, attach_static, hierarchy_levels
 from demand_forecast.domain.demand.precedence import Keys, by_key
@@ -42,8 +43,13 @@ def alignment_level(series: pl.DataFrame, products: pl.DataFrame, stores: pl.Dat
 
 
 def membership(series: pl.DataFrame, level: Level, products: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
-    """`series` (`store_id, product_id`) with `store_group` and `product_group`, the group of `level` they belong to."""
+    """`series` (`store_id, product_id`) with `store_group` and `product_group`, the group of `level` they belong to. A
+    column of `level` that no table has any more is unknown, numbers in one are their text.
+    """
     known = attach_static(series.select(SERIES).unique(maintain_order=True), products, stores)
+    gone = [name for name in level.columns if name not in known.columns]
+    known = known.with_columns(pl.lit(None, pl.String).alias(name) for name in gone)
+    known = known.with_columns(as_text(known[name]) for name in level.columns)
     on_shops = [name for name in level.columns if name in stores.columns or name == "store_id"]
     on_products = [name for name in level.columns if name not in on_shops]
     sides = [_label(names).alias(group) for names, group in zip((on_shops, on_products), GROUP, strict=True)]
@@ -57,13 +63,16 @@ def group_tables(
     products: pl.DataFrame,
     stores: pl.DataFrame,
     covariates: Covariates,
+    level: Level = TOTAL,
 ) -> GroupTables:
     """Every group of every level above products, as one series each: units summed, open where any of it is, and in
     stock for the share of what it usually sells (`_usual`). `series`: those of `demand` (`store_id, product_id`).
+    `level` is among them, whatever tonight's series are.
 
     Covariates of the plan are averaged over a group's shops and series; texts are kept where they hold for all.
     """
-    levels = [level for level, _ in _levels(series, products, stores, covariates.static)]
+    tonight = [each for each, _ in _levels(series, products, stores, covariates.static)]
+    levels = tonight if level in tonight else [*tonight, level]
     members = pl.concat(_named(membership(series, level, products, stores), level) for level in levels)
     groups = members.select(GROUP).unique().sort(GROUP)
     known_future = [name for name in covariates.known_future if name in plan.columns and name not in ("price", "open")]

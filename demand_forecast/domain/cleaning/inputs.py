@@ -9,12 +9,13 @@ import polars as pl
 
 from demand_forecast.domain.cleaning.dates import parse_dates
 from demand_forecast.domain.cleaning.text import by_source, identifier, number, strip_to_null
-from demand_forecast.domain.demand.covariates import require_covariates
+from demand_forecast.domain.demand.covariates import TRUTH, require_covariates
 from demand_forecast.settings import Cleaning, Covariates
 
 PROVENANCE = ("source", "file", "line", "content_hash", "arrived_at", "extra")
+UNKNOWN = ("n/a", "#n/a", "na", "nan", "null", "none", "nil", "-", "--", "?", "#value!", "#ref!", "#div/0!")
+FEW = 0.01  # of a column's values: so many that are no numbers are slips, more are names
 PLAN_KEYS = ["date", "store_id", "product_id"]
-TRUTH = {"true": "1", "false": "0"}
 
 
 class UnreadableDatesError(ValueError):
@@ -34,7 +35,8 @@ class InputReading:
 def clean_products(raw: pl.DataFrame, reading: InputReading) -> pl.DataFrame:
     """`product_id` (unique, in the case of `cleaning.id_case`) and those static covariates that products have.
 
-    A column is Float32 when all its values are numbers (or true and false), else text. Of several rows of a product the
+    A column is Float32 when its values are numbers (or true and false) but for those that say unknown, as n/a does, and
+    for one in a hundred, which are unknown too (see `unreadable`); else text. Of several rows of a product the
     last known value of each column counts, by source, file and line. Rows without id are left out.
     """
     return _by_id(raw, "product_id", reading)
@@ -47,13 +49,16 @@ def clean_stores(raw: pl.DataFrame, reading: InputReading) -> pl.DataFrame:
 
 def clean_plan(raw: pl.DataFrame, reading: InputReading) -> pl.DataFrame:
     """`date, store_id` (null: every store), `product_id` (null: every product), `price` (Float32) and the known-future
-    covariates (Float32, or text as in `clean_products`); one row per key, rows without a readable date left out.
+    covariates (Float32, or text as in `clean_products`; `open` is a number whatever it says); one row per key, rows
+    without a readable date left out.
 
     Raises MissingCovariateError for a known-future covariate that no plan has, UnreadableDatesError.
     """
     names = [name for name in reading.covariates.known_future if name != "price"]
     require_covariates(names, "known_future", {"plan": _mapped_columns(raw)}, unmapped_columns(raw))
-    values = {"price": _number(raw, "price", reading)} | {name: _number_or_text(raw, name, reading) for name in names}
+    values = {"price": _number(raw, "price", reading)}
+    values |= {name: _number_or_text(raw, name, reading) for name in names if name != "open"}
+    values |= {name: _number_or_truth(raw, name, reading) for name in names if name == "open"}
     keys = {"date": _date("plan", raw, reading)} | _ids(raw, ["store_id", "product_id"], reading)
     return _one_per_key(raw, keys, values, ["date"], reading)
 
@@ -119,12 +124,35 @@ def _number(raw: pl.DataFrame, name: str, reading: InputReading) -> pl.Series:
 
 
 def _number_or_text(raw: pl.DataFrame, name: str, reading: InputReading) -> pl.Series:
-    text = raw.select("source", strip_to_null(pl.col(name)).alias(name))
-    truth = pl.col(name).str.to_lowercase().replace_strict(TRUTH, default=pl.col(name))
-    value = by_source(lambda decimal: number(truth, decimal), reading.decimals, ".")
-    if text.select(value).to_series().count() == text[name].count():
-        return _number(text.with_columns(truth.alias(name)), name, reading)
-    return text[name]
+    text = raw.select(strip_to_null(pl.col(name)))[name]
+    numbers = _number_or_truth(raw, name, reading)
+    said = text.count() - int(text.str.to_lowercase().is_in(UNKNOWN).sum())
+    few = numbers.count() >= (1 - FEW) * said and (numbers.count() or not text.count())
+    return numbers if few else text
+
+
+def _number_or_truth(raw: pl.DataFrame, name: str, reading: InputReading) -> pl.Series:
+    text = strip_to_null(pl.col(name))
+    truth = text.str.to_lowercase().replace_strict(TRUTH, default=text)
+    return _number(raw.select("source", truth.alias(name)), name, reading)
+
+
+def unreadable(raw: pl.DataFrame, cleaned: pl.DataFrame, reading: InputReading) -> pl.DataFrame:
+    """`column, value, source, file, line` of every cell of `raw` that says something and is no number where its column
+    of `cleaned`, the table made of it, holds numbers.
+    """
+    place = ["source", "file", "line"]
+    found = [
+        pl.DataFrame(schema={"column": pl.String, "value": pl.String} | {name: raw.schema[name] for name in place})
+    ]
+    for name in cleaned.columns:
+        if name in raw.columns and cleaned.schema[name].is_numeric():
+            text = strip_to_null(pl.col(name))
+            odd = raw.filter(text.is_not_null(), text.cast(pl.Float64, strict=False).is_finite().ne_missing(True))
+            truth = pl.col(name).str.strip_chars().str.to_lowercase().is_in([*TRUTH])
+            lost = odd.filter(_number(odd, name, reading).is_null(), ~truth)
+            found.append(lost.select(pl.lit(name).alias("column"), text.alias("value"), *place))
+    return pl.concat(found)
 
 
 def _text(raw: pl.DataFrame, name: str) -> pl.Expr:

@@ -1,6 +1,10 @@
-"""Every declared covariate is in some input, or an error says which inputs were searched."""
+"""Every declared covariate is in some input, or an error says which inputs were searched; reading one as a kind."""
 
 from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+TRUTH = {"true": "1", "false": "0"}
 
 
 class MissingCovariateError(ValueError):
@@ -23,3 +27,19 @@ def require_covariates(
             f"covariates.{kind}: no input has {', '.join(missing)}; map it under the columns of "
             f"{' or '.join(searched)}, or take it out. {places}; not mapped: {', '.join(unmapped) or 'nothing'}"
         )
+
+
+def as_number(column: pl.Series) -> pl.Series:
+    """The column as Float32, true and false as 1 and 0; null where its text is no number."""
+    if column.dtype == pl.String:
+        column = column.str.strip_chars().str.to_lowercase().replace(TRUTH)
+    number = column.cast(pl.Float32, strict=False)
+    return number.set(~number.is_finite().fill_null(True), None)
+
+
+def as_text(column: pl.Series) -> pl.Series:
+    """The column as text; a whole number without decimals, as it was written."""
+    if not column.dtype.is_float():
+        return column.cast(pl.String)
+    whole = column.cast(pl.Int64, strict=False)
+    return whole.cast(pl.String).zip_with((whole == column).fill_null(False), column.cast(pl.String))

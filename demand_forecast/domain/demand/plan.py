@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
 from itertools import chain
 
 import polars as pl
 
 from demand_forecast.domain.demand.calendar import Calendar
 from demand_forecast.domain.demand.covariates import require_covariates
-from demand_forecast.domain.demand.precedence import by_key
+from demand_forecast.domain.demand.precedence import Keys, by_key
 from demand_forecast.settings import Covariates
 
 NUMBERS = ("store", "product")  # that stand for ids
@@ -39,11 +38,16 @@ def plan_columns(plan: pl.DataFrame, covariates: Covariates) -> PlanColumns:
     binary = [name for name in numbers if set(plan[name].drop_nulls().unique()) in ({0}, {1}, {0, 1})]
     return PlanColumns(
         price="price" in plan.columns and plan["price"].count() > 0,
-        open="open" in plan.columns and plan["open"].count() > 0,
+        open=plan_opens(plan),
         category=tuple(text),
         number=tuple(name for name in numbers if name not in binary),
         binary=tuple(binary),
     )
+
+
+def plan_opens(plan: pl.DataFrame) -> bool:
+    """Whether the plan says of any day that a shop is open or closed."""
+    return "open" in plan.columns and plan["open"].count() > 0
 
 
 def spread_plan(
@@ -52,12 +56,12 @@ def spread_plan(
     columns: PlanColumns,
     series: pl.DataFrame,
     calendar: Calendar,
-    last_day: date,
 ) -> pl.DataFrame:
-    """`panel` with the plan's covariates, `open_planned`, and prices carried beyond `last_day`; in the same order.
+    """`panel` with the plan's covariates, `open_planned`, where the plan has prices `price_planned` (null before a
+    series' first), and `price` carried on from where it is known; in the same order.
 
-    `panel` has `series`, `store`, `product` (numbers), `date`, `price` (known to `last_day`); `series` says which
-    `store_id` and `product_id` the numbers are.
+    `panel` has `series`, `store`, `product` (numbers), `date`, `price` (null after the forecast origin and before the
+    first sale); `series` says which `store_id` and `product_id` the numbers are.
     """
     plan = _numbered(plan, series).sort("date", maintain_order=True)
     if calendar.step > 1:
@@ -67,21 +71,33 @@ def spread_plan(
     panel = _lay(panel, within, {**values, **_opening(columns, calendar)})
     if not columns.price:
         return panel.with_columns(pl.col("price").forward_fill().over("series"))
-    panel = _planned_price(panel, plan.drop_nulls("price"), last_day)
-    return panel.with_columns(pl.col("price").forward_fill().backward_fill().over("series"))
+    panel = _planned_price(panel, plan.drop_nulls("price"))
+    known = pl.coalesce("price", "price_planned").forward_fill()
+    return panel.with_columns(pl.coalesce(known, pl.col("price_planned").backward_fill()).over("series").alias("price"))
 
 
-def _planned_price(panel: pl.DataFrame, plan: pl.DataFrame, last_day: date) -> pl.DataFrame:
-    """The price after `last_day`: the newest of the most particular key."""
-    future = panel.filter(pl.col("date") > last_day).select("series", "store", "product", "date").sort("date")
+def _planned_price(panel: pl.DataFrame, plan: pl.DataFrame) -> pl.DataFrame:
+    """`panel` with `price_planned`: the newest price of the most particular key, by the plan alone."""
+    began = panel.group_by("series").agg(pl.col(*NUMBERS).first(), began=pl.col("date").min())
     names = []
     for keys, rows in by_key(plan, NUMBERS):
-        names.append(f"price@{','.join(keys)}")
-        prices = rows.select(*keys, "date", pl.col("price").cast(pl.Float32).alias(names[-1]))
-        future = future.join_asof(prices, on="date", by=list(keys) or None, check_sortedness=False)
-    future = future.select("series", "date", planned=pl.coalesce(names))
-    panel = panel.join(future, on=["series", "date"], how="left", maintain_order="left")
-    return panel.with_columns(price=pl.coalesce("planned", "price")).drop("planned")
+        if len(rows):
+            names.append(f"price@{','.join(keys)}")
+            asked = _asked(rows, keys, began).rename({"price": names[-1]})
+            panel = panel.join(asked, on=["series", "date"], how="left", maintain_order="left")
+    held = (pl.col(name).forward_fill().over("series") for name in names)
+    price = pl.coalesce(*held) if names else pl.lit(None, pl.Float32)
+    return panel.with_columns(price_planned=price).drop(names)
+
+
+def _asked(rows: pl.DataFrame, keys: Keys, began: pl.DataFrame) -> pl.DataFrame:
+    """`series, date, price` of the days on which another price begins for a series; the first of its days has the one
+    that holds then.
+    """
+    prices = rows.select(*keys, "date", pl.col("price").cast(pl.Float32))
+    each = prices.join(began, on=list(keys), maintain_order="left") if keys else prices.join(began, how="cross")
+    days = each.select("series", "price", date=pl.max_horizontal("date", "began"))
+    return days.group_by("series", "date", maintain_order=True).last()
 
 
 def _numbered(plan: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:

@@ -1,5 +1,6 @@
 """What models read: declared once, built in one way, kept in a contract."""
 
+from demand_forecast.domain.features.as_trained import as_trained, plan_as_trained
 from demand_forecast.domain.features.build import build_features
 from demand_forecast.domain.features.contract import Column, ContractError, FeatureContract
 from demand_forecast.domain.features.declaration import Feature, PanelInputs, declare
@@ -21,6 +22,7 @@ __all__ = [
     "ForecastFeatures",
     "History",
     "PanelInputs",
+    "as_trained",
     "build_demand_features",
     "build_features",
     "build_forecast_features",
@@ -31,6 +33,7 @@ __all__ = [
     "lay_launch_price",
     "looked_back",
     "new_product_id",
+    "plan_as_trained",
     "planned_days",
     "read_plan_again",
 ]

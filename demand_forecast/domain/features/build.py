@@ -113,7 +113,7 @@ def _slice(history: History, placed: pl.DataFrame) -> tuple[pl.DataFrame, pl.Dat
 
 def known_ahead(inputs: PanelInputs) -> list[str]:
     """The only columns that a feature read at the target can see."""
-    price = ["price"] if inputs.price == "known_future" else []
+    price = ["price_planned"] if inputs.price == "known_future" else []
     return ["series", "date", "age", "open_planned", *price, *inputs.future]
 
 
@@ -152,6 +152,9 @@ def roots(features: Sequence[Feature]) -> list[str]:
 
 def finished(wide: pl.DataFrame, features: Sequence[Feature], contract: FeatureContract) -> pl.DataFrame:
     """`wide`, which holds `features` as they were read, with them as they are kept, and `expected_open`."""
+    unknown = [
+        pl.coalesce(feature.name, feature.otherwise).alias(feature.name) for feature in features if feature.otherwise
+    ]
     relative = [
         (pl.col(feature.name) / pl.col(feature.relative_to)).alias(feature.name)
         for feature in features
@@ -159,7 +162,9 @@ def finished(wide: pl.DataFrame, features: Sequence[Feature], contract: FeatureC
     ]
     opened = pl.coalesce("open_planned", "open_usual", pl.lit(1.0)).cast(pl.Float32).alias("expected_open")
     static = [feature.expression.alias(feature.name) for feature in features if feature.read_at == "series"]
-    wide = wide.with_columns(*static, *relative, opened, pl.col("units", "exposure").cast(pl.Float32))
+    wide = wide.with_columns(unknown).with_columns(
+        *static, *relative, opened, pl.col("units", "exposure").cast(pl.Float32)
+    )
     return wide.with_columns(_stored(feature, contract) for feature in features if feature.read_at != "row")
 
 

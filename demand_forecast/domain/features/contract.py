@@ -17,7 +17,7 @@ OUTCOME = ("units", "exposure", "weight", "training")
 PANEL_COLUMNS = (
     *("series", "sellable", "evidence", "open", "product_units", "product_evidence", "open_usual", "similar", "trust"),
     *("trust_cycle", "pull", "pull_cycle", "first_sale", "on_sale", "listed", "announced", "start", "first", "rows"),
-    *("any_sale", "units_shown", "squares_shown", "own_level"),
+    *("any_sale", "units_shown", "squares_shown", "own_level", "price_planned"),
 )
 LIBRARIES = ("numpy", "polars")  # that compute features; those of a model are kept with the model
 
@@ -89,6 +89,12 @@ class FeatureContract:
             for name in self.category_columns
         ]
         return frame.with_columns(known).select(pl.col(self.model_columns).cast(pl.Float32)).to_numpy(order="c")
+
+    def reads(self, made_by: "FeatureContract") -> bool:
+        """Whether frames of `made_by` are frames of this contract: the same columns, every known category its code."""
+        return self.columns == made_by.columns and all(
+            made_by.categories.get(name, ())[: len(texts)] == texts for name, texts in self.categories.items()
+        )
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

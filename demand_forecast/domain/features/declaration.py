@@ -28,7 +28,7 @@ class Feature:
     day that is not after the origin; the `target` itself (known-future columns only); the same day `last_year`, if
     it is not after the origin. `series` reads the series' static columns, `row` the requested row itself. The
     `expression` of past columns looks back, never ahead; it sees the rows of its own series alone. `relative_to` names
-    a value of the same row to divide by.
+    a value of the same row to divide by, `otherwise` one that counts where this one is not known.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Feature:
     expression: pl.Expr
     reason: str
     relative_to: str | None = None
+    otherwise: str | None = None
     ahead: int = 0  # periods added to last_year: half a window, to centre it
     category: bool = False
     model_input: bool = True  # False: read by models beside the matrix
@@ -257,12 +258,19 @@ def _prices(calendar: Calendar, price: str) -> Iterator[Feature]:
         "price_usual", "past_only", "origin", mean(quarter, "price"), "mean price of a quarter", model_input=False
     )
     yield Feature("price_highest", "past_only", "origin", highest, "highest price of a year", model_input=False)
-    kind: Kind = "known_future" if price == "known_future" else "past_only"
-    day: ReadAt = "target" if price == "known_future" else "origin"
-    now = pl.col("price")
-    yield Feature("price", kind, day, now, "price asked")
-    yield Feature("price_to_usual", kind, day, now, "price against its quarter's mean", relative_to="price_usual")
-    yield Feature("price_to_highest", kind, day, now, "price against its year's highest", relative_to="price_highest")
+    kind: Kind
+    day: ReadAt
+    if price == "known_future":
+        kind, day, now, last = "known_future", "target", pl.col("price_planned"), "price_last"
+        yield Feature("price_last", "past_only", "origin", pl.col("price"), "price at the origin", model_input=False)
+    else:
+        kind, day, now, last = "past_only", "origin", pl.col("price"), None
+    for name, relative_to, reason in (
+        ("price", None, "price asked"),
+        ("price_to_usual", "price_usual", "price against its quarter's mean"),
+        ("price_to_highest", "price_highest", "price against its year's highest"),
+    ):
+        yield Feature(name, kind, day, now, reason, relative_to=relative_to, otherwise=last)
 
 
 def _dates(calendar: Calendar) -> Iterator[Feature]:

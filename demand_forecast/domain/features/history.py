@@ -9,7 +9,7 @@ import polars as pl
 from demand_forecast.domain.demand.calendar import Calendar, Frequency, calendar_of
 from demand_forecast.domain.demand.covariates import require_covariates
 from demand_forecast.domain.demand.exposure import exposure
-from demand_forecast.domain.demand.plan import PlanColumns, open_planned, plan_columns, spread_plan
+from demand_forecast.domain.demand.plan import PlanColumns, open_planned, plan_columns, plan_opens, spread_plan
 from demand_forecast.domain.features.contract import ContractError
 from demand_forecast.domain.features.declaration import PanelInputs
 from demand_forecast.domain.features.launches import (
@@ -64,17 +64,19 @@ def build_history(
     since: date | None = None,
     started: pl.DataFrame | None = None,
     new_products: bool = False,
+    inputs: PanelInputs | None = None,
 ) -> History:
     """The history in `demand` (`daily_demand`), with the clean tables `plan`, `products`, `stores`, `stock` beside it.
 
     Series that never sold but are announced have a history too, with nothing in it. The last period of `demand` is the
     forecast origin. Periods before `since` are left out: features look back `Calendar.lookback` periods from an origin.
     Where `demand` begins later than the sales did, `started` (`store_id, product_id, first_sale`) says when each series
-    did. With `new_products` those that nobody sells yet have a history after all others'.
+    did. With `new_products` those that nobody sells yet have a history after all others'. `inputs`: those that models
+    know, where the tables are `as_trained`; else they are what the tables look like.
     Raises MissingCovariateError where a declared covariate is in no table, ContractError where `demand` has holes.
     """
     calendar = calendar_of(frequency)
-    planned = plan_columns(plan, covariates)
+    planned = plan_columns(plan, covariates) if inputs is None else _trained_columns(plan, inputs)
     demand = demand.sort("store_id", "product_id", "date")
     demand = demand.with_columns(exposure=exposure(), series=pl.struct(series_key()).rle_id())
     last_day = _last_day(demand)
@@ -87,14 +89,26 @@ def build_history(
         series, products = with_new_products(series, products, covariates.static, groups, tomorrow)
     series = _described(series, products, stores, covariates)
     panel = _panel(demand, series, calendar, last_day, horizon, since, covariates.past_only)
-    unsold = unsold_launches(sold, plan, stock, last_day, calendar).join(products, on="product_id", how="left")
+    unsold = unsold_launches(sold, plan, stock, last_day, calendar)
+    unsold = unsold.join(products.select("product_id", *groups), on="product_id", how="left")
     unsold = unsold.join(series.select("store_id", "store").unique(), on="store_id")
     panel = similar_level(panel, demand, series, unsold, groups, calendar)
-    panel = spread_plan(panel, plan, planned, series, calendar, last_day)
+    panel = spread_plan(panel, plan, planned, series, calendar)
     panel = _shop_opening(_product_units(panel, calendar), calendar).drop("store", "product")
     panel = panel.with_columns(open_planned())
     series = _places(series, panel)
-    return History(panel, series, last_day, horizon, _inputs(series, planned, covariates, frequency))
+    found = replace(inputs, frequency=frequency) if inputs else _inputs(series, planned, covariates, frequency)
+    return History(panel, series, last_day, horizon, found)
+
+
+def _trained_columns(plan: pl.DataFrame, inputs: PanelInputs) -> PlanColumns:
+    return PlanColumns(
+        price=inputs.price == "known_future",
+        open=plan_opens(plan),
+        category=inputs.future_category,
+        number=inputs.future_number,
+        binary=inputs.future_binary,
+    )
 
 
 def _last_day(demand: pl.DataFrame) -> date:

@@ -8,19 +8,24 @@ from demand_forecast.domain.features.contract import ContractError, FeatureContr
 from demand_forecast.domain.features.history import History
 from demand_forecast.domain.tables import DAY_KEY, series_key
 
+PLANNED = "price_planned"  # as the builder's panel calls a price that is known ahead
+
 
 def planned_days(history: History) -> pl.DataFrame:
     """What is known ahead of the days around the next forecast: all that a feature of it reads at its target day.
 
     `store_id, product_id, date, age, open_planned`, `price` where it is planned, and the future covariates (texts as
     String), of every series: from `event_reach` periods before the first forecast day to as many after the last one;
-    null where the plan says nothing. A price holds until the next one, so it is there on all days after the first.
+    null where the plan says nothing. A price holds until the next one; where none is planned it is the last one asked.
     """
     calendar, inputs = history.calendar, history.inputs
     days = history.panel.filter(pl.col("date") > calendar.ahead(history.last_day, -calendar.event_reach))
+    if inputs.price == "known_future":
+        days = days.with_columns(pl.coalesce(PLANNED, "price").alias(PLANNED))
     named = days.join(history.series.select("series", *series_key()), on="series", maintain_order="left")
     known = [name for name in known_ahead(inputs) if name not in ("series", "date")]
-    return named.select(*DAY_KEY, *known).with_columns(pl.col(inputs.future_category).cast(pl.String))
+    texts = pl.col(inputs.future_category).cast(pl.String)
+    return named.select(*DAY_KEY, *known).with_columns(texts).rename({PLANNED: "price"}, strict=False)
 
 
 def read_plan_again(
@@ -35,6 +40,7 @@ def read_plan_again(
     too: see `lay_launch_price`.
     Raises ContractError for days that are not the same, and for a text that the contract does not know.
     """
+    planned, changed = (frame.rename({"price": PLANNED}, strict=False) for frame in (planned, changed))
     days = _panel(planned, changed)
     before, after = days[: len(planned)], days[len(planned) :]
     if not after.select(DAY_KEY).equals(before.select(DAY_KEY)):
@@ -70,7 +76,7 @@ def lay_launch_price(
         return rows, planned
     launch = pl.lit(price, pl.Float32)
     priced = planned.with_columns(price=launch)
-    rows = rows.with_columns(price_usual=launch, price_highest=launch)
+    rows = rows.with_columns(price_usual=launch, price_highest=launch, price_last=launch)
     return read_plan_again(rows, planned, priced, contract), priced
 
 

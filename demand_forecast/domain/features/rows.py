@@ -4,7 +4,7 @@ The draw is a counter-based hash of (seed, series, origin, copy): it does not de
 are appended change nothing about the rows drawn before.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from hashlib import blake2b
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from demand_forecast.domain.demand.calendar import Frequency, calendar_of
+from demand_forecast.domain.features.as_trained import as_trained, unseen
 from demand_forecast.domain.features.build import build_numbered
 from demand_forecast.domain.features.contract import ContractError, FeatureContract, make_contract
 from demand_forecast.domain.features.declaration import base_level, with_levels
@@ -36,12 +37,15 @@ Rows = np.ndarray[Any, np.dtype[np.int64]]
 @dataclass(frozen=True)
 class ForecastFeatures:
     """What models read for the next forecast: `rows`, those of `new_products` that nobody sells yet, without a price,
-    and the `planned_days` of both.
+    and the `planned_days` of both; the `contract` of all. `unfamiliar`: a line for everything in the tables that the
+    models have not seen or that is read otherwise than it stands.
     """
 
     rows: pl.DataFrame
     new_products: pl.DataFrame
     planned: pl.DataFrame
+    contract: FeatureContract
+    unfamiliar: tuple[str, ...]
 
 
 def build_demand_features(
@@ -96,23 +100,30 @@ def build_forecast_features(
 ) -> ForecastFeatures:
     """What the next forecast is made from; the rows are those of `build_demand_features` at the last day of `demand`.
 
-    Of `demand` the days since `looked_back` are enough; `started`: `store_id, product_id, first_sale`. Raises as
-    `build_demand_features`.
-
-    Categories that are not in `previous`, the contract of the models, come after those that are.
+    Of `demand` the days since `looked_back` are enough; `started`: `store_id, product_id, first_sale`. Everything is
+    read as `previous`, the contract of the models, knows it (see `as_trained`); categories that are not in it come
+    after those that are. Raises as `build_demand_features`, and ContractError for another frequency.
     """
+    known = as_trained(demand, plan, products, stores, covariates=covariates, inputs=previous.inputs)
     history = build_history(
-        *(demand, plan, products, stores, stock),
-        covariates=covariates,
+        *(known.demand, known.plan, known.products, known.stores, stock),
+        covariates=known.covariates,
         frequency=frequency,
         horizon=horizon,
         since=demand.select(pl.col("date").min()).item(),
         started=started,
         new_products=True,
+        inputs=previous.inputs,
     )
-    contract = make_contract(history.inputs, horizon, _categories(history, previous.categories))
+    contract = replace(previous, horizon=horizon, categories=_categories(history, previous.categories))
     rows = build_numbered(history, origin_rows(history, [history.last_day]), contract)
-    return ForecastFeatures(rows.filter(~is_new_product()), rows.filter(is_new_product()), planned_days(history))
+    return ForecastFeatures(
+        rows=rows.filter(~is_new_product()),
+        new_products=rows.filter(is_new_product()),
+        planned=planned_days(history),
+        contract=contract,
+        unfamiliar=(*unseen(contract, previous), *known.unfamiliar),
+    )
 
 
 def looked_back(origin: date, frequency: Frequency) -> date:

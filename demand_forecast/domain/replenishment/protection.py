@@ -16,6 +16,7 @@ from demand_forecast.domain.models.distribution import SMALLEST, Floats, negativ
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
+CORRELATIONS = tuple(float(one) for one in np.linspace(0, 1, 21))  # between which the first that will do is looked for
 PROMISES = (0.8, 0.85, 0.9, 0.95, 0.98, 0.99)  # service levels in use
 
 
@@ -103,7 +104,8 @@ def fit_correlation(days: DailyMoments, units: Floats, exposure: Floats) -> floa
     which were sold in so much of the time (`exposure`, 0..1).
 
     Calibrated, not most likely: the few series that start to sell again dominate the likelihood, and service would be
-    too low for all others.
+    too low for all others. The least correlation that will do, for beyond some service falls again: of slow sellers a
+    very wide distribution has a low quantile at 0.8. Where none will do it is the one that comes nearest.
     """
     from scipy.optimize import brentq
 
@@ -112,6 +114,13 @@ def fit_correlation(days: DailyMoments, units: Floats, exposure: Floats) -> floa
     def excess(correlation: float) -> float:
         return days.total(correlation, exposure).kept(sold) - float(np.mean(PROMISES))
 
-    if excess(0.0) >= 0:
+    found = []
+    for correlation in CORRELATIONS:
+        found.append(excess(correlation))
+        if found[-1] >= 0:
+            break
+    else:
+        return CORRELATIONS[int(np.argmax(found))]
+    if len(found) == 1:
         return 0.0
-    return 1.0 if excess(1.0) <= 0 else float(brentq(excess, 0.0, 1.0, xtol=1e-3))
+    return float(brentq(excess, CORRELATIONS[len(found) - 2], CORRELATIONS[len(found) - 1], xtol=1e-3))

@@ -1,5 +1,6 @@
 """Forecasts of groups: effects are found again, the future changes nothing, the same data gives the same bits."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from polars.testing import assert_frame_equal
 
 from demand_forecast.domain.alignment.calendar_regression import regress
 from demand_forecast.domain.alignment.group_forecast import backtest_groups, forecast_groups
-from demand_forecast.domain.alignment.groups import alignment_level
+from demand_forecast.domain.alignment.groups import alignment_level, membership
 from demand_forecast.domain.demand.calendar import DAILY
+from demand_forecast.domain.demand.hierarchy import Level
 from demand_forecast.domain.features import PanelInputs
 from demand_forecast.domain.models import ForecastModel, load_model
 from demand_forecast.domain.tables import SERIES
@@ -121,3 +123,46 @@ def test_a_night_forecasts_as_the_model_was_trained(tmp_path: Path) -> None:
     later = forecast_groups(model, night.demand, series, *rest, **read)
     assert later["forecast_origin"].unique().to_list() == [night.last_day]
     assert later["mean"].sum() == pytest.approx(made["mean"].sum(), rel=0.2)
+
+
+def others(retailer: Retailer) -> dict[str, Retailer]:
+    """The same retailer on nights whose tables look otherwise."""
+    digits = pl.col("department").str.strip_prefix("D").cast(pl.Float32)
+    plan = retailer.plan
+    return {
+        "a second shop": retailer,
+        "a 2 among 0 and 1": replace(retailer, plan=plan.with_columns(promo=pl.col("promo") * 2)),
+        "text in a number": replace(retailer, plan=plan.with_columns(pl.col("promo").cast(pl.String).fill_null("n/a"))),
+        "no text": replace(retailer, plan=plan.with_columns(event=pl.lit(None, pl.Float32))),
+        "no column in the plan": replace(retailer, plan=plan.drop("event")),
+        "departments of digits": replace(retailer, products=retailer.products.with_columns(digits)),
+        "no departments": replace(retailer, products=retailer.products.drop("department")),
+    }
+
+
+@pytest.fixture(scope="module")
+def of_one_shop() -> tuple[Retailer, Level, ForecastModel]:
+    """A retailer of twenty products, its level and model when South was its only shop."""
+    both = make_retailer(days=250, products=20)
+    south = replace(both, demand=both.demand.filter(pl.col("store_id") == "South"))
+    return both, tables(south)[-1], trained(south, [south.last_day])[1]
+
+
+@pytest.mark.parametrize("what", others(make_retailer(days=20, products=1)))
+def test_a_night_that_looks_otherwise_is_forecast_by_groups_too(
+    of_one_shop: tuple[Retailer, Level, ForecastModel], what: str
+) -> None:
+    retailer, level, model = of_one_shop
+    assert level.columns
+    night = others(retailer)[what]
+    series = night.demand.select(SERIES).unique()
+    made = forecast_groups(
+        *(model, night.demand, series, night.plan, night.products, night.stores, level),
+        covariates=night.covariates,
+        frequency="daily",
+    )
+    members = membership(series, level, night.products, night.stores)
+    expected = members.select("store_group", "product_group").unique()
+    assert made.select("store_group", "product_group").unique().sort(pl.all()).equals(expected.sort(pl.all()))
+    assert made["mean"].is_finite().all()
+    assert len(made) == len(expected) * night.horizon

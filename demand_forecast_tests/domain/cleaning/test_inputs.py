@@ -1,7 +1,7 @@
 """Products, stores, plan and stock: typed, one row per key."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -14,6 +14,7 @@ from demand_forecast.domain.cleaning.inputs import (
     clean_stock,
     clean_stores,
     require_static,
+    unreadable,
 )
 from demand_forecast.domain.demand.covariates import MissingCovariateError
 from demand_forecast.settings import Cleaning, Covariates
@@ -58,6 +59,50 @@ def test_a_column_with_one_text_is_text() -> None:
     rows: list[Row] = [{"store_id": "S1", "format": "1"}, {"store_id": "S2", "format": "large"}]
     found = clean_stores(raw(["store_id", "format"], rows), reading(static=["format"]))
     assert found["format"].to_list() == ["1", "large"]
+
+
+def in_plan(values: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """raw_plan with these values of `heat` and 200 numbers, and clean_plan."""
+    texts = [*values, *(f"{number / 10}" for number in range(200))]
+    days = [date(2024, 1, 1) + timedelta(days=place) for place in range(len(texts))]
+    rows: list[Row] = [{"date": str(day), "heat": text} for day, text in zip(days, texts, strict=True)]
+    table = raw(["date", "heat"], rows)
+    return table, clean_plan(table, reading(known_future=["heat"]))
+
+
+@pytest.mark.parametrize("odd", [["n/a"] * 50, ["-", "NULL", "#N/A"], ["12,5"], ["hot", " cold "]])
+def test_a_column_of_numbers_stays_one_whatever_a_few_cells_say(odd: list[str]) -> None:
+    table, found = in_plan(odd)
+    assert found["heat"].dtype == pl.Float32
+    assert found["heat"].null_count() == len(odd)
+    lost = unreadable(table, found, reading(known_future=["heat"]))
+    assert lost.columns == ["column", "value", "source", "file", "line"]
+    assert lost["value"].to_list() == [text.strip() for text in odd]
+    assert lost.row(0) == ("heat", odd[0], "b", "x.csv", 2)
+
+
+def test_more_names_than_one_in_a_hundred_are_names() -> None:
+    table, found = in_plan(["hot"] * 3)
+    assert found["heat"].dtype == pl.String
+    assert unreadable(table, found, reading(known_future=["heat"])).is_empty()
+
+
+def test_open_is_a_number_whatever_it_says() -> None:
+    rows: list[Row] = [{"date": "2024-05-01", "open": "closed"}, {"date": "2024-05-02", "open": "false"}]
+    table, known = raw(["date", "open"], rows), reading(known_future=["open"])
+    found = clean_plan(table, known)
+    assert found["open"].to_list() == [None, 0]
+    assert unreadable(table, found, known)["value"].to_list() == ["closed"]
+
+
+def test_what_is_read_is_not_told_as_unreadable() -> None:
+    rows: list[Row] = [
+        {"source": "a", "date": "01/05/2024", "price": "2,5", "promo": "True"},
+        {"date": "2024-05-01", "price": "3.5", "promo": " "},
+    ]
+    table = raw(["date", "price", "promo"], rows)
+    known = reading(known_future=["promo"])
+    assert unreadable(table, clean_plan(table, known), known).is_empty()
 
 
 def test_for_each_column_the_last_that_says_something_counts() -> None:

@@ -162,6 +162,16 @@ def test_what_the_backtest_taught_keeps_the_promise_and_orders_more() -> None:
     assert (sold <= honest["target_stock"]).mean() == pytest.approx(0.95, abs=0.02)
 
 
+def test_beside_slow_sellers_the_least_correlation_that_will_do_is_found_and_not_the_largest() -> None:
+    """At 0.8 a slow seller whose days are taken as all alike keeps less: its distribution is mass at zero, and a
+    tail.
+    """
+    rows = pl.concat(
+        [backtest(0.1, 5.0, 100), backtest(0.1, 0.05, 500).with_columns(product_id="q" + pl.col("product_id"))]
+    )
+    assert error_correlation(rows, "ours", SETTINGS, "daily") < 0.3
+
+
 @pytest.mark.parametrize("rows", [backtest(0.1, 2.0, 2, "other"), backtest(0.1, 2.0, 2).head(1)])
 def test_a_backtest_that_does_not_tell_leaves_the_usual_correlation(rows: pl.DataFrame) -> None:
     assert error_correlation(rows, "ours", SETTINGS, "daily") == CORRELATION
