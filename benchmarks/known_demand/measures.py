@@ -11,6 +11,13 @@ from benchmarks.known_demand.sellers import KINDS, Retailer
 from benchmarks.known_demand.shelf import Sales
 from demand_forecast.domain.demand.calendar import calendar_of
 from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL, TOTAL
+from demand_forecast.domain.evaluation.difference import (
+    LOSSES,
+    backtest_losses,
+    by_series_and_day,
+    compare,
+    side_by_side,
+)
 from demand_forecast.domain.evaluation.promotion import Contender, decide
 from demand_forecast.domain.evaluation.scoring import score_backtest, summary_table
 from demand_forecast.domain.models import BASELINE_MODEL
@@ -101,7 +108,16 @@ def verdict(lake: Path) -> dict[str, str | float]:
     model = forecast["model"][0]
     weight = learned.filter(pl.col("forecast_origin").is_null() & (pl.col("model") == model))["weight"]
     origins = tuple(metrics["forecast_origin"].drop_nulls().unique().sort())
-    tried = [Contender("", row["model"], row, origins) for row in summary_table(metrics).iter_rows(named=True)]
+    by_model = read(lake, "backtest").partition_by("model", as_dict=True)
+    losses = {str(name): backtest_losses(rows) for (name,), rows in by_model.items()}
+    against = {
+        name: compare(by_series_and_day(side_by_side(losses[BASELINE_MODEL], own)), LOSSES["wql"])
+        for name, own in losses.items()
+    }
+    tried = [
+        Contender("", row["model"], row, origins, against[row["model"]])
+        for row in summary_table(metrics).iter_rows(named=True)
+    ]
     baseline = next(one for one in tried if one.model == BASELINE_MODEL)
     decision = decide(tried, None, baseline, Promotion())
     alignment = float(weight[0]) if len(weight) else 0.0

@@ -109,3 +109,42 @@ def test_probabilities_tell_where_units_fell() -> None:
         open_days = made["mean"].to_numpy() > 0
         assert (low[above & open_days] >= level - 1e-5).all()
         assert (high[below & open_days] <= level + 1e-5).all()
+
+
+def spoiled(features: pl.DataFrame, which: pl.Expr) -> pl.DataFrame:
+    """With ten times the outcome on those rows to be forecast."""
+    wild = pl.when(~pl.col("training") & which).then(10 * pl.col("units") + 5).otherwise("units")
+    return features.with_columns(units=wild.cast(pl.Float32))
+
+
+def test_an_origin_is_judged_by_what_the_others_taught() -> None:
+    retailer = make_retailer(days=250, products=4)
+    origins = [retailer.last_day - timedelta(days=days) for days in (28, 14)]
+    features, contract = retailer.features(origins)
+    recipe = {"m": lambda _: create("lightgbm", threads=1)}
+    made = [
+        run_backtest(frame, contract, recipe, origins).forecasts.drop("units", "pit_low", "pit_high")
+        for frame in (features, spoiled(features, pl.col("forecast_origin") == origins[1]))
+    ]
+    first, second = ([frame.filter(pl.col("forecast_origin") == origin) for frame in made] for origin in origins)
+    assert second[0].equals(second[1])
+    assert first[0]["mean"].equals(first[1]["mean"])
+    assert first[1]["q90"].sum() > 1.2 * first[0]["q90"].sum()
+    assert first[1]["variance"].sum() > 2 * first[0]["variance"].sum()
+
+
+def test_a_single_origin_is_judged_by_halves_of_the_series() -> None:
+    retailer = make_retailer(days=250, products=4)
+    origin = retailer.last_day - timedelta(days=14)
+    features, contract = retailer.features([origin])
+    recipe = {"m": lambda _: create("lightgbm", threads=1)}
+    series = pl.struct("store_id", "product_id")
+    half = features.filter(~pl.col("training")).select(series.unique().sort().alias("series"))["series"][::2]
+    wild = spoiled(features, series.is_in(half.implode()))
+    made = [run_backtest(frame, contract, recipe, [origin]).forecasts for frame in (features, wild)]
+    own, other = (
+        [frame.filter(which) for frame in made]
+        for which in (series.is_in(half.implode()), ~series.is_in(half.implode()))
+    )
+    assert own[0]["variance"].equals(own[1]["variance"])
+    assert other[1]["variance"].sum() > 2 * other[0]["variance"].sum()
