@@ -11,6 +11,7 @@ import polars as pl
 from benchmarks.accuracy.ours import TABLES
 from benchmarks.accuracy.task import TASK_FILE, Task
 from demand_forecast.domain.demand.calendar import calendar_of
+from demand_forecast.domain.demand.exposure import in_stock
 from demand_forecast.domain.demand.hierarchy import Level, hierarchy_levels
 from demand_forecast.domain.evaluation.backtest import backtest_origins
 from demand_forecast.domain.features import build_history
@@ -65,12 +66,12 @@ class Retailer:
             raise SystemExit(f"origin {origin}: the newest whose days ahead are known is {self.newest_origin()}")
 
     def outcome(self, origin: date) -> pl.DataFrame:
-        """store_id, product_id, forecast_origin, date, units of the days after `origin` of series known there."""
+        """store_id, product_id, forecast_origin, date, units, exposure after `origin`, of series known there."""
         last = calendar_of(self.settings.frequency).ahead(origin, self.settings.horizon)
         known = self.demand.filter(pl.col("date") == origin).select(series_key())
         days = self.demand.filter(pl.col("date").is_between(origin, last, closed="right"))
         days = days.join(known, on=series_key(), how="semi")
-        return days.select(*series_key(), "date", "units", forecast_origin=pl.lit(origin))
+        return days.select(*series_key(), "date", "units", exposure=in_stock(), forecast_origin=pl.lit(origin))
 
     def task(self, origin: date, cache: Path) -> Task:
         """The tables as they were known at `origin`, written once below `cache`."""

@@ -392,8 +392,7 @@ def test_days_without_goods_are_no_evidence(project: Project, features: Any) -> 
     swapped = pl.concat([made.filter((pl.col("model") != "gradient_boosting") | late), rivals.filter(~late)])
     project.lake.replace("backtest", swapped)
     assert _decide(project, PromotionLedger(project.lake)).loss_difference < 0
-    emptied = pl.when(late).then(0.2).otherwise(1.0).cast(pl.Float32)
-    project.lake.replace("daily_demand", project.lake.read("daily_demand").with_columns(in_stock=emptied))
+    project.lake.replace("backtest", swapped.with_columns(exposure=pl.when(late).then(0.0).otherwise(1.0)))
     decision = _decide(project, PromotionLedger(project.lake))
     assert (decision.outcome, decision.loss_difference, decision.verdict) == ("kept", 0, "not told apart")
 

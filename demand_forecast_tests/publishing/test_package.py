@@ -47,6 +47,7 @@ def table(scale: float = 1.0) -> pl.DataFrame:
             "horizon": horizon,
             "mean": scale * horizon,
             **{name: scale * horizon * place / 5 for place, name in enumerate(QUANTILE_COLUMNS, 1)},
+            "variance": scale * horizon,
             "model": "lightgbm",
             "model_version": "3",
             "alignment": 1.0 + horizon / 10,
@@ -54,7 +55,8 @@ def table(scale: float = 1.0) -> pl.DataFrame:
         for horizon in (2, 3, 1)
         for product in ("P2", "P1")
     ]
-    return pl.DataFrame(rows).cast({"horizon": pl.Int32, "mean": pl.Float32, pl.selectors.starts_with("q"): pl.Float32})
+    numbers = pl.selectors.matches("^(mean|q.*|variance)$")
+    return pl.DataFrame(rows).cast({"horizon": pl.Int32, numbers: pl.Float32})
 
 
 @pytest.fixture
@@ -190,7 +192,7 @@ def test_features_of_other_rows_than_the_forecast_are_refused(folder: Path, mode
 def test_another_format_is_refused(folder: Path, publish: Publish) -> None:
     file = publish() / "manifest.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 1}))
-    with pytest.raises(PackageError, match="format 1, this version reads 2"):
+    with pytest.raises(PackageError, match="format 1, this version reads 3"):
         read_package(folder)
     file.write_text("{")
     with pytest.raises(PackageError, match=r"manifest.json is not readable"):

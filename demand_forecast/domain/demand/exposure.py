@@ -13,8 +13,13 @@ def exposure() -> pl.Expr:
     however slow the seller is, also where goods were gone because they were sold (Cox & Lewis 1966, The Statistical
     Analysis of Series of Events, ch. 2). Means of units / exposure are neither.
     """
+    return pl.when(pl.col("open").fill_null(True)).then(in_stock()).otherwise(pl.lit(0, pl.Float32))
+
+
+def in_stock() -> pl.Expr:
+    """The share of the opening time that goods were there, 0..1; an unknown one counts as 1, of a few minutes as 0."""
     share = pl.col("in_stock").fill_null(1).cast(pl.Float32)
-    return pl.when(pl.col("open").fill_null(True), share >= SHORTEST).then(share).otherwise(pl.lit(0, pl.Float32))
+    return pl.when(share >= SHORTEST).then(share).otherwise(pl.lit(0, pl.Float32))
 
 
 def outcome_exposure() -> pl.Expr:

@@ -34,5 +34,5 @@ def test_each_place_of_a_request_has_its_own_policy_and_stock(served: Served, ni
         policy = Replenishment(lead_time=lead, service_level=level)
         alone = reorder_plan(forecast, reported.with_columns(on_hand=stock), policy, "daily")
         expected = alone.select(NUMBERS).row(0, named=True)
-        assert {name: order[name] for name in NUMBERS} == pytest.approx(expected, rel=1e-5)
+        assert {name: order[name] for name in NUMBERS} == pytest.approx(expected, rel=1e-5, abs=1e-5)
         assert (order["lead_time"], order["review_period"]) == (lead, policy.review_period)
