@@ -58,6 +58,7 @@ def make_forecast(demand: pl.DataFrame, origin: date, spread: float, seed: int) 
         "units",
         forecast_origin=pl.lit(origin),
         horizon=(pl.col("date") - origin).dt.total_days().cast(pl.Int32),
+        exposure=pl.lit(1.0, pl.Float32),
         mean=pl.Series(mean.astype(np.float32)),
         pit_low=pl.Series(nbinom.cdf(future["units"].to_numpy() - 1, 4, 4 / (4 + mean)).astype(np.float32)),
         pit_high=pl.Series(nbinom.cdf(future["units"].to_numpy(), 4, 4 / (4 + mean)).astype(np.float32)),
