@@ -81,6 +81,7 @@ def test_demand_that_shifts_is_trained_on_once(project: Project) -> None:
         assert asked(project, instance).skip_message == "A training is running."
 
 
+@pytest.mark.slow
 def test_undisturbed_demand_never_asks_for_a_training(project: Project) -> None:
     made, unscored = sales(YEAR + 20 * 7), pl.DataFrame(schema=SCORES)
     for week in range(1, 21):

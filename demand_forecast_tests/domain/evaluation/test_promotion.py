@@ -308,7 +308,7 @@ def decisions(series: int, gain: float, runs: int) -> list[tuple[bool, bool]]:
     return made
 
 
-@pytest.mark.parametrize("series", [5, 100])
+@pytest.mark.parametrize("series", [5, pytest.param(100, marks=pytest.mark.slow)])
 def test_equal_models_change_places_as_seldom_as_promised_where_the_margin_alone_would_draw_lots(series: int) -> None:
     by_margin, by_rule = (sum(column) for column in zip(*decisions(series, 0.0, 150), strict=True))
     assert by_rule <= 15, "5% of 150 is 7.5; more than 15 come once in 200 times"

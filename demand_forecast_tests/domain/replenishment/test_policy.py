@@ -193,7 +193,7 @@ def test_a_lumpy_slow_seller_keeps_what_its_plan_says() -> None:
     assert row["service_level"] == pytest.approx((demand <= row["target_stock"]).mean(), abs=0.01)
 
 
-@pytest.mark.parametrize("share", [0.05, 0.1, 0.2, 0.4])
+@pytest.mark.parametrize("share", [0.2, *(pytest.param(one, marks=pytest.mark.slow) for one in (0.05, 0.1, 0.4))])
 def test_days_out_of_stock_hide_nothing_of_how_alike_errors_are(share: float) -> None:
     """Half of them wholly, half of them partly out: what is sold is thinned."""
     rng = np.random.default_rng(1)
