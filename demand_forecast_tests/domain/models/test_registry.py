@@ -133,7 +133,8 @@ def test_it_is_backtested_averaged_and_loaded_back(dropped_in, tmp_path: Path) -
         model.save(tmp_path / name)
         forecast = load_model(tmp_path / name).forecast(rows)
         assert forecast.equals(model.forecast(rows))
-        both = (frame.sort("store_id", "product_id", "date")["mean"] for frame in (forecast, backtest.filter(model=name)))
+        made = backtest.filter(model=name)
+        both = (frame.sort("store_id", "product_id", "date")["mean"] for frame in (forecast, made))
         assert next(both).equals(next(both))
     members = [folder.name for folder in (tmp_path / "ensemble").iterdir() if folder.is_dir()]
     assert sorted(members) == ["base_level", "gradient_boosting", "lightgbm"]
