@@ -50,8 +50,8 @@ def backtest_groups(
     """The table `group_backtest`: `store_group, product_group, forecast_origin, date, horizon, mean` of every group of
     `level` at each of `origins`, from what was known there; and the model of the last of them, trained on all.
 
-    The mean is that of two forecasts that err differently: one LightGBM for the groups of all levels, on
-    the features that series have, and a regression on the calendar by group. Raises as `build_demand_features`.
+    The mean is that of two forecasts that err differently: one LightGBM for the groups of all levels, on the features
+    that series have, and a regression on the calendar by group. Raises as `build_demand_features`.
     """
     series = demand.select(SERIES).unique()
     tables = group_tables(demand, series, plan, products, stores, covariates)

@@ -120,7 +120,7 @@ def run_backtest(
         own = [_aligned(one, groups, weights.get((name, _origin(one.rows)), 0.0)) for one in made if one.name == name]
         pieces = own if len(own) > 1 else _halves(own[0])
         parts += [_distributed(one, _learned_elsewhere(one, pieces)) for one in pieces]
-        if isinstance(own[0].model, SpreadModel):
+        if isinstance(own[0].model, SpreadModel) and not all(one.as_it_is for one in own):
             spreads[name] = _learned(own)
     return Backtest(pl.concat(parts), learned, spreads)
 
