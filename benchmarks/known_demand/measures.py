@@ -78,7 +78,7 @@ def _shelf_figures(retailer: Retailer, sales: Sales) -> pl.DataFrame:
 
 def _by_kind(retailer: Retailer, rows: pl.DataFrame, by: tuple[str, ...] = (), **figures: pl.Expr) -> pl.DataFrame:
     """`by`, `seller` and the figures, of every kind and of all."""
-    named = rows.join(retailer.series.select(*series_key(), "kind"), on=series_key())
+    named = rows.drop("kind", strict=False).join(retailer.series.select(*series_key(), "kind"), on=series_key())
     parts = [named.with_columns(seller="kind"), named.with_columns(seller=pl.lit(ALL))]
     found = [part.group_by(*by, "seller").agg(**figures) for part in parts]
     return pl.concat(found).sort(*by, pl.col("seller").cast(pl.Enum(SELLERS)))

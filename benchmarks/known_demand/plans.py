@@ -5,8 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from demand_forecast.domain.models.proof import Proof
-from demand_forecast.domain.replenishment.policy import CORRELATION, reorder_plan
+from demand_forecast.domain.replenishment.policy import reorder_plan
 from demand_forecast.domain.tables import series_key
 from demand_forecast.settings import Settings
 
@@ -33,13 +32,7 @@ def orders_at(lake: Path, settings: Settings, levels: Sequence[float] = LEVELS) 
 def _plan(lake: Path, settings: Settings, level: float) -> pl.DataFrame:
     forecast = read(lake, "demand_forecast")
     policy = settings.replenishment.model_copy(update={"service_level": level})
-    return reorder_plan(forecast, None, policy, settings.frequency, correlation=_correlation(lake, forecast))
-
-
-def _correlation(lake: Path, forecast: pl.DataFrame) -> float:
-    proofs = dict(read(lake, "proofs").select("model", "proof").iter_rows())
-    learned = Proof.from_json(proofs[forecast["model"][0]]).correlation
-    return CORRELATION if learned is None else learned
+    return reorder_plan(forecast, None, policy, settings.frequency)
 
 
 def _require_same_targets(made: pl.DataFrame, published: pl.DataFrame) -> None:

@@ -11,6 +11,7 @@ from demand_forecast.domain.features import build_demand_features
 from demand_forecast.domain.models import create
 from demand_forecast.domain.models.proof import Proof
 from demand_forecast.domain.models.training_rows import training_rows
+from demand_forecast.domain.replenishment.policy import error_correlation
 from demand_forecast.domain.tables import SERIES
 from demand_forecast.settings import Settings
 
@@ -80,10 +81,11 @@ def make_forecasts(
     }
     backtest, _, spreads = run_backtest(features, contract, recipes, before)
     known = training_rows(features, window.start)
-    once = {
-        name: recipe(window.start).fit(known, contract).proven(Proof(spread=spreads.get(name)))
-        for name, recipe in recipes.items()
-    }
+    once = {}
+    for name, recipe in recipes.items():
+        alike = error_correlation(backtest, name, settings.replenishment, settings.frequency)
+        proof = Proof(correlation=alike, spread=spreads.get(name))
+        once[name] = recipe(window.start).fit(known, contract).proven(proof)
     fitted: dict[str, Candidate] = {name: lambda _, model=model: model for name, model in once.items()}  # type: ignore[misc]
     protected = pl.col("training") | (pl.col("horizon") <= window.protection)
     forecasts, _, _ = run_backtest(features.filter(protected), contract, fitted, window.reviews)

@@ -6,21 +6,20 @@ from functools import cache
 import polars as pl
 from scipy.stats import norm
 
-from demand_forecast.domain.replenishment.policy import PLAN_KEY, error_correlation, reorder_plan
+from demand_forecast.domain.replenishment.policy import PLAN_KEY, reorder_plan
 from demand_forecast.domain.tables import series_key
 from demand_forecast.settings import Replenishment
 
 Targets = Callable[[float], pl.DataFrame]  # from a service level: PLAN_KEY, target_stock, and what the plan promises
 
 
-def by_reorder_plan(forecast: pl.DataFrame, backtest: pl.DataFrame, policy: Replenishment) -> Targets:
-    """The product's own plan on `forecast`; the correlation of days from the backtest of the same model."""
-    correlation = error_correlation(backtest, backtest["model"][0], policy, "daily")
+def by_reorder_plan(forecast: pl.DataFrame, policy: Replenishment) -> Targets:
+    """The product's own plan on `forecast`."""
 
     @cache
     def targets(level: float) -> pl.DataFrame:
         asked = policy.model_copy(update={"service_level": level})
-        return reorder_plan(forecast, None, asked, "daily", correlation=correlation)
+        return reorder_plan(forecast, None, asked, "daily")
 
     return targets
 

@@ -34,7 +34,7 @@ SERIES = ("store_id", "product_id")
 DAY_KEY = ("store_id", "product_id", "date")
 QUANTILE_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 QUANTILE_COLUMNS = tuple(f"q{round(level * 100)}" for level in QUANTILE_LEVELS)
-FORECAST_NUMBERS = ("mean", *QUANTILE_COLUMNS, "variance")
+FORECAST_NUMBERS = ("mean", *QUANTILE_COLUMNS, "variance", "correlation")
 
 RAW_PROVENANCE: dict[str, pl.DataType] = {
     "source": pl.String(),
@@ -64,6 +64,8 @@ MEANING = {
         for name, level in zip(QUANTILE_COLUMNS, QUANTILE_LEVELS, strict=True)
     },
     "variance": "of the units of the period around the mean, as orders over several periods count it",
+    "correlation": "between the errors of the series' periods, 0..1, as orders over several periods count it",
+    "kind": "how the series had sold at the origin: smooth, erratic, intermittent or lumpy",
     "exposure": "share of the period in which goods were there to sell: expected sales are exposure x demand",
     "pit_low": "probability, as forecast for the time that goods were there, of less than the units that were sold",
     "pit_high": "probability, as forecast for the time that goods were there, of at most the units that were sold",

@@ -16,11 +16,10 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from demand_forecast.domain.demand.calendar import Frequency
-from demand_forecast.domain.replenishment.policy import CORRELATION
 from demand_forecast.domain.tables import FORECAST_NUMBERS, SERIES
 from demand_forecast.workspace.atomic_write import replace_text
 
-FORMAT = 3
+FORMAT = 4
 KEPT = 3
 BATCH = 2048  # rows that are read to get at one series
 ABANDONED = 3600  # seconds after which a staging folder is a dead process's
@@ -46,10 +45,7 @@ class NoPackageError(PackageError):
 
 
 class PackageInfo(BaseModel):
-    """Which model a package holds, and why. `promotion` is the ledger line that made it the champion.
-
-    `error_correlation`: between the errors of a series' days, as the reorder plan assumes it.
-    """
+    """Which model a package holds, and why. `promotion` is the ledger line that made it the champion."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
@@ -61,7 +57,6 @@ class PackageInfo(BaseModel):
     metrics: dict[str, float | None]
     promotion: dict[str, Any] = {}
     frequency: Frequency = "daily"
-    error_correlation: float = CORRELATION
 
 
 class Trial(BaseModel):

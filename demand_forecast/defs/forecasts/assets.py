@@ -20,7 +20,7 @@ from demand_forecast.domain.evaluation.roles import Role
 from demand_forecast.domain.features import ContractError
 from demand_forecast.domain.models import BASELINE_MODEL, load_model
 from demand_forecast.domain.models.training_rows import newest_origin
-from demand_forecast.domain.replenishment.policy import CORRELATION, PLAN
+from demand_forecast.domain.replenishment.policy import PLAN
 from demand_forecast.domain.replenishment.policy import reorder_plan as plan_orders
 from demand_forecast.domain.tables import FORECAST_NUMBERS, meaning_of, series_key
 from demand_forecast.tracking.ledger import PromotionLedger
@@ -213,20 +213,10 @@ def reorder_plan(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
     lake, settings = project.lake, project.settings
     stock, products, forecast = (lake.read(name) for name in ("clean_stock", "clean_products", "demand_forecast"))
     policy, frequency = settings.replenishment, settings.frequency
-    alike = learned_correlation(project, forecast)
-    plan = plan_orders(forecast, stock, policy, frequency, products, alike)
+    plan = plan_orders(forecast, stock, policy, frequency, products)
     context.log.info(
         f"{plan['order_quantity'].sum():,.0f} units to order in {(plan['order_quantity'] > 0).sum():,} series"
     )
     table = table_metadata(plan, lake.replace("reorder_plan", plan), meaning_of(PLAN))
-    shown: Metadata = {"error_correlation": round(alike, 3), "orders": picture(reorder_summary(plan))}
+    shown: Metadata = {"orders": picture(reorder_summary(plan))}
     return dg.MaterializeResult(metadata=shown | table)
-
-
-def learned_correlation(project: Project, forecast: pl.DataFrame) -> float:
-    """The error correlation between days of a series, by the backtest of the model version that made `forecast`.
-
-    Raises RegistryError where that version is gone.
-    """
-    learned = project.tracking.proof(forecast["model_version"][0]).correlation
-    return CORRELATION if learned is None else learned

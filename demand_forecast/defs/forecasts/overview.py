@@ -3,7 +3,6 @@
 import dagster as dg
 import polars as pl
 
-from demand_forecast.defs.forecasts.assets import learned_correlation
 from demand_forecast.defs.metadata import TABLE_KINDS, Metadata, markdown_table, table_metadata
 from demand_forecast.defs.project import Project
 from demand_forecast.domain.models.training_rows import newest_origin
@@ -42,7 +41,6 @@ def series_overview(context: dg.AssetExecutionContext, project: Project) -> dg.M
         stores,
         settings.replenishment,
         settings.frequency,
-        learned_correlation(project, forecast),
     )
     version = lake.replace("series_overview", overview)
     counts = {reason.name: int(overview["reasons"].list.contains(reason.name).sum()) for reason in REASONS}

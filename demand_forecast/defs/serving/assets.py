@@ -10,7 +10,7 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.features.assets import own_features
-from demand_forecast.defs.forecasts.assets import forecast_on_trial, learned_correlation
+from demand_forecast.defs.forecasts.assets import forecast_on_trial
 from demand_forecast.defs.project import Project
 from demand_forecast.domain.demand.calendar import calendar_of
 from demand_forecast.domain.models import load_model
@@ -120,5 +120,4 @@ def _info(
         metrics=dict(project.tracking.proof(version.version).figures),
         promotion={name: str(value) for name, value in (decision or {}).items() if value is not None},
         frequency=project.settings.frequency,
-        error_correlation=learned_correlation(project, forecast),
     )

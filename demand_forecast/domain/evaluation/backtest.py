@@ -98,9 +98,10 @@ def run_backtest(
     on_fit: Callable[[str, date, float], None] | None = None,
 ) -> Backtest:
     """The tables `backtest` and `alignment`: what each candidate forecast at each of `origins`, with the `units` that
-    were sold, their `exposure`, `pit_low` and `pit_high` (the forecast's probabilities, for that exposure, of less than
-    and of at most those units); and how far each was moved towards the forecasts of `groups`, as `learn_weights` says.
-    `spreads`: of each candidate that learns one, the distribution around its means, for the next forecast.
+    were sold, their `exposure`, the series' `kind` of demand, `pit_low` and `pit_high` (the forecast's probabilities,
+    for that exposure, of less than and of at most those units); and how far each was moved towards the forecasts of
+    `groups`, as `learn_weights` says. `spreads`: of each candidate that learns one, the distribution around its means,
+    for the next forecast.
 
     What is learned from outcomes is judged on others: weight and spread of an origin are those of the other origins; of
     a single origin, the spread of one half of the series is that of the other half.
@@ -158,7 +159,7 @@ def _distributed(one: OriginForecast, spread: Spread | None) -> pl.DataFrame:
     if isinstance(one.model, SpreadModel) and spread is not None:
         one.model.spread = spread
     forecast = one.model.distribution(one.rows, one.mean).with_columns(
-        one.rows["units"], one.rows["exposure"], model=pl.lit(one.name)
+        one.rows["units"], one.rows["exposure"], Irregularity.of(one.rows).names, model=pl.lit(one.name)
     )
     return pl.concat([forecast, one.model.probabilities(one.rows, one.mean)], how="horizontal")
 

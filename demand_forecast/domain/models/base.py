@@ -16,7 +16,7 @@ import polars as pl
 
 from demand_forecast.domain.features import FeatureContract
 from demand_forecast.domain.models.distribution import Floats, fit_dispersion
-from demand_forecast.domain.models.proof import Proof
+from demand_forecast.domain.models.proof import CORRELATION, Proof
 from demand_forecast.domain.models.spread import Irregularity, Spread
 from demand_forecast.domain.tables import FORECAST_NUMBERS, series_key
 
@@ -106,9 +106,10 @@ class ForecastModel(ABC):
 
     def distribution(self, rows: pl.DataFrame, mean: Floats) -> pl.DataFrame:
         """The forecast of every row, in its order, around `mean`: `store_id, product_id, date, forecast_origin,
-        horizon, mean, q10 … q90, variance, model`.
+        horizon, mean, q10 … q90, variance, correlation, model`.
         """
-        values = np.column_stack([mean, self._quantiles(rows, mean), self._variance(rows, mean)]).astype(np.float32)
+        about = self._variance(rows, mean), self._correlation(rows)
+        values = np.column_stack([mean, self._quantiles(rows, mean), *about]).astype(np.float32)
         keys = rows.select(*series_key(), "date", "forecast_origin", pl.col("horizon").cast(pl.Int32))
         frame = pl.DataFrame(values, schema=[*FORECAST_NUMBERS])
         return pl.concat([keys, frame], how="horizontal").with_columns(model=pl.lit(self.name))
@@ -152,6 +153,11 @@ class ForecastModel(ABC):
         """The same model with what its backtest taught."""
         self.proof = proof
         return self
+
+    def _correlation(self, rows: pl.DataFrame) -> Floats:
+        """Between the errors of a series' days, shape (rows,)."""
+        learned = self.proof.correlation if self.proof else None
+        return np.full(len(rows), CORRELATION) if learned is None else np.array(learned)[Irregularity.of(rows).kind]
 
     @abstractmethod
     def _learn(self, rows: pl.DataFrame) -> None: ...
@@ -263,6 +269,16 @@ class LevelModel(SpreadModel):
 
     @abstractmethod
     def _load_learner(self, file: Path) -> None: ...
+
+
+def smallest_leaf(units: Floats) -> tuple[int, float]:
+    """The least rows of a tree's leaf, and the units expected in so many rows on average (`units`, weighted, shape
+    (rows,)): as a penalty on the square of what a leaf adds it draws a leaf with few units towards adding nothing.
+    Without it a large sale among tiny series makes a Newton step that overflows, and rare sales are learned by heart:
+    their series are forecast too low on all other days.
+    """
+    leaf = int(np.clip(len(units) // 200, 1, 100))
+    return leaf, leaf * float(np.mean(units))
 
 
 def column(rows: pl.DataFrame, name: str) -> Floats:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from demand_forecast.domain.models.base import LevelModel, ModelError
+from demand_forecast.domain.models.base import LevelModel, ModelError, smallest_leaf
 from demand_forecast.domain.models.distribution import Floats
 
 SUBSAMPLE = 200_000  # up to here scikit-learn 1.9 weighs every row for every bin: 255 bins took 14 s of a fit of 17 s
@@ -33,7 +33,7 @@ class GradientBoosting(LevelModel):
         from sklearn.ensemble import HistGradientBoostingRegressor
 
         rows = len(units)
-        leaf = int(np.clip(rows // 200, 1, 100))
+        leaf, units_in_leaf = smallest_leaf(weight * level)
         matrix[:, np.isnan(matrix).all(axis=0)] = 0  # a column without any value cannot be cut into bins
         self._learner = HistGradientBoostingRegressor(
             loss="poisson",
@@ -42,8 +42,7 @@ class GradientBoosting(LevelModel):
             max_leaf_nodes=int(np.clip(rows // 20, 2, 31)),
             min_samples_leaf=leaf,
             max_bins=63 if rows <= SUBSAMPLE else 255,
-            # one smallest leaf of average rows: else a large sale among tiny series makes a Newton step that overflows
-            l2_regularization=leaf * float(np.mean(weight * level)),
+            l2_regularization=units_in_leaf,
             max_features=0.5,
             early_stopping=False,
             random_state=self.parameters["seed"],

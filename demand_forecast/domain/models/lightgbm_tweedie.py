@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from demand_forecast.domain.models.base import LevelModel
+from demand_forecast.domain.models.base import LevelModel, smallest_leaf
 from demand_forecast.domain.models.distribution import Floats
 
 ROUNDS = 150
@@ -35,16 +35,17 @@ class LightGBMTweedie(LevelModel):
         data = lightgbm.Dataset(
             matrix, units, weight=weight, init_score=np.log(level), feature_name=names, categorical_feature=categories
         )
-        self._booster = lightgbm.train(self._options(len(units)), data, num_boost_round=self.parameters["rounds"])
+        self._booster = lightgbm.train(self._options(weight * level), data, num_boost_round=self.parameters["rounds"])
 
-    def _options(self, rows: int) -> dict[str, Any]:
-        leaf = int(np.clip(rows // 200, 1, 100))
+    def _options(self, expected: Floats) -> dict[str, Any]:
+        leaf, units_in_leaf = smallest_leaf(expected)
         return {
             "objective": "tweedie",
             "tweedie_variance_power": POWER,
             "learning_rate": 0.08,
-            "num_leaves": int(np.clip(rows // (2 * leaf), 2, 63)),
+            "num_leaves": int(np.clip(len(expected) // (2 * leaf), 2, 63)),
             "min_data_in_leaf": leaf,
+            "lambda_l2": units_in_leaf,
             "feature_fraction": 0.3,
             "seed": self.parameters["seed"],
             "num_threads": self.parameters["threads"],

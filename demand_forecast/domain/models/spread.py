@@ -38,6 +38,11 @@ class Irregularity:
         known = rows.select(kind=kind.cast(pl.Int64), ratio=pl.col("variance_to_mean").cast(pl.Float64))
         return cls(known["ratio"].to_numpy(), known["kind"].to_numpy())
 
+    @property
+    def names(self) -> pl.Series:
+        """The kind of each row in words."""
+        return pl.Series("kind", self.kind).replace_strict(range(len(KINDS)), KINDS, return_dtype=pl.String)
+
     def only(self, rows: Any) -> "Irregularity":
         return Irregularity(self.ratio[rows], self.kind[rows])
 

@@ -10,6 +10,8 @@ import numpy as np
 import polars as pl
 
 from demand_forecast.domain.demand.calendar import Frequency, calendar_of
+from demand_forecast.domain.models.distribution import Floats
+from demand_forecast.domain.models.spread import KINDS
 from demand_forecast.domain.replenishment.protection import DailyMoments, fit_correlation
 from demand_forecast.domain.tables import MEANING, QUANTILE_COLUMNS, SERIES, Column, schema_of
 from demand_forecast.settings import Replenishment
@@ -61,7 +63,7 @@ PLAN = (
     ),
 )
 """The columns of `reorder_plan`."""
-CORRELATION = 0.1  # between errors of a series' days where no backtest tells; measured: 0.03 on the sample, 0.10 on M5
+DOUBT = 100  # protection periods of a kind of demand with as many of which its own correlation is trusted half
 ROUNDING = 1e-4  # of stock counted in float32: 12.00001 missing units are 12
 STOCK_OUT = (
     Column("lead_time", pl.Float32(), "days between order and delivery", example=3),
@@ -90,19 +92,16 @@ def reorder_plan(
     settings: Replenishment,
     frequency: Frequency,
     overrides: pl.DataFrame | None = None,
-    correlation: float = CORRELATION,
     series: Sequence[str] = SERIES,
 ) -> pl.DataFrame:
     """One row per series and origin of `forecast` (demand_forecast): how much to order at the end of the origin.
 
     Target stock is the service-level quantile of demand over the protection period of lead time + review period days,
-    in whole units where the forecast quantiles are whole. Means and variances of days add up; medians and quantiles do
-    not. Stock on hand and on order is the last that `stock` (clean_stock) reports up to the origin; none: 0, and
-    `stock_known` is false. `overrides` may carry lead_time, review_period and service_level by
-    product_id and/or store_id (clean_products); a value that is missing or impossible leaves the setting.
-
-    `correlation` is that between the errors of a series' days, which share what is wrong about its level: see
-    `error_correlation`.
+    in whole units where the forecast quantiles are whole. Means add up, and variances with the `correlation` of a
+    series' days, whose errors share what is wrong about its level; medians and quantiles do not. Stock on hand and on
+    order is the last that `stock` (clean_stock) reports up to the origin; none: 0, and `stock_known` is false.
+    `overrides` may carry lead_time, review_period and service_level by product_id and/or store_id (clean_products); a
+    value that is missing or impossible leaves the setting.
 
     A protection period longer than the forecast is cut to it: `protection_days` says what is covered and
     `protection_cut` that it is too little. `service_level` is that of the stock after the order.
@@ -113,7 +112,7 @@ def reorder_plan(
     policies = _policies(forecast.select(key).unique().sort(key), settings, overrides, series)
     policies = _with_stock(policies, stock, calendar_of(frequency).step, series)
     days = _protected_days(forecast, policies, calendar_of(frequency).step, key)
-    return _orders(policies.join(_reach(days, key), on=key), days, correlation, key)
+    return _orders(policies.join(_reach(days, key), on=key), days, key)
 
 
 def stock_out_risk(
@@ -122,7 +121,6 @@ def stock_out_risk(
     settings: Replenishment,
     frequency: Frequency,
     overrides: pl.DataFrame | None = None,
-    correlation: float = CORRELATION,
 ) -> pl.DataFrame:
     """One row per row of `plan`, the `reorder_plan` of these arguments: the policy that it applied, as lead_time and
     review_period (days) and service_level_asked, and `stock_out_risk`.
@@ -135,7 +133,7 @@ def stock_out_risk(
     days = _protected_days(forecast, policies, calendar_of(frequency).step)
     if days["series"].n_unique() < len(policies):
         raise ValueError("the reorder plan has rows without a forecast: make reorder_plan again from demand_forecast")
-    demand = _daily_demand(days).total(correlation, (days["awaited"] / days["step"]).to_numpy())
+    demand = _daily_demand(days).total(_correlation(days), (days["awaited"] / days["step"]).to_numpy())
     stock = policies.select(PLAN_KEY).join(plan, on=PLAN_KEY, how="left", maintain_order="left")
     position = stock.select(pl.sum_horizontal("on_hand", "on_order").cast(pl.Float64)).to_series().to_numpy()
     risk = np.where(demand.mean > 0, 1.0 - demand.at_most(position), 0.0)
@@ -147,11 +145,14 @@ def stock_out_risk(
     )
 
 
-def error_correlation(backtest: pl.DataFrame, model: str, settings: Replenishment, frequency: Frequency) -> float:
-    """The correlation, 0..1, between the errors of any two periods of one protection period of a series.
+def error_correlation(
+    backtest: pl.DataFrame, model: str, settings: Replenishment, frequency: Frequency
+) -> tuple[float, ...] | None:
+    """The correlation, 0..1, between the errors of any two periods of one protection period of a series, of each of
+    KINDS of demand, drawn towards that of all kinds together.
 
     From the rows of `model` in `backtest` (the table of that name), of each day for the time in which goods were there;
-    CORRELATION where they do not tell.
+    None where they do not tell.
     """
     asked = calendar_of(frequency).periods(settings.lead_time + settings.review_period)
     days = backtest.filter(pl.col("model") == model, pl.col("units").is_not_null(), pl.col("horizon") <= asked)
@@ -159,8 +160,19 @@ def error_correlation(backtest: pl.DataFrame, model: str, settings: Replenishmen
     days = days.filter(periods == periods.max(), periods > 1).sort(*PLAN_KEY, "horizon")
     told = days.filter((pl.col("mean") * pl.col("exposure")).sum().over(PLAN_KEY) > 0)
     if told.is_empty():
-        return CORRELATION
-    days = told.with_columns(series=pl.struct(PLAN_KEY).rle_id())
+        return None
+    whole, found = _fitted(told), []
+    for kind in KINDS:
+        own = told.filter(pl.col("kind") == kind)
+        count = own.select(PLAN_KEY).n_unique()
+        trust = count / (count + DOUBT)
+        found.append(trust * _fitted(own) + (1 - trust) * whole if count else whole)
+    return tuple(found)
+
+
+def _fitted(days: pl.DataFrame) -> float:
+    """The correlation that all series have in common; `days` by series."""
+    days = days.with_columns(series=pl.struct(PLAN_KEY).rle_id())
     units, exposure = (days[name].cast(pl.Float64).to_numpy() for name in ("units", "exposure"))
     return fit_correlation(_daily_demand(days), units, exposure)
 
@@ -235,9 +247,14 @@ def _daily_demand(days: pl.DataFrame) -> DailyMoments:
     return DailyMoments.of(days["series"].to_numpy(), mean, variance, days.select(QUANTILE_COLUMNS).to_numpy())
 
 
-def _orders(policies: pl.DataFrame, days: pl.DataFrame, correlation: float, key: Sequence[str]) -> pl.DataFrame:
+def _correlation(days: pl.DataFrame) -> Floats:
+    """Between the days of each series, shape (series,)."""
+    return days.group_by("series", maintain_order=True).agg(pl.col("correlation").first())["correlation"].to_numpy()
+
+
+def _orders(policies: pl.DataFrame, days: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
     policies = policies.sort("series")
-    demand = _daily_demand(days).total(correlation, (days["covered"] / days["step"]).to_numpy())
+    demand = _daily_demand(days).total(_correlation(days), (days["covered"] / days["step"]).to_numpy())
     target = demand.quantile(policies["service_level"].to_numpy())
     position = (policies["on_hand"] + policies["on_order"]).to_numpy()
     order = np.maximum(np.ceil(target - position - ROUNDING), 0.0)

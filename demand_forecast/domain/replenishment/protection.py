@@ -78,10 +78,11 @@ class DailyMoments:
         fractional = (quantiles != np.round(quantiles)).any(axis=1)
         return cls(series, mean, variance, np.bincount(series, fractional) == 0)
 
-    def total(self, correlation: float, share: Floats | float = 1.0) -> DemandSum:
+    def total(self, correlation: Floats | float, share: Floats | float = 1.0) -> DemandSum:
         """The sum over the days of each series, of each day only its `share` (0..1).
 
-        Var = (1 - rho) sum v + rho (sum sqrt v)^2: every two days of a series have the correlation rho.
+        Var = (1 - rho) sum v + rho (sum sqrt v)^2: every two days of a series have the correlation rho, one
+        for all series or one for each.
         """
         variance = self._of_part(share)
         apart, alike = np.bincount(self.series, variance), np.bincount(self.series, np.sqrt(variance)) ** 2

@@ -11,7 +11,7 @@ from demand_forecast.domain.demand.demand_classes import counts
 from demand_forecast.domain.demand.hierarchy import attach_static
 from demand_forecast.domain.evaluation.metrics import ratio
 from demand_forecast.domain.models.training_rows import newest_origin
-from demand_forecast.domain.replenishment.policy import CORRELATION, PLAN, PLAN_KEY, STOCK_OUT, stock_out_risk
+from demand_forecast.domain.replenishment.policy import PLAN, PLAN_KEY, STOCK_OUT, stock_out_risk
 from demand_forecast.domain.tables import MEANING, SERIES, Column, schema_of
 from demand_forecast.domain.watching.live_accuracy import Window, series_accuracy
 from demand_forecast.settings import Replenishment
@@ -144,12 +144,11 @@ def series_overview(
     stores: pl.DataFrame,
     settings: Replenishment,
     frequency: Frequency,
-    correlation: float = CORRELATION,
 ) -> pl.DataFrame:
     """One row per series of `forecast` (demand_forecast, one origin), by store_id and product_id: the key, the text
     columns of `products` and `stores` (clean_products, clean_stores), and OVERVIEW.
 
-    `plan`: the reorder_plan of the same forecast, settings, frequency and correlation, with `products` as overrides;
+    `plan`: the reorder_plan of the same forecast, settings and frequency, with `products` as overrides;
     `demand`: rows of daily_demand from `first_day` on; `published`: the `newest_published` of `recent_days`. What is
     not known is null. Raises ValueError where `plan` is of another forecast.
 
@@ -161,7 +160,7 @@ def series_overview(
     expected = pl.col("mean").cast(pl.Float64).sum()
     series = forecast.group_by(SERIES).agg(expected_total=expected, horizon=pl.len()).sort(SERIES)
     parts = (
-        plan.join(stock_out_risk(forecast, plan, settings, frequency, products, correlation), on=PLAN_KEY),
+        plan.join(stock_out_risk(forecast, plan, settings, frequency, products), on=PLAN_KEY),
         _drift(_levels(demand, newest_origin(forecast))),
         series_accuracy(published, demand.filter(pl.col("date") >= oldest) if oldest else demand.clear()),
     )

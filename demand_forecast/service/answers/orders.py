@@ -36,7 +36,6 @@ def orders(served: Served, asked: Sequence[AskedOrder], changes: Sequence[Change
         Replenishment(),
         served.info.frequency,
         terms.select(PLACE, *POLICY),
-        served.info.error_correlation,
         series=[PLACE],
     )
     policies = terms.select(pl.col(POLICY[:2]).cast(pl.Int32), asked_level="service_level")

@@ -21,7 +21,7 @@ LEVELS = dict(zip(QUANTILE_LEVELS, range(1, 10), strict=True))
 
 
 class PublishedForecast:
-    """`values`: float64, shape (series, 11, horizon): FORECAST_NUMBERS, each contiguous in time.
+    """`values`: float64, shape (series, numbers, horizon): FORECAST_NUMBERS, each contiguous in time.
 
     `alignment`: float64, shape (series, horizon): what the model's mean was multiplied by.
     """
@@ -52,7 +52,7 @@ class PublishedForecast:
         return {"store_id": store_id, "product_id": product_id, **self._named}
 
     def frame(self, rows: Sequence[int], values: Numbers) -> pl.DataFrame:
-        """The table demand_forecast of the series in `rows`, in that order; `values`: shape (rows, 11, horizon)."""
+        """The table demand_forecast of the series in `rows`, in that order; `values`: (rows, numbers, horizon)."""
         keys = pl.DataFrame([self.keys[row] for row in rows], schema=["store_id", "product_id"], orient="row")
         days = pl.DataFrame({"date": self.days, "horizon": pl.Series(range(1, self.horizon + 1), dtype=pl.Int32)})
         by_day = values.transpose(0, 2, 1).reshape(len(rows) * self.horizon, -1)
@@ -93,7 +93,7 @@ class PublishedForecast:
 
 
 def numbers_of(forecast: pl.DataFrame, series: int) -> Numbers:
-    """The numbers of a table demand_forecast that is sorted by series and horizon, shape (series, 11, horizon)."""
+    """The numbers of a table demand_forecast that is sorted by series and horizon, shape (series, numbers, horizon)."""
     numbers = forecast.select(FORECAST_NUMBERS).to_numpy().astype(np.float64).round(DECIMALS)
     return np.ascontiguousarray(numbers.reshape(series, -1, numbers.shape[1]).transpose(0, 2, 1))
 

@@ -69,7 +69,7 @@ class Served:
     def distribution(self, features: pl.DataFrame, rows: Sequence[int]) -> Numbers:
         """The model's forecast from `features` of the series in `rows`, aligned as the published one.
 
-        Shape (rows, 11, horizon). Raises ModelError, ContractError.
+        Shape (rows, numbers, horizon). Raises ModelError, ContractError.
         """
         mean = self.model.expected(features) * self.published.alignment[list(rows)].reshape(-1)
         return numbers_of(self.model.distribution(features, mean), len(rows))

@@ -54,7 +54,6 @@ EXAMPLE = {
     "metrics": {"wape": 0.2931, "bias": 0.0086, "wrmsse": 0.3986, "coverage_80": 0.8864},
     "promotion": {"decision": "promoted", "metric": "wrmsse", "challenger_value": "0.3986"},
     "frequency": "daily",
-    "error_correlation": 0.0,
     "package": "4-96730187",
     "horizon": 28,
     "series": 360,
