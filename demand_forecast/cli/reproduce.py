@@ -9,7 +9,8 @@ import polars as pl
 from rich.console import Console
 
 from demand_forecast.defs.features.assets import ATTRIBUTE_TABLES
-from demand_forecast.defs.features.contract import read_contract, read_how
+from demand_forecast.defs.features.contract import read_contract, read_how, read_plans
+from demand_forecast.defs.features.vintages import read_vintages
 from demand_forecast.defs.project import Project, code_version
 from demand_forecast.domain.features import FeatureContract, build_demand_features
 from demand_forecast.domain.models import ForecastModel, family, load_model
@@ -35,7 +36,7 @@ def reproduce_version(settings: Settings, version: str, out: Console) -> bool:
     _print_fact(out, "code", f"{code_version()}, {'the same' if same_code else 'another'}{was}")
     recorded, contract = _recorded(project.lake, versions["demand_features"])
     rebuilt = _rebuilt(project.lake, versions, contract)
-    made_of = ", ".join(f"{table} {number}" for table, number in versions.items())
+    made_of = _made_of(project.lake, versions)
     equal_features = rebuilt.equals(recorded)
     _print_fact(out, "features", f"{len(rebuilt):,} rows from {made_of}: {'equal' if equal_features else 'NOT equal'}")
     started = perf_counter()
@@ -58,10 +59,17 @@ def _recorded(lake: Lake, version: int) -> tuple[pl.DataFrame, FeatureContract]:
     return lake.read("demand_features", version), read_contract(lake, version)
 
 
+def _made_of(lake: Lake, versions: dict[str, int]) -> str:
+    plans = read_plans(lake.notes("demand_features", versions["demand_features"]))
+    then = (f"clean_plan {number} at {origin}" for origin, number in plans.items())
+    return ", ".join([*(f"{table} {number}" for table, number in versions.items()), *then])
+
+
 def _rebuilt(lake: Lake, versions: dict[str, int], contract: FeatureContract) -> pl.DataFrame:
-    demand, *attributes = (lake.read(table, versions[table]) for table in ("daily_demand", *ATTRIBUTE_TABLES))
-    how = read_how(lake.notes("demand_features", versions["demand_features"]))
-    return build_demand_features(demand, *attributes, **how, previous=contract)[0]
+    demand, plan, *others = (lake.read(table, versions[table]) for table in ("daily_demand", *ATTRIBUTE_TABLES))
+    notes = lake.notes("demand_features", versions["demand_features"])
+    vintages = read_vintages(lake, read_plans(notes), plan)
+    return build_demand_features(demand, plan, *others, **read_how(notes), previous=contract, vintages=vintages)[0]
 
 
 def _both(

@@ -50,6 +50,20 @@ class Lake:
         """
         return self._last_write(table)["version"] if self.exists(table) else None
 
+    def version_at(self, table: str, moment: datetime) -> int | None:
+        """The version of the rows that were the table's at `moment` (with time zone); None where it had none yet."""
+        written = self._writes(table) if self.exists(table) else []
+        past = (commit for commit in written if commit["timestamp"] <= 1000 * moment.timestamp())
+        return next((commit["version"] for commit in past), None)
+
+    def keeps(self, table: str, version: int) -> bool:
+        """Whether the rows of `version` can still be read: where somebody vacuumed, they may be gone."""
+        try:
+            self.read(table, version)
+        except LakeError:
+            return False
+        return True
+
     def written_at(self, table: str) -> datetime:
         """When the table's current rows were written, in UTC. Raises LakeError when there is no table."""
         self._require(table)

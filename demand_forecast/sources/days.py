@@ -1,7 +1,7 @@
 """Spans of days, and which day it is where the shops are."""
 
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
 from demand_forecast.domain.cleaning.dates import EARLIEST_DAY
@@ -13,6 +13,11 @@ Days = tuple[date, date]  # first and last, both included
 def local_day(settings: Settings, moment: datetime) -> date:
     """The calendar day of `moment` (with time zone) where the shops are."""
     return moment.astimezone(ZoneInfo(settings.automation.timezone)).date()
+
+
+def midnight(settings: Settings, day: date) -> datetime:
+    """The moment at which `day` begins where the shops are."""
+    return datetime.combine(day, time.min, ZoneInfo(settings.automation.timezone))
 
 
 def overlap(days: Days, others: Days) -> Days | None:

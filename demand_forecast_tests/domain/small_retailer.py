@@ -1,5 +1,6 @@
 """A retailer small enough to train on in a second: two shops with a weekly rhythm, promotions and price cuts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from demand_forecast.domain.features import (
     FeatureContract,
     ForecastFeatures,
     History,
+    Vintage,
     build_demand_features,
     build_forecast_features,
     build_history,
@@ -53,10 +55,10 @@ class Retailer:
         training: Training = SMALL,
         seed: int = 7,
         previous: FeatureContract | None = None,
+        vintages: Sequence[Vintage] = (),
     ) -> tuple[pl.DataFrame, FeatureContract]:
-        return build_demand_features(
-            *self._tables, **self._reading, origins=origins, training=training, seed=seed, previous=previous
-        )
+        asked: dict[str, Any] = {"origins": origins, "training": training, "seed": seed}
+        return build_demand_features(*self._tables, **self._reading, **asked, previous=previous, vintages=vintages)
 
     def ahead(self, previous: FeatureContract, started: pl.DataFrame | None = None) -> ForecastFeatures:
         """What the next forecast is made from; `started` where `demand` begins later than the sales did."""

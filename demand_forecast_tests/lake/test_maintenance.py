@@ -2,13 +2,17 @@
 
 import re
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
+from demand_forecast.domain.tables import now
 from demand_forecast.lake.tables import Lake, LakeError
+from demand_forecast_tests.commit_times import commit_at
 
 DAYS = [date(2024, 3, day) for day in (1, 2, 3)]
 NOTES = {"made_of": "raw_sales 7"}
@@ -70,6 +74,33 @@ def test_maintenance_leaves_notes_and_version_as_they_were(lake: Lake, maintain:
     assert lake.notes("forecast") == NOTES
     assert lake.version("forecast") == 2
     assert lake.first_change("forecast", 2) is None
+
+
+@pytest.mark.parametrize("maintain", [None, *MAINTENANCE])
+def test_the_version_at_a_moment_is_the_newest_rows_then(lake: Lake, maintain: Callable[[Lake], None] | None) -> None:
+    first = datetime(2024, 3, 1, 12, tzinfo=UTC)
+    for version in range(3):
+        commit_at(lake, "forecast", version, first + timedelta(days=version))
+    if maintain:
+        maintain(lake)
+    assert lake.version_at("forecast", first - timedelta(milliseconds=1)) is None
+    assert lake.version_at("forecast", first) == 0
+    assert lake.version_at("forecast", (first + timedelta(hours=30)).astimezone(ZoneInfo("Asia/Tokyo"))) == 1
+    assert lake.version_at("forecast", now()) == lake.version("forecast") == 2
+    assert lake.version_at("nothing", now()) is None
+
+
+def test_rows_that_were_restored_count_from_then_on(lake: Lake) -> None:
+    before = now()
+    lake._open("forecast").restore(0)
+    assert (lake.version_at("forecast", before), lake.version_at("forecast", now())) == (2, 3)
+    assert_frame_equal(lake.read("forecast", 3), lake.read("forecast", 0))
+
+
+def test_a_version_is_kept_until_its_files_are_deleted(lake: Lake) -> None:
+    assert [lake.keeps("forecast", version) for version in range(3)] == [True] * 3
+    vacuum(lake)
+    assert [lake.keeps("forecast", version) for version in range(3)] == [False, False, True]
 
 
 @pytest.mark.parametrize("maintain", MAINTENANCE)

@@ -9,11 +9,13 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.features.contract import feature_notes, night_notes, read_contract
+from demand_forecast.defs.features.vintages import plan_in_words, plans_kept, read_vintages
 from demand_forecast.defs.metadata import (
     TABLE_KINDS,
     Metadata,
     declared_columns,
     lake_metadata,
+    markdown_table,
     picture,
     recent_days,
     table_metadata,
@@ -144,7 +146,8 @@ def first_sales(lake: Lake) -> pl.DataFrame:
     kinds=TABLE_KINDS,
     description="One row per series, forecast origin and horizon: what was known at the origin about that day, and, "
     "where the day is past, the units it brought. Rows to train on, rows of the backtest origins, and rows of the "
-    "next forecast, all made by one builder. The feature contract is noted with the table's version.",
+    "next forecast, all made by one builder. A backtest origin reads the plan as it was known there, where that was "
+    "kept. The feature contract is noted with the table's version.",
 )
 def demand_features(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
     lake, settings = project.lake, project.settings
@@ -168,13 +171,16 @@ def demand_features(context: dg.AssetExecutionContext, project: Project) -> dg.M
         "seed": settings.seed,
     }
     previous = read_contract(lake) if lake.exists("demand_features") else None
-    tables = (lake.read(table, inputs[table]) for table in ATTRIBUTE_TABLES)
-    features, contract = build_demand_features(demand, *tables, **how, previous=previous)
-    version = lake.replace("demand_features", features, feature_notes(contract, inputs, how))
+    plan, *others = (lake.read(table, inputs[table]) for table in ATTRIBUTE_TABLES)
+    plans = plans_kept(project, origins)
+    vintages = read_vintages(lake, plans, plan)
+    features, contract = build_demand_features(demand, plan, *others, **how, previous=previous, vintages=vintages)
+    version = lake.replace("demand_features", features, feature_notes(contract, inputs, how, plans))
     context.log.info(f"{len(features):,} rows of {len(contract.columns)} features")
+    read = pl.DataFrame({"origin": origins, "plan": [plan_in_words(origin, plans) for origin in origins]})
     shown: Metadata = {
         "feature_contract": dg.MetadataValue.md(contract.to_markdown()),
-        "backtest_origins": [*map(str, origins)],
+        "backtest_origins": dg.MetadataValue.md(markdown_table(read)),
     }
     meaning = declared_columns(settings.covariates) | {column.name: column.reason for column in contract.columns}
     return dg.MaterializeResult(metadata=shown | table_metadata(features, version, meaning))

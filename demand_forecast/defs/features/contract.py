@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import date
+from types import MappingProxyType
 from typing import Any
 
 from demand_forecast.domain.features import FeatureContract, ForecastFeatures
@@ -10,9 +11,17 @@ from demand_forecast.lake.tables import Lake
 from demand_forecast.settings import Covariates, Training
 
 
-def feature_notes(contract: FeatureContract, inputs: Mapping[str, int], how: Mapping[str, Any]) -> dict[str, str]:
-    """`contract`, `inputs` (table versions) and `how` (arguments of `build_demand_features`) as JSON."""
-    return {"contract": contract.to_json(), "inputs": json.dumps(dict(inputs)), "how": json.dumps(_plain(how))}
+def feature_notes(
+    contract: FeatureContract,
+    inputs: Mapping[str, int],
+    how: Mapping[str, Any],
+    plans: Mapping[date, int] = MappingProxyType({}),
+) -> dict[str, str]:
+    """`contract`, `inputs` (table versions), `how` (arguments of `build_demand_features`) and `plans` (versions of
+    clean_plan by the backtest origin that reads them) as JSON.
+    """
+    lines = {"inputs": dict(inputs), "how": _plain(how), "plans": {str(day): plans[day] for day in plans}}
+    return {"contract": contract.to_json()} | {name: json.dumps(value) for name, value in lines.items()}
 
 
 def _plain(how: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,6 +35,13 @@ def read_how(notes: Mapping[str, str]) -> dict[str, Any]:
     how = json.loads(notes["how"])
     made = {"covariates": Covariates(**how["covariates"]), "training": Training(**how["training"])}
     return {**how, **made, "origins": [*map(date.fromisoformat, how["origins"])]}
+
+
+def read_plans(notes: Mapping[str, str]) -> dict[date, int]:
+    """The version of clean_plan by the backtest origin that reads it; others, and those of earlier releases, read the
+    one among the inputs.
+    """
+    return {date.fromisoformat(day): version for day, version in json.loads(notes.get("plans", "{}")).items()}
 
 
 def read_contract(lake: Lake, version: int | None = None) -> FeatureContract:

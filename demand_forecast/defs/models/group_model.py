@@ -9,7 +9,8 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from demand_forecast.defs.features.contract import data_versions
+from demand_forecast.defs.features.contract import data_versions, read_plans
+from demand_forecast.defs.features.vintages import read_vintages
 from demand_forecast.defs.metadata import Metadata, table_metadata
 from demand_forecast.defs.models.assets import fingerprint
 from demand_forecast.defs.project import Project, code_version
@@ -74,6 +75,7 @@ def _train(context: dg.AssetExecutionContext, project: Project, versions: dict[s
     plan, products, stores = (lake.read(f"clean_{name}", versions[f"clean_{name}"]) for name in ATTRIBUTES)
     series = demand.select(SERIES).unique()
     level = alignment_level(series, products, stores, settings.covariates.static)
+    plans = read_plans(lake.notes("demand_features", versions["demand_features"]))
     seconds: list[float] = []
 
     def said(origin: date, took: float) -> None:
@@ -92,6 +94,7 @@ def _train(context: dg.AssetExecutionContext, project: Project, versions: dict[s
         origins=origins,
         training=settings.training,
         seed=settings.seed,
+        vintages=read_vintages(lake, plans, plan),
         on_fit=said,
     )
     about = {"level": level.name, "level_columns": level.columns, "fit_seconds": f"{sum(seconds):.2f}"}

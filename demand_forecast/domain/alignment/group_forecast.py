@@ -1,6 +1,7 @@
 """The demand of groups of series, forecast directly: sums are steadier than what they are made of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import date
 from time import perf_counter
 from typing import Any
@@ -9,12 +10,13 @@ import numpy as np
 import polars as pl
 
 from demand_forecast.domain.alignment.calendar_regression import regress
-from demand_forecast.domain.alignment.groups import GROUP, group_tables, membership
+from demand_forecast.domain.alignment.groups import GROUP, GroupTables, group_tables, membership
 from demand_forecast.domain.demand.calendar import Frequency
 from demand_forecast.domain.demand.hierarchy import Level
 from demand_forecast.domain.features import (
     FeatureContract,
     History,
+    Vintage,
     as_trained,
     build_demand_features,
     build_features,
@@ -45,13 +47,15 @@ def backtest_groups(
     training: Training,
     seed: int,
     threads: int = 0,
+    vintages: Iterable[Vintage] = (),
     on_fit: Callable[[date, float], object] = lambda *_: None,
 ) -> tuple[pl.DataFrame, LightGBMTweedie]:
     """The table `group_backtest`: `store_group, product_group, forecast_origin, date, horizon, mean` of every group of
     `level` at each of `origins`, from what was known there; and the model of the last of them, trained on all.
 
     The mean is that of two forecasts that err differently: one LightGBM for the groups of all levels, on the features
-    that series have, and a regression on the calendar by group. Raises as `build_demand_features`.
+    that series have, and a regression on the calendar by group. `vintages` are of the plan of series, and read as in
+    `build_demand_features`. Raises as that.
     """
     series = demand.select(SERIES).unique()
     tables = group_tables(demand, series, plan, products, stores, covariates)
@@ -59,16 +63,18 @@ def backtest_groups(
     arguments: dict[str, Any] = {"covariates": tables.covariates, "frequency": frequency, "horizon": horizon}
     few = training.model_copy(update={"max_rows": MAX_ROWS})
     history = build_history(*tables.for_features, **arguments)
+    of_groups = [_of_groups(vintage, tables, history) for vintage in vintages]
     features, contract = build_demand_features(
-        *tables.for_features, **arguments, origins=origins, training=few, seed=seed
+        *tables.for_features, **arguments, origins=origins, training=few, seed=seed, vintages=of_groups
     )
+    then = {origin: _history_then(vintage, tables, history) for vintage in of_groups for origin in vintage.origins}
     parts = []
     for origin in sorted(origins):
         started = perf_counter()
         model = _boosting(features, contract, origin, seed, threads)
         on_fit(origin, perf_counter() - started)
         rows = features.filter(~pl.col("training") & (pl.col("forecast_origin") == origin))
-        parts.append(_combined(model, rows, history, groups, origin))
+        parts.append(_combined(model, rows, then.get(origin, history), groups, origin))
     return pl.concat(parts), model
 
 
@@ -93,17 +99,24 @@ def forecast_groups(
     declared = tables.covariates.model_copy(update={"known_future": covariates.known_future})
     known = as_trained(*tables.for_features, covariates=declared, inputs=inputs)
     groups = _groups_of(series, level, products, stores)
-    history = build_history(
-        *(known.demand, known.plan, known.products, known.stores),
-        covariates=known.covariates,
-        frequency=frequency,
-        horizon=horizon,
-        inputs=inputs,
-    )
+    history = known.history(frequency=frequency, horizon=horizon)
     origin = pl.lit(history.last_day)
     rows = groups.join(pl.select(horizon=pl.int_range(1, horizon + 1, dtype=pl.Int32)), how="cross")
     rows = build_features(history, rows.with_columns(forecast_origin=origin), model.contract)
     return _combined(model, rows, history, groups, history.last_day)
+
+
+def _of_groups(vintage: Vintage, tables: GroupTables, history: History) -> Vintage:
+    """The plan of then as that of the groups, each column of the kind that it is in their `history`."""
+    return replace(vintage, plan=tables.plan_of(plan_as_trained(vintage.plan, history.inputs)))
+
+
+def _history_then(vintage: Vintage, tables: GroupTables, history: History) -> History:
+    """`history` of the groups with the plan of then, read as the plan of now is."""
+    inputs, horizon = history.inputs, history.horizon
+    demand, _, *rest = tables.for_features
+    known = as_trained(demand, vintage.plan, *rest, covariates=tables.covariates, inputs=inputs)
+    return known.history(frequency=inputs.frequency, horizon=horizon)
 
 
 def _groups_of(series: pl.DataFrame, level: Level, products: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:

@@ -22,7 +22,8 @@ LEVEL, NODE = "group_level", "group_node"  # static columns of the groups
 @dataclass(frozen=True)
 class GroupTables:
     """The tables of a retailer whose series are groups; `demand`, `plan`, `products` and `stores` have the columns of
-    daily_demand and of the clean tables, a group's `store_id` and `product_id` are its GROUP columns.
+    daily_demand and of the clean tables, a group's `store_id` and `product_id` are its GROUP columns. `members`:
+    `store_id, product_id` of every series with the GROUP columns of each group that it belongs to.
     """
 
     demand: pl.DataFrame
@@ -30,6 +31,11 @@ class GroupTables:
     products: pl.DataFrame
     stores: pl.DataFrame
     covariates: Covariates
+    members: pl.DataFrame
+
+    def plan_of(self, plan: pl.DataFrame) -> pl.DataFrame:
+        """Another clean_plan of the same series as that of the groups."""
+        return _group_plan(plan, self.members, self.covariates.known_future)
 
     @property
     def for_features(self) -> tuple[pl.DataFrame, ...]:
@@ -86,6 +92,7 @@ def group_tables(
         ).unique(),
         stores=groups.select(store_id="store_group").unique(),
         covariates=Covariates(static=[LEVEL, NODE], known_future=known_future),
+        members=members,
     )
 
 
@@ -164,8 +171,9 @@ def _complete(groups: pl.DataFrame) -> pl.DataFrame:
     ).sort(*SERIES, "date")
 
 
-def _group_plan(plan: pl.DataFrame, members: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+def _group_plan(plan: pl.DataFrame, members: pl.DataFrame, covariates: Sequence[str]) -> pl.DataFrame:
     """clean_plan of the groups: rows for all stay, those of shops and products become rows of their groups."""
+    names = [name for name in covariates if name in plan.columns]
     for key in SERIES:
         if key not in plan.columns:
             plan = plan.with_columns(pl.lit(None, pl.String).alias(key))

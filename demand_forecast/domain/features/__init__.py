@@ -9,6 +9,7 @@ from demand_forecast.domain.features.new_products import is_new_product, kind_of
 from demand_forecast.domain.features.replan import lay_launch_price, planned_days, read_plan_again
 from demand_forecast.domain.features.rows import (
     ForecastFeatures,
+    Vintage,
     build_demand_features,
     build_forecast_features,
     looked_back,
@@ -22,6 +23,7 @@ __all__ = [
     "ForecastFeatures",
     "History",
     "PanelInputs",
+    "Vintage",
     "as_trained",
     "build_demand_features",
     "build_features",

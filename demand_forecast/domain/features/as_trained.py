@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 
 from demand_forecast.domain.demand.covariates import as_number, as_text
 from demand_forecast.domain.features.contract import ContractError, FeatureContract
 from demand_forecast.domain.features.declaration import PanelInputs
+from demand_forecast.domain.features.history import History, build_history
 from demand_forecast.settings import Covariates
 
 CovariateKind = Literal["category", "number", "binary"]
@@ -17,8 +18,8 @@ SHOWN = 3  # values that a line names
 
 @dataclass(frozen=True)
 class AsTrained:
-    """daily_demand and the clean tables as models know them, the covariates in them, and in `unfamiliar` a line for
-    everything that is read otherwise than it stands.
+    """daily_demand and the clean tables as models with `inputs` know them, the covariates in them, and in `unfamiliar`
+    a line for everything that is read otherwise than it stands.
     """
 
     demand: pl.DataFrame
@@ -26,7 +27,13 @@ class AsTrained:
     products: pl.DataFrame
     stores: pl.DataFrame
     covariates: Covariates
+    inputs: PanelInputs
     unfamiliar: tuple[str, ...]
+
+    def history(self, stock: pl.DataFrame | None = None, **reading: Any) -> History:
+        """What `build_history` makes of these tables, with its other arguments. Raises as it does."""
+        tables = self.demand, self.plan, self.products, self.stores, stock
+        return build_history(*tables, covariates=self.covariates, inputs=self.inputs, **reading)
 
 
 def as_trained(
@@ -57,7 +64,7 @@ def as_trained(
     demand, plan, products, stores = (frame for frame, _ in read)
     lines = [line for _, told in read for line in told]
     known = Covariates(static=list(inputs.static), known_future=list(inputs.future), past_only=list(inputs.past_only))
-    return AsTrained(demand, plan, products, stores, known, (*lines, *_new_covariates(inputs, covariates)))
+    return AsTrained(demand, plan, products, stores, known, inputs, (*lines, *_new_covariates(inputs, covariates)))
 
 
 def plan_as_trained(plan: pl.DataFrame, inputs: PanelInputs) -> pl.DataFrame:

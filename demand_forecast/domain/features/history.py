@@ -75,30 +75,37 @@ def build_history(
     know, where the tables are `as_trained`; else they are what the tables look like.
     Raises MissingCovariateError where a declared covariate is in no table, ContractError where `demand` has holes.
     """
-    calendar = calendar_of(frequency)
+    calendar, groups = calendar_of(frequency), product_groups(products, covariates.static)
     planned = plan_columns(plan, covariates) if inputs is None else _trained_columns(plan, inputs)
-    demand = demand.sort("store_id", "product_id", "date")
-    demand = demand.with_columns(exposure=exposure(), series=pl.struct(series_key()).rle_id())
+    demand = _numbered(demand)
     last_day = _last_day(demand)
     sold = _sold(demand, started)
     _without_holes(sold, calendar, last_day)
     series = with_launches(sold.drop("first"), plan, stock, last_day, calendar.ahead(last_day, horizon), calendar)
-    groups = product_groups(products, covariates.static)
     if new_products:
         tomorrow = calendar.ahead(last_day, 1)
         series, products = with_new_products(series, products, covariates.static, groups, tomorrow)
     series = _described(series, products, stores, covariates)
+    unsold = _in_groups(unsold_launches(sold, plan, stock, last_day, calendar), products, groups, series)
     panel = _panel(demand, series, calendar, last_day, horizon, since, covariates.past_only)
-    unsold = unsold_launches(sold, plan, stock, last_day, calendar)
-    unsold = unsold.join(products.select("product_id", *groups), on="product_id", how="left")
-    unsold = unsold.join(series.select("store_id", "store").unique(), on="store_id")
     panel = similar_level(panel, demand, series, unsold, groups, calendar)
-    panel = spread_plan(panel, plan, planned, series, calendar)
+    panel = spread_plan(panel, plan, planned, series, calendar).with_columns(open_planned())
     panel = _shop_opening(_product_units(panel, calendar), calendar).drop("store", "product")
-    panel = panel.with_columns(open_planned())
     series = _places(series, panel)
     found = replace(inputs, frequency=frequency) if inputs else _inputs(series, planned, covariates, frequency)
     return History(panel, series, last_day, horizon, found)
+
+
+def _numbered(demand: pl.DataFrame) -> pl.DataFrame:
+    """`demand` sorted, with `exposure` and the number of its `series`."""
+    demand = demand.sort("store_id", "product_id", "date")
+    return demand.with_columns(exposure=exposure(), series=pl.struct(series_key()).rle_id())
+
+
+def _in_groups(unsold: pl.DataFrame, products: pl.DataFrame, groups: list[str], series: pl.DataFrame) -> pl.DataFrame:
+    """`unsold` (`store_id, product_id` …) with the number of the `store` and the product's `groups`."""
+    unsold = unsold.join(products.select("product_id", *groups), on="product_id", how="left")
+    return unsold.join(series.select("store_id", "store").unique(), on="store_id")
 
 
 def _trained_columns(plan: pl.DataFrame, inputs: PanelInputs) -> PlanColumns:

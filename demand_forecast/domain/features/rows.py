@@ -4,6 +4,7 @@ The draw is a counter-based hash of (seed, series, origin, copy): it does not de
 are appended change nothing about the rows drawn before.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from hashlib import blake2b
@@ -20,7 +21,7 @@ from demand_forecast.domain.features.declaration import base_level, with_levels
 from demand_forecast.domain.features.history import History, build_history
 from demand_forecast.domain.features.new_products import is_new_product
 from demand_forecast.domain.features.replan import planned_days
-from demand_forecast.domain.tables import series_key
+from demand_forecast.domain.tables import SERIES, series_key
 from demand_forecast.settings import Covariates, Training
 
 FULL_LEVEL = 2.0  # units a period from which a series' rows are all equally likely to be drawn
@@ -28,10 +29,20 @@ LEVEL_POWER = 0.7
 MAX_COPIES = 8  # horizons drawn per origin where there are few rows
 RATE_STEP = 2**0.125  # coarse, so that a growing history keeps its rate for long
 MAX_RATE = 64.0  # every row of the smallest level is kept
+ROW = [*SERIES, "forecast_origin", "horizon", "training"]
+OF_TODAY = ("units", "exposure", "weight")  # of a row, whatever plan it reads
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 Rows = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True)
+class Vintage:
+    """`plan`: the table clean_plan as it was known at `origins`, where it was another one than today's."""
+
+    plan: pl.DataFrame
+    origins: tuple[date, ...]
 
 
 @dataclass(frozen=True)
@@ -62,11 +73,14 @@ def build_demand_features(
     training: Training,
     seed: int,
     previous: FeatureContract | None = None,
+    vintages: Iterable[Vintage] = (),
 ) -> tuple[pl.DataFrame, FeatureContract]:
     """The table `demand_features` and its contract.
 
     Rows to train on (`training` true, `weight` above zero, `units` known), and all rows of every series that is
     alive or announced at each of `origins` (`training` false, weight 0; `units` null after the last day of `demand`).
+    Those of an origin of `vintages` are read from the plan that was known there, as the contract knows it (see
+    `as_trained`); a series that it did not announce yet keeps its row. Outcomes and contract are those of `plan`.
     Raises MissingCovariateError where the tables do not hold what `covariates` declares, ContractError where nothing
     was ever sold.
     """
@@ -82,7 +96,13 @@ def build_demand_features(
     )
     contract = make_contract(history.inputs, horizon, _categories(history, previous.categories if previous else {}))
     rows = pl.concat([draw_training_rows(history, training, seed), origin_rows(history, origins)])
-    return build_numbered(history, rows, contract), contract
+    features = build_numbered(history, rows, contract)
+    for vintage in vintages:
+        known = as_trained(demand, vintage.plan, products, stores, covariates=covariates, inputs=contract.inputs)
+        then = known.history(stock, frequency=frequency, horizon=horizon, since=since)
+        read = build_numbered(then, origin_rows(then, [*vintage.origins]), contract)
+        features = features.update(read.drop(OF_TODAY), on=ROW, include_nulls=True)
+    return features, contract
 
 
 def build_forecast_features(
@@ -105,15 +125,13 @@ def build_forecast_features(
     after those that are. Raises as `build_demand_features`, and ContractError for another frequency.
     """
     known = as_trained(demand, plan, products, stores, covariates=covariates, inputs=previous.inputs)
-    history = build_history(
-        *(known.demand, known.plan, known.products, known.stores, stock),
-        covariates=known.covariates,
+    history = known.history(
+        stock,
         frequency=frequency,
         horizon=horizon,
         since=demand.select(pl.col("date").min()).item(),
         started=started,
         new_products=True,
-        inputs=previous.inputs,
     )
     contract = replace(previous, horizon=horizon, categories=_categories(history, previous.categories))
     rows = build_numbered(history, origin_rows(history, [history.last_day]), contract)

@@ -15,7 +15,7 @@ from demand_forecast.domain.alignment.group_forecast import backtest_groups, for
 from demand_forecast.domain.alignment.groups import alignment_level, membership
 from demand_forecast.domain.demand.calendar import DAILY
 from demand_forecast.domain.demand.hierarchy import Level
-from demand_forecast.domain.features import PanelInputs
+from demand_forecast.domain.features import PanelInputs, Vintage
 from demand_forecast.domain.models import ForecastModel, load_model
 from demand_forecast.domain.tables import SERIES
 from demand_forecast_tests.domain.small_retailer import SMALL, Retailer, make_retailer
@@ -102,6 +102,25 @@ def test_groups_are_forecast_at_every_origin_from_what_was_known_there() -> None
     )
     assert other.filter(pl.col("forecast_origin") == origin).equals(early)
     assert not other.equals(both)
+
+
+def test_groups_read_the_plan_as_it_was_known_at_the_origin() -> None:
+    retailer = make_retailer(days=150, products=2)
+    origin = retailer.last_day - timedelta(days=14)
+    both = [origin, retailer.last_day]
+    today = forecast(retailer, both)
+    assert forecast(retailer, both, vintages=[Vintage(retailer.plan, (origin,))]).equals(today)
+    later = pl.col("date") > origin
+    for known in (
+        retailer.plan.with_columns(promo=pl.when(later).then(0).otherwise("promo")),  # planned since
+        retailer.plan.drop("promo").with_columns(event=pl.lit(3.0)),
+        retailer.plan.clear(),
+    ):
+        made = forecast(retailer, both, vintages=[Vintage(known, (origin,))])
+        at = pl.col("forecast_origin") == origin
+        assert made.filter(~at).equals(today.filter(~at))
+        assert made.drop("mean").equals(today.drop("mean"))
+        assert not made.filter(at).equals(today.filter(at))
 
 
 @pytest.mark.parametrize("threads", [1, pytest.param(2, marks=pytest.mark.slow)])
