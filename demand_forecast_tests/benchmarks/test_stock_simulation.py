@@ -82,7 +82,13 @@ def test_its_orders_are_those_of_the_reorder_plan() -> None:
     forecast = pl.concat(
         pl.DataFrame(
             {**KEY, "date": [day(origin + h) for h in range(1, 15)], "forecast_origin": day(origin)}
-        ).with_columns(horizon=pl.int_range(1, 15, dtype=pl.Int32), mean=pl.lit(5.0), variance=pl.lit(5.0), **quantiles)
+        ).with_columns(
+            horizon=pl.int_range(1, 15, dtype=pl.Int32),
+            mean=pl.lit(5.0),
+            variance=pl.lit(5.0),
+            correlation=pl.lit(0.1),
+            **quantiles,
+        )
         for origin in range(0, REVIEWS * REVIEW, REVIEW)
     )
     policy = Replenishment()

@@ -48,7 +48,6 @@ def retailer(project_of: Callable[..., Project], undrawn: Any, monkeypatch: pyte
     project.lake.replace("group_forecast", days.with_columns(**groups, mean=pl.lit(300, pl.Float32)))
     kinds = {"model_version": pl.String, "forecast_origin": pl.Date, "weight": pl.Float64}
     project.lake.replace("alignment", pl.DataFrame(schema=kinds))
-    project.lake.replace("error_correlation", pl.DataFrame(schema={"model": pl.String, "correlation": pl.Float64}))
     scores = {"model": ["seasonal_naive"], "value": [0.5], "level": ["series"], "metric": ["wql"]}
     project.lake.replace("backtest_metrics", pl.DataFrame(scores).with_columns(forecast_origin=pl.lit(None, pl.Date)))
     project.lake.replace("series_overview", series)

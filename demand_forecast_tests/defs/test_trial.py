@@ -62,8 +62,8 @@ def retailer_of(
         champion, challenger = (register(project, (rows, contract), retailer.last_day, mark) for mark in ("one", "two"))
         promote(project, champion)
         compare(project, decision, challenger)
-        project.tracking.keep_proof(champion, Proof(correlation=0.2, figures={"wql": 0.4}))
-        project.tracking.keep_proof(challenger, Proof(0.75, correlation=0.2, figures={"wql": 0.5}))
+        project.tracking.keep_proof(champion, Proof(correlation=(0.2,) * 4, figures={"wql": 0.4}))
+        project.tracking.keep_proof(challenger, Proof(0.75, correlation=(0.2,) * 4, figures={"wql": 0.5}))
         live = forecast_by(project, project.tracking.version(champion), made.rows)
         project.lake.replace("demand_forecast", live)
         return project

@@ -49,6 +49,7 @@ class Shop:
             pl.Series("mean", mean.astype(np.float32)),
             *(pl.Series(name, quantiles[:, number]) for number, name in enumerate(QUANTILE_COLUMNS)),
             variance=pl.Series(mean.astype(np.float32)),
+            correlation=pl.lit(0.1, pl.Float32),
         )
 
     def forecasts_of_the_day_before(self, mean: pl.Expr) -> pl.DataFrame:

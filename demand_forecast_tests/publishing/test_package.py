@@ -48,6 +48,7 @@ def table(scale: float = 1.0) -> pl.DataFrame:
             "mean": scale * horizon,
             **{name: scale * horizon * place / 5 for place, name in enumerate(QUANTILE_COLUMNS, 1)},
             "variance": scale * horizon,
+            "correlation": 0.1,
             "model": "lightgbm",
             "model_version": "3",
             "alignment": 1.0 + horizon / 10,
@@ -55,7 +56,7 @@ def table(scale: float = 1.0) -> pl.DataFrame:
         for horizon in (2, 3, 1)
         for product in ("P2", "P1")
     ]
-    numbers = pl.selectors.matches("^(mean|q.*|variance)$")
+    numbers = pl.selectors.matches("^(mean|q.*|variance|correlation)$")
     return pl.DataFrame(rows).cast({"horizon": pl.Int32, numbers: pl.Float32})
 
 
@@ -192,7 +193,7 @@ def test_features_of_other_rows_than_the_forecast_are_refused(folder: Path, mode
 def test_another_format_is_refused(folder: Path, publish: Publish) -> None:
     file = publish() / "manifest.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 1}))
-    with pytest.raises(PackageError, match="format 1, this version reads 3"):
+    with pytest.raises(PackageError, match="format 1, this version reads 4"):
         read_package(folder)
     file.write_text("{")
     with pytest.raises(PackageError, match=r"manifest.json is not readable"):

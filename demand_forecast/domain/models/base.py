@@ -235,12 +235,12 @@ class LevelModel(SpreadModel):
                 f"{self.name}: no rows to train on: no series has a forecast origin and a later target day"
             )
         matrix, level = self.contract.matrix(rows), column(rows, "base_level") * exposure(rows)
-        units, weight = column(rows, "units"), column(rows, "weight")
+        units, weight, about = column(rows, "units"), column(rows, "weight"), Irregularity.of(rows)
         # a loss with a logarithm needs something sold somewhere: 1e-9 units change no forecast
-        self._train(matrix, np.maximum(units, 1e-9), level, weight)
+        self._train(matrix, np.maximum(units, 1e-9), level, weight * _evidence(about))
         mean = self._ratio(matrix) * level
         # a row was drawn with a chance of 1 / weight^2: so weighted, every series and day counts the same
-        self.spread = Spread.everywhere(fit_dispersion(mean, units, column(rows, "variance_to_mean"), weight**2))
+        self.spread = Spread.everywhere(fit_dispersion(mean, units, about.ratio, weight**2))
 
     def _mean(self, rows: pl.DataFrame, expected_open: Floats) -> Floats:
         return self._ratio(self.contract.matrix(rows)) * column(rows, "base_level") * expected_open
@@ -269,6 +269,16 @@ class LevelModel(SpreadModel):
 
     @abstractmethod
     def _load_learner(self, file: Path) -> None: ...
+
+
+def _evidence(about: Irregularity) -> Floats:
+    """What a unit of each row says, of series that seldom sell, against one of a usual series, 0..1; shape (rows,).
+
+    Quasi-likelihood: where ten are sold at once, a unit is a tenth of a sale (McCullagh & Nelder 1989, Generalized
+    Linear Models, 2nd ed., ch. 9). Not of series that sell often: much of what these vary by is there to be learned.
+    """
+    ratio = np.where(np.isfinite(about.ratio), about.ratio, 1.0)
+    return np.where(about.seldom, 1 / np.maximum(ratio / max(float(np.median(ratio)), 1.0), 1.0), 1.0)
 
 
 def smallest_leaf(units: Floats) -> tuple[int, float]:

@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Self
 
-from demand_forecast.domain.models.spread import Spread
+from demand_forecast.domain.models.spread import KINDS, Spread
 
 FILE = "proof.json"
 CORRELATION = 0.1  # between errors of a series' days where no backtest tells; measured: 0.03 on the sample, 0.10 on M5
@@ -32,11 +32,12 @@ class Proof:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The proof that `to_json` wrote."""
+        """The proof that `to_json` wrote, of this release or of one that learned one correlation for all kinds."""
         content = json.loads(text)
         spread = content["spread"] and Spread.from_dict(content["spread"])
         origins = tuple(map(date.fromisoformat, content["origins"]))
-        correlation = content["correlation"] and tuple(content["correlation"])
+        alike = content["correlation"]
+        correlation = None if alike is None else (alike,) * len(KINDS) if isinstance(alike, float) else tuple(alike)
         return cls(**content | {"spread": spread, "origins": origins, "correlation": correlation})
 
     @classmethod

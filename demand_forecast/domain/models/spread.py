@@ -39,6 +39,11 @@ class Irregularity:
         return cls(known["ratio"].to_numpy(), known["kind"].to_numpy())
 
     @property
+    def seldom(self) -> Any:
+        """Whether each row's series sells on few days."""
+        return self.kind >= KINDS.index("intermittent")
+
+    @property
     def names(self) -> pl.Series:
         """The kind of each row in words."""
         return pl.Series("kind", self.kind).replace_strict(range(len(KINDS)), KINDS, return_dtype=pl.String)

@@ -36,6 +36,7 @@ def forecast() -> pl.DataFrame:
         forecast_origin=pl.lit(DAY),
         mean=pl.lit(1, pl.Float32),
         variance=pl.lit(1, pl.Float32),
+        correlation=pl.lit(0.1, pl.Float32),
         model=pl.lit("lightgbm"),
         model_version=pl.lit("1"),
         alignment=pl.lit(1.0),

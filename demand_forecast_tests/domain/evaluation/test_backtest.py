@@ -50,7 +50,7 @@ def test_every_candidate_forecasts_the_same_rows() -> None:
     assert alignment.is_empty()
     assert [*spreads] == ["lightgbm"]
     keys = ["store_id", "product_id", "date", "forecast_origin", "horizon"]
-    outcome = {"units", "exposure", "pit_low", "pit_high"}
+    outcome = {"units", "exposure", "kind", "pit_low", "pit_high"}
     assert set(result.columns) == {*keys, *FORECAST_NUMBERS, "model", *outcome}
     first, second = (result.filter(pl.col("model") == name).select(*keys, "units") for name in ("lightgbm", "champion"))
     assert first.equals(second)

@@ -11,8 +11,9 @@ from polars.testing import assert_frame_equal
 from scipy.stats import gamma, nbinom, norm, poisson
 
 from demand_forecast.domain.models.distribution import count_quantiles
+from demand_forecast.domain.models.proof import CORRELATION
+from demand_forecast.domain.models.spread import KINDS
 from demand_forecast.domain.replenishment.policy import (
-    CORRELATION,
     PLAN,
     PLAN_KEY,
     STOCK_OUT,
@@ -31,7 +32,12 @@ WEEK = np.array([0.8, 0.8, 0.9, 1.0, 1.2, 1.4, 0.9] * 2)  # a shop's week, twice
 
 
 def forecast(
-    mean: np.ndarray, variance: np.ndarray, product: str = "p", step: int = 1, quantiles: np.ndarray | None = None
+    mean: np.ndarray,
+    variance: np.ndarray,
+    product: str = "p",
+    step: int = 1,
+    quantiles: np.ndarray | None = None,
+    correlation: float = CORRELATION,
 ) -> pl.DataFrame:
     """`demand_forecast` of one series: `mean` and `variance` are (horizon,), `quantiles` (horizon, 9), by default those
     of counts."""
@@ -48,6 +54,7 @@ def forecast(
             "mean": mean.astype(np.float32),
             **columns,
             "variance": variance.astype(np.float32),
+            "correlation": np.full(len(mean), correlation, np.float32),
         }
     )
 
@@ -100,7 +107,7 @@ def test_target_stock_keeps_the_service_level_in_simulation(
 ) -> None:
     mean = daily * WEEK
     settings = Replenishment(service_level=service_level)
-    row = plan_row(reorder_plan(forecast(mean, ratio * mean), None, settings, "daily", correlation=correlation))
+    row = plan_row(reorder_plan(forecast(mean, ratio * mean, correlation=correlation), None, settings, "daily"))
     demand = _alike(_counts(mean[:PROTECTION], ratio), correlation).sum(axis=1)
     spare = (demand == row["target_stock"]).mean()
     assert service_level - 0.03 <= (demand <= row["target_stock"]).mean() <= service_level + 0.03 + spare
@@ -123,21 +130,64 @@ def test_goods_sold_by_weight_follow_a_gamma(variation: float) -> None:
 @pytest.mark.parametrize("daily", [0.05, 0.7, 6.0])
 def test_independent_poisson_days_add_up_to_a_poisson(daily: float) -> None:
     mean = daily * WEEK
-    demand = forecast(mean, mean)
-    row = plan_row(reorder_plan(demand, None, SETTINGS, "daily", correlation=0.0))
+    demand = forecast(mean, mean, correlation=0.0)
+    row = plan_row(reorder_plan(demand, None, SETTINGS, "daily"))
     assert row["target_stock"] == pytest.approx(poisson.ppf(0.95, mean[:PROTECTION].sum()), abs=1)
 
 
-def backtest(correlation: float, daily: float, series: int = 400, model: str = "ours") -> pl.DataFrame:
+def backtest(
+    correlation: float, daily: float, series: int = 400, model: str = "ours", kind: str = "smooth"
+) -> pl.DataFrame:
     """What a perfect forecast of each day would have left, where days are alike."""
     mean = daily * WEEK
     sold = _alike(_counts(mean[:PROTECTION], 2.0), correlation, series)
     return pl.concat(
         forecast(mean, 2 * mean, f"p{number}")
         .head(PROTECTION)
-        .with_columns(units=pl.Series(sold[number], dtype=pl.Float32), exposure=pl.lit(1.0), model=pl.lit(model))
+        .with_columns(
+            units=pl.Series(sold[number], dtype=pl.Float32),
+            exposure=pl.lit(1.0),
+            kind=pl.lit(kind),
+            model=pl.lit(model),
+        )
         for number in range(series)
     )
+
+
+def learned(rows: pl.DataFrame, kind: str = "smooth") -> float:
+    found = error_correlation(rows, "ours", SETTINGS, "daily")
+    assert found is not None
+    return found[KINDS.index(kind)]
+
+
+def test_kinds_of_demand_have_their_own_correlation_and_one_that_is_rare_that_of_all() -> None:
+    rows = pl.concat(
+        [
+            backtest(0.4, 5.0),
+            backtest(0.0, 5.0, kind="lumpy").with_columns(product_id="q" + pl.col("product_id")),
+            backtest(0.0, 5.0, 2, kind="erratic").with_columns(product_id="r" + pl.col("product_id")),
+        ]
+    )
+    assert learned(rows) > 0.25
+    assert learned(rows, "lumpy") < 0.1
+    assert learned(rows, "erratic") == pytest.approx(learned(rows, "intermittent"), abs=0.02)
+    assert 0.1 < learned(rows, "intermittent") < 0.25
+
+
+def test_orders_of_one_plan_count_the_correlation_of_each_series() -> None:
+    mean = 5.0 * WEEK
+    plan = reorder_plan(
+        pl.concat(
+            [forecast(mean, 2 * mean, "apart", correlation=0.0), forecast(mean, 2 * mean, "alike", correlation=0.4)]
+        ),
+        None,
+        SETTINGS,
+        "daily",
+    )
+    for product, correlation in (("apart", 0.0), ("alike", 0.4)):
+        alone = reorder_plan(forecast(mean, 2 * mean, product, correlation=correlation), None, SETTINGS, "daily")
+        assert plan_row(plan, product) == plan_row(alone, product)
+    assert plan_row(plan, "alike")["target_stock"] > plan_row(plan, "apart")["target_stock"]
 
 
 @pytest.mark.parametrize("daily", [0.5, 20.0])
@@ -146,17 +196,16 @@ def test_the_correlation_of_errors_is_found_in_the_backtest(daily: float, correl
     ours = backtest(correlation, daily)
     alike = _between(ours["units"].to_numpy().reshape(-1, PROTECTION))
     rows = pl.concat([ours, backtest(0.9, daily, 20, "other")])
-    assert error_correlation(rows, "ours", SETTINGS, "daily") == pytest.approx(alike, abs=0.09)  # the tail of 400 sums
+    assert learned(rows) == pytest.approx(alike, abs=0.09)  # the tail of 400 sums
 
 
 def test_what_the_backtest_taught_keeps_the_promise_and_orders_more() -> None:
     """With days much alike a plan that takes them as independent promises too much."""
     rows = backtest(0.4, 5.0)
     sold = rows.group_by("product_id").agg(pl.col("units").sum())["units"]
-    learned = error_correlation(rows, "ours", SETTINGS, "daily")
     independent, honest = (
-        plan_row(reorder_plan(rows.drop("units"), None, SETTINGS, "daily", correlation=rho), "p0")
-        for rho in (0.0, learned)
+        plan_row(reorder_plan(rows.with_columns(correlation=pl.lit(rho)), None, SETTINGS, "daily"), "p0")
+        for rho in (0.0, learned(rows))
     )
     assert (sold <= independent["target_stock"]).mean() < 0.9
     assert (sold <= honest["target_stock"]).mean() == pytest.approx(0.95, abs=0.02)
@@ -169,12 +218,12 @@ def test_beside_slow_sellers_the_least_correlation_that_will_do_is_found_and_not
     rows = pl.concat(
         [backtest(0.1, 5.0, 100), backtest(0.1, 0.05, 500).with_columns(product_id="q" + pl.col("product_id"))]
     )
-    assert error_correlation(rows, "ours", SETTINGS, "daily") < 0.3
+    assert learned(rows) < 0.3
 
 
 @pytest.mark.parametrize("rows", [backtest(0.1, 2.0, 2, "other"), backtest(0.1, 2.0, 2).head(1)])
-def test_a_backtest_that_does_not_tell_leaves_the_usual_correlation(rows: pl.DataFrame) -> None:
-    assert error_correlation(rows, "ours", SETTINGS, "daily") == CORRELATION
+def test_a_backtest_may_not_tell(rows: pl.DataFrame) -> None:
+    assert error_correlation(rows, "ours", SETTINGS, "daily") is None
 
 
 def test_quantiles_of_days_are_not_added_up() -> None:
@@ -188,7 +237,7 @@ def test_quantiles_of_days_are_not_added_up() -> None:
 def test_a_lumpy_slow_seller_keeps_what_its_plan_says() -> None:
     """One order in ten days, ten units each: the nine quantiles of a day are zeros but for the last."""
     mean, variance = np.full(HORIZON, 1.0), np.full(HORIZON, 19.0)
-    row = plan_row(reorder_plan(forecast(mean, variance), None, SETTINGS, "daily", correlation=0.0))
+    row = plan_row(reorder_plan(forecast(mean, variance, correlation=0.0), None, SETTINGS, "daily"))
     demand = _alike(_counts(mean[:PROTECTION], 19.0), 0.0).sum(axis=1)
     assert row["service_level"] == pytest.approx((demand <= row["target_stock"]).mean(), abs=0.01)
 
@@ -202,8 +251,8 @@ def test_days_out_of_stock_hide_nothing_of_how_alike_errors_are(share: float) ->
     exposure = np.where(out, np.where(rng.random(len(full)) < 0.5, 0.0, rng.uniform(0.2, 0.9, len(full))), 1.0)
     sold = rng.binomial(full["units"].to_numpy().astype(int), exposure)
     censored = full.with_columns(units=pl.Series(sold, dtype=pl.Float32), exposure=pl.Series(exposure))
-    learned = [error_correlation(rows, "ours", SETTINGS, "daily") for rows in (full, censored)]
-    assert learned[1] == pytest.approx(learned[0], abs=0.05)
+    whole, cut = learned(full), learned(censored)
+    assert cut == pytest.approx(whole, abs=0.05)
 
 
 def test_only_what_is_missing_is_ordered() -> None:
@@ -305,7 +354,7 @@ def risk_row(demand: pl.DataFrame, stock: pl.DataFrame | None, settings: Repleni
 def test_the_risk_to_run_out_is_that_of_the_lead_time_in_simulation(daily: float, days_of_stock: int) -> None:
     mean, stock = daily * WEEK, round(daily * days_of_stock)
     days = _alike(_counts(mean[: SETTINGS.lead_time], 2.0), 0.3, draws=5_000, days=SETTINGS.lead_time)
-    row = risk_row(forecast(mean, 2 * mean), stock_report(0, stock), SETTINGS, correlation=_between(days))
+    row = risk_row(forecast(mean, 2 * mean, correlation=_between(days)), stock_report(0, stock), SETTINGS)
     assert row["stock_out_risk"] == pytest.approx((days.sum(axis=1) > stock).mean(), abs=0.03)
 
 
@@ -331,7 +380,9 @@ def test_the_risk_where_nothing_is_known_awaited_or_left(reported: float | None,
 
 
 def test_weeks_are_awaited_in_part() -> None:
-    row = risk_row(poisson_forecast(14.0, step=7), stock_report(0, 6), SETTINGS, frequency="weekly", correlation=0.0)
+    mean = np.full(HORIZON, 14.0)
+    weeks = forecast(mean, mean, step=7, correlation=0.0)
+    row = risk_row(weeks, stock_report(0, 6), SETTINGS, frequency="weekly")
     assert row["stock_out_risk"] == pytest.approx(poisson.sf(6, 6), abs=0.01)
 
 

@@ -224,7 +224,6 @@ def test_the_live_model_is_described(client: httpx.Client) -> None:
         "metrics": {"wape": 0.31},
         "promotion": {"decision": "promoted"},
         "frequency": "daily",
-        "error_correlation": 0.1,
         "horizon": 28,
         "series": 12,
         "planned": {
