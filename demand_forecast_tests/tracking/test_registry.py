@@ -105,7 +105,7 @@ def test_what_a_backtest_taught_is_kept_with_the_version_and_goes_where_its_mode
 ) -> None:
     first, second = (registered(tracking, model, mark) for mark in ("one", "two"))
     spread = Spread.everywhere(Dispersion(0.5, 0.7, 0.1, counts=True))
-    proof = Proof(0.4, 0.1, spread, (date(2026, 1, 4),), {"wql": 0.5, "fva_wql": None})
+    proof = Proof(0.4, (0.1,) * 4, spread, (date(2026, 1, 4),), {"wql": 0.5, "fva_wql": None})
     tracking.keep_proof(first, Proof(0.9))
     tracking.keep_proof(first, proof)
     assert tracking.proof(first) == proof

@@ -44,7 +44,7 @@ from demand_forecast.domain.evaluation.scoring import score_backtest, summary_ta
 from demand_forecast.domain.features import FeatureContract
 from demand_forecast.domain.models import BASELINE_MODEL, ForecastModel, create, load_model
 from demand_forecast.domain.models.proof import Proof
-from demand_forecast.domain.models.spread import Spread
+from demand_forecast.domain.models.spread import KINDS, Spread
 from demand_forecast.domain.models.training_rows import newest_origin
 from demand_forecast.domain.replenishment.policy import error_correlation
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, SERIES, now
@@ -83,6 +83,7 @@ def backtest(context: dg.AssetExecutionContext, project: Project) -> dg.Material
         "origins": [*map(str, made["forecast_origin"].unique().sort())],
         "error_by_horizon": picture(error_by_horizon(made)),
         "alignment": dg.MetadataValue.md(markdown_table(learned.filter(pl.col("forecast_origin").is_null()))),
+        "error_correlation": dg.MetadataValue.md(markdown_table(_correlations(lake.read("proofs")))),
         "fit_seconds": round(seconds, 2),
     }
     return dg.MaterializeResult(metadata=shown | table_metadata(made, lake.version("backtest")))
@@ -117,6 +118,13 @@ def _run(context: dg.AssetExecutionContext, project: Project, versions: dict[str
     lake.replace("alignment", learned.with_columns(model_version=version))
     lake.replace("backtest", made, {"made_of": mark})  # last: its notes say what all are of
     return sum(seconds)
+
+
+def _correlations(proofs: pl.DataFrame) -> pl.DataFrame:
+    """By model, the correlation between the errors of a series' days, of each kind of demand."""
+    learned = {model: Proof.from_json(proof).correlation for model, proof in proofs.iter_rows()}
+    rows = [{"model": model, **dict(zip(KINDS, found, strict=True))} for model, found in learned.items() if found]
+    return pl.DataFrame(rows, schema={"model": pl.String, **dict.fromkeys(KINDS, pl.Float64)}).sort("model")
 
 
 def _proof(name: str, made: pl.DataFrame, learned: pl.DataFrame, spread: Spread | None, settings: Settings) -> Proof:

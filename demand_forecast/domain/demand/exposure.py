@@ -1,6 +1,9 @@
 """How much a day says about demand: sales are those of the time in which there was something to sell."""
 
 import polars as pl
+from polars.selectors import by_name
+
+from demand_forecast.domain.tables import QUANTILE_COLUMNS
 
 SHORTEST = 0.01  # of the opening time: what stock reports say of a few minutes is rounding
 
@@ -25,3 +28,8 @@ def in_stock() -> pl.Expr:
 def outcome_exposure() -> pl.Expr:
     """`exposure` of a period as an outcome: of a closed one 1, because nobody came and nobody found shelves empty."""
     return pl.when(pl.col("open").not_()).then(pl.lit(1, pl.Float32)).otherwise("exposure").alias("exposure")
+
+
+def for_the_time_in_stock() -> pl.Expr:
+    """Mean and quantiles of a forecast, those that a frame has, for its column `exposure`, as units are; f64."""
+    return by_name("mean", *QUANTILE_COLUMNS, require_all=False).cast(pl.Float64) * pl.col("exposure")

@@ -10,12 +10,13 @@ import polars as pl
 
 from demand_forecast.domain.alignment.align import Groups, error_at, learn_weights
 from demand_forecast.domain.demand.calendar import Frequency, calendar_of
+from demand_forecast.domain.demand.exposure import for_the_time_in_stock
 from demand_forecast.domain.features import FeatureContract
 from demand_forecast.domain.models.base import ForecastModel, SpreadModel, column, exposure
 from demand_forecast.domain.models.distribution import Floats
 from demand_forecast.domain.models.spread import SPREAD_COLUMNS, Irregularity, Spread, fit_spread
 from demand_forecast.domain.models.training_rows import HistoryTooShort, training_rows
-from demand_forecast.domain.tables import QUANTILE_COLUMNS, SERIES
+from demand_forecast.domain.tables import SERIES
 
 Candidate = Callable[[date], ForecastModel]
 ALIGNMENT = {
@@ -62,12 +63,11 @@ def backtest_origins(
     return [calendar.ahead(last_day, -horizon - apart * back) for back in reversed(range(min(count, possible)))]
 
 
-def for_the_time_in_stock(backtest: pl.DataFrame) -> pl.DataFrame:
+def counting_rows(backtest: pl.DataFrame) -> pl.DataFrame:
     """The rows of the table `backtest` that count, with mean and quantiles for the time in which goods were there, as
     units are.
     """
-    numbers = [name for name in ("mean", *QUANTILE_COLUMNS) if name in backtest.columns]
-    return backtest.filter(pl.col("exposure") > 0).with_columns(pl.col(numbers) * pl.col("exposure"))
+    return backtest.filter(pl.col("exposure") > 0).with_columns(for_the_time_in_stock())
 
 
 class OriginForecast(NamedTuple):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import polars as pl
 
 from demand_forecast.domain.evaluation import metrics
-from demand_forecast.domain.evaluation.backtest import for_the_time_in_stock
+from demand_forecast.domain.evaluation.backtest import counting_rows
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, SERIES
 
 LOSSES = {"wql": "quantile_loss", "wape": "absolute_error"}
@@ -58,7 +58,7 @@ def backtest_losses(backtest: pl.DataFrame) -> pl.DataFrame:
     as it is scored. A missing forecast has a loss that is not a number.
     """
     numbers = pl.col("mean", *QUANTILE_COLUMNS).cast(pl.Float64).fill_null(float("nan"))
-    rows = for_the_time_in_stock(backtest).with_columns(numbers, pl.col("units").cast(pl.Float64))
+    rows = counting_rows(backtest).with_columns(numbers, pl.col("units").cast(pl.Float64))
     losses = {"quantile_loss": metrics.quantile_loss(), "absolute_error": metrics.error().abs()}
     return rows.select("model", *PAIR, "horizon", "units", **losses)
 

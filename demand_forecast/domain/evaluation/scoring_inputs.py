@@ -11,6 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from demand_forecast.domain.demand.demand_classes import DEMAND_CLASSES, NEW, demand_classes
+from demand_forecast.domain.demand.exposure import for_the_time_in_stock
 from demand_forecast.domain.demand.hierarchy import Level, attach_static
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, SERIES
 
@@ -122,12 +123,11 @@ def _level_nodes(series: pl.DataFrame, levels: Sequence[Level]) -> pl.DataFrame:
 
 def _numbered(backtest: pl.DataFrame, series: pl.DataFrame, slots: pl.DataFrame, models: list[str]) -> pl.DataFrame:
     """Names as numbers, numbers as f64. A missing forecast is NaN, and so are the metrics made of it."""
-    could = pl.col("exposure").cast(pl.Float64)
-    values = [pl.col(FORECAST).cast(pl.Float64).fill_null(float("nan")) * could, *map(_pit, PIT)]
+    values = [for_the_time_in_stock().fill_null(float("nan")), *map(_pit, PIT)]
     placed = backtest.lazy().join(series.lazy(), on=SERIES).join(slots.lazy(), on=["forecast_origin", "date"])
     number = pl.col("model").cast(pl.Enum(models)).to_physical().alias("model")
     known = pl.col("units").cast(pl.Float64)
-    return placed.select(number, "origin", "series", "slot", could.alias("exposure"), known, *values).collect()
+    return placed.select(number, "origin", "series", "slot", "exposure", known, *values).collect()
 
 
 def _pit(name: str) -> pl.Expr:

@@ -5,14 +5,13 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 import polars as pl
-from polars.selectors import by_name
 
 from demand_forecast.domain.demand.demand_classes import NEW
-from demand_forecast.domain.demand.exposure import exposure
+from demand_forecast.domain.demand.exposure import exposure, for_the_time_in_stock
 from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL, Level, attach_static
 from demand_forecast.domain.evaluation.metrics import forecast_value_added, quantile_loss, ratio
 from demand_forecast.domain.evaluation.roles import BASELINE, CHAMPION, PREVIOUS, Role
-from demand_forecast.domain.tables import QUANTILE_COLUMNS, SERIES
+from demand_forecast.domain.tables import SERIES
 
 ALL = "all"
 KEY: dict[str, pl.DataType] = {
@@ -96,13 +95,12 @@ def _pairs(published: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:
     something to sell; numbers as f64.
     """
     first = pl.col("date").min().over(SERIES)
-    actual = demand.lazy().with_columns(first_sale=first, could=exposure().cast(pl.Float64))
-    actual = actual.filter(pl.col("could") > 0, pl.col("units").is_not_null())
-    actual = actual.select(*SERIES, "date", "first_sale", "could", pl.col("units").cast(pl.Float64))
-    numbers = by_name("mean", *QUANTILE_COLUMNS, require_all=False)
+    actual = demand.lazy().with_columns(first_sale=first, exposure=exposure())
+    actual = actual.filter(pl.col("exposure") > 0, pl.col("units").is_not_null())
+    actual = actual.select(*SERIES, "date", "first_sale", "exposure", pl.col("units").cast(pl.Float64))
     met = published.lazy().join(actual, on=[*SERIES, "date"]).filter(pl.col("forecast_origin") >= pl.col("first_sale"))
-    met = met.with_columns(numbers.cast(pl.Float64) * pl.col("could"))
-    return met.drop("first_sale", "could").rename({"mean": "forecast"}).collect()
+    met = met.with_columns(for_the_time_in_stock())
+    return met.drop("first_sale", "exposure").rename({"mean": "forecast"}).collect()
 
 
 def _nodes(placed: pl.DataFrame, level: Level) -> pl.DataFrame:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from demand_forecast.domain.demand.demand_classes import DEMAND_CLASSES
-from demand_forecast.domain.evaluation.backtest import for_the_time_in_stock
+from demand_forecast.domain.evaluation.backtest import counting_rows
 from demand_forecast.domain.evaluation.metrics import wape
 from demand_forecast.domain.evaluation.scoring import CLASS_LEVEL, SUMMARY
 from demand_forecast.domain.models import BASELINE_MODEL
@@ -60,7 +60,7 @@ def error_by_horizon(backtest: pl.DataFrame) -> "Figure":
 
 def wape_by_horizon(backtest: pl.DataFrame) -> pl.DataFrame:
     """`model, horizon, wape`: sum of absolute errors over sum of units; null where nothing was sold."""
-    counted = for_the_time_in_stock(backtest)
+    counted = counting_rows(backtest)
     return counted.group_by("model", "horizon").agg(wape=wape()).sort("model", "horizon")
 
 
