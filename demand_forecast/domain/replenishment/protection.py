@@ -36,15 +36,15 @@ class DemandSum:
         """The probability of a demand of at most `units`."""
         return self._by_law(lambda law, rows: law.cdf(units[rows]))
 
-    def kept(self, units: Floats) -> float:
-        """The share of series whose service level would have been met with demand of `units`; mean over PROMISES.
+    def kept(self, units: Floats) -> Floats:
+        """The share of series whose service level would have been met with demand of `units`, for each of PROMISES.
 
         By randomised quantiles: the probability at `units` itself counts in proportion, so that the share is that of
         PROMISES where the distribution is right, however coarse the units are.
         """
         most, fewer = self.at_most(units), self.at_most(units - self.whole)
         inside = (np.array(PROMISES)[:, None] - fewer) / np.maximum(most - fewer, SMALLEST)
-        return float(np.clip(inside, 0, 1).mean())
+        return np.clip(inside, 0, 1).mean(axis=1)
 
     def _by_law(self, evaluate: Callable[[Any, Flags], Floats]) -> Floats:
         from scipy.stats import gamma, nbinom
@@ -113,7 +113,10 @@ def fit_correlation(days: DailyMoments, units: Floats, exposure: Floats) -> floa
     sold = np.bincount(days.series, units).astype(np.float64)
 
     def excess(correlation: float) -> float:
-        return days.total(correlation, exposure).kept(sold) - float(np.mean(PROMISES))
+        """Of what is kept over what is promised, each level by its own standard error."""
+        promised = np.array(PROMISES)
+        beyond = days.total(correlation, exposure).kept(sold) - promised
+        return float(np.mean(beyond / np.sqrt(promised * (1 - promised))))
 
     found = []
     for correlation in CORRELATIONS:
