@@ -130,7 +130,8 @@ def _boosting(
 ) -> LightGBMTweedie:
     # by level^(power - 2) the deviance of units is that of units over level: every group counts the same
     known = training_rows(features, origin).with_columns(weight=pl.col("base_level") ** (POWER - 2))
-    return LightGBMTweedie(seed=seed, threads=threads, rounds=ROUNDS).fit(known, contract)
+    # no group sells seldom: a penalty would only keep small groups from being learned beside the total
+    return LightGBMTweedie(seed=seed, threads=threads, rounds=ROUNDS, penalty=0.0).fit(known, contract)
 
 
 def _combined(

@@ -14,7 +14,9 @@ POWER = 1.1  # of the Tweedie variance: sums of a few counted sales a day
 
 
 class LightGBMTweedie(LevelModel):
-    """One global model for all series and horizons; boosting starts from the base level."""
+    """One global model for all series and horizons; boosting starts from the base level. `penalty`: of what a leaf adds,
+    in smallest leaves of average rows.
+    """
 
     name: ClassVar[str] = "lightgbm"
     title: ClassVar[str] = "LightGBM"
@@ -24,8 +26,8 @@ class LightGBMTweedie(LevelModel):
     averaged: ClassVar[bool] = True
     learner_file: ClassVar[str] = "model.txt"
 
-    def __init__(self, *, seed: int = 7, threads: int = 0, rounds: int = ROUNDS) -> None:
-        super().__init__(seed=seed, threads=threads, rounds=rounds)
+    def __init__(self, *, seed: int = 7, threads: int = 0, rounds: int = ROUNDS, penalty: float = 1.0) -> None:
+        super().__init__(seed=seed, threads=threads, rounds=rounds, penalty=penalty)
         self._booster: Any = None
 
     def _train(self, matrix: Any, units: Floats, level: Floats, weight: Floats) -> None:
@@ -45,7 +47,7 @@ class LightGBMTweedie(LevelModel):
             "learning_rate": 0.08,
             "num_leaves": int(np.clip(len(expected) // (2 * leaf), 2, 63)),
             "min_data_in_leaf": leaf,
-            "lambda_l2": units_in_leaf,
+            "lambda_l2": self.parameters["penalty"] * units_in_leaf,
             "feature_fraction": 0.3,
             "seed": self.parameters["seed"],
             "num_threads": self.parameters["threads"],
