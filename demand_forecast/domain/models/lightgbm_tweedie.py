@@ -14,8 +14,8 @@ POWER = 1.1  # of the Tweedie variance: sums of a few counted sales a day
 
 
 class LightGBMTweedie(LevelModel):
-    """One global model for all series and horizons; boosting starts from the base level. `penalty`: on a leaf,
-    in leaves of the least size.
+    """One global model for all series and horizons; boosting starts from the base level. `penalty`: in units
+    of that of `smallest_leaf`.
     """
 
     name: ClassVar[str] = "lightgbm"
