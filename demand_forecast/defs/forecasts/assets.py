@@ -81,7 +81,7 @@ def group_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.Ma
 
 
 @dg.asset(
-    deps=["promoted_model", "forecast_features", "group_forecast", "backtest"],
+    deps=["promoted_model", "forecast_features", "group_forecast"],
     group_name="forecasts",
     kinds=TABLE_KINDS,
     description="Expected units and nine quantiles for every series and day of the horizon, by the champion.",
@@ -201,7 +201,7 @@ def _kept_or_made(project: Project, version: ModelVersion) -> pl.DataFrame:
 
 
 @dg.asset(
-    deps=["demand_forecast", "backtest", "clean_stock", "clean_products"],
+    deps=["demand_forecast", "clean_stock", "clean_products"],
     group_name="forecasts",
     kinds=TABLE_KINDS,
     description="What to order now, by series: up to the service-level quantile of demand over lead time and review "

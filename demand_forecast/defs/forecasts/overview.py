@@ -16,10 +16,7 @@ LONGEST = 120  # two reasons in words
 
 
 @dg.asset(
-    deps=[
-        *("demand_forecast", "reorder_plan", "published_forecasts", "daily_demand"),
-        *("backtest", "clean_products", "clean_stores"),
-    ],
+    deps=["demand_forecast", "reorder_plan", "published_forecasts", "daily_demand", "clean_products", "clean_stores"],
     group_name="forecasts",
     kinds=TABLE_KINDS,
     description="One row per series for the planner: how it sells and is expected to, stock and order, the risk to run "
