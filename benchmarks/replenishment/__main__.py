@@ -87,7 +87,7 @@ def all_policies(forecasts: pl.DataFrame, backtest: pl.DataFrame, model: str, se
     found: dict[str, Targets] = {}
     for name in (model, BASELINE):
         own, past = (frame.filter(pl.col("model") == name) for frame in (forecasts, backtest))
-        found[name] = by_reorder_plan(own, past, settings.replenishment)
+        found[name] = by_reorder_plan(own, settings.replenishment)
         found[f"{name}, normal error"] = by_normal_error(own, past, settings.replenishment)
     return found
 
