@@ -116,7 +116,8 @@ def _run(context: dg.AssetExecutionContext, project: Project, versions: dict[str
     classes = demand_classes(known, [last]).drop("forecast_origin").cast({"demand_class": pl.String})
     lake.replace("demand_classes", classes)
     lake.replace("alignment", learned.with_columns(model_version=version))
-    lake.replace("backtest", made, {"made_of": mark})  # last: its notes say what all are of
+    forecasts = made.drop("correlation")  # that of the models before they are proven; what they learned is in `proofs`
+    lake.replace("backtest", forecasts, {"made_of": mark})  # last: its notes say what all are of
     return sum(seconds)
 
 

@@ -108,8 +108,7 @@ class ForecastModel(ABC):
         """The forecast of every row, in its order, around `mean`: `store_id, product_id, date, forecast_origin,
         horizon, mean, q10 … q90, variance, correlation, model`.
         """
-        about = self._variance(rows, mean), self._correlation(rows)
-        values = np.column_stack([mean, self._quantiles(rows, mean), *about]).astype(np.float32)
+        values = np.column_stack([mean, *self._spread(rows, mean), self._correlation(rows)]).astype(np.float32)
         keys = rows.select(*series_key(), "date", "forecast_origin", pl.col("horizon").cast(pl.Int32))
         frame = pl.DataFrame(values, schema=[*FORECAST_NUMBERS])
         return pl.concat([keys, frame], how="horizontal").with_columns(model=pl.lit(self.name))
@@ -167,12 +166,8 @@ class ForecastModel(ABC):
         """Expected units, shape (rows,)."""
 
     @abstractmethod
-    def _quantiles(self, rows: pl.DataFrame, mean: Floats) -> Floats:
-        """Quantiles around `mean`, shape (rows, 9)."""
-
-    @abstractmethod
-    def _variance(self, rows: pl.DataFrame, mean: Floats) -> Floats:
-        """Variance around `mean`, shape (rows,)."""
+    def _spread(self, rows: pl.DataFrame, mean: Floats) -> tuple[Floats, Floats]:
+        """Quantiles around `mean`, shape (rows, 9), and variance, shape (rows,)."""
 
     @abstractmethod
     def _probabilities(self, rows: pl.DataFrame, mean: Floats, units: Floats) -> tuple[Floats, Floats]:
@@ -213,11 +208,9 @@ class SpreadModel(ForecastModel):
             self.spread = proof.spread
         return super().proven(proof)
 
-    def _quantiles(self, rows: pl.DataFrame, mean: Floats) -> Floats:
-        return self.spread.quantiles(mean, Irregularity.of(rows))
-
-    def _variance(self, rows: pl.DataFrame, mean: Floats) -> Floats:
-        return self.spread.variance(mean, Irregularity.of(rows))
+    def _spread(self, rows: pl.DataFrame, mean: Floats) -> tuple[Floats, Floats]:
+        about = Irregularity.of(rows)
+        return self.spread.quantiles(mean, about), self.spread.variance(mean, about)
 
     def _probabilities(self, rows: pl.DataFrame, mean: Floats, units: Floats) -> tuple[Floats, Floats]:
         return self.spread.probabilities(mean, Irregularity.of(rows), units)

@@ -31,11 +31,9 @@ class SeasonalNaive(ForecastModel):
         mean = np.where(np.isnan(season_ago), column(rows, "last_units"), season_ago)
         return np.where(expected_open > 0, mean, 0.0)
 
-    def _quantiles(self, rows: pl.DataFrame, mean: Floats) -> Floats:
-        return normal_quantiles(mean, self._deviation(rows))
-
-    def _variance(self, rows: pl.DataFrame, mean: Floats) -> Floats:  # noqa: ARG002
-        return self._deviation(rows) ** 2
+    def _spread(self, rows: pl.DataFrame, mean: Floats) -> tuple[Floats, Floats]:
+        deviation = self._deviation(rows)
+        return normal_quantiles(mean, deviation), deviation**2
 
     def _probabilities(self, rows: pl.DataFrame, mean: Floats, units: Floats) -> tuple[Floats, Floats]:
         return normal_probabilities(mean, self._deviation(rows), units)
