@@ -27,7 +27,7 @@ $(INSTALLED): $(LOCK) pyproject.toml
 run: install  ## the main job on the sample retailer (or on CONFIG=…): from raw sales to a served forecast
 	$(BIN)/demand-forecast run $(if $(CONFIG),--config $(CONFIG))
 
-test: install tools  ## lint, types, architecture rules and the tests, side by side, in five minutes
+test: install tools  ## lint, types, architecture rules and the tests, side by side, in six minutes
 	@$(MAKE) --no-print-directory --jobs=2 lint unit
 
 lint: install  ## style, types and architecture rules alone
