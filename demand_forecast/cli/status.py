@@ -8,7 +8,7 @@ from rich.console import Console
 from demand_forecast.alerts.log import AlertLog, Trouble
 from demand_forecast.cli.service_probe import ServiceState, ask_service
 from demand_forecast.cli.summary import check_lines, decision_of, forecast_totals
-from demand_forecast.domain.demand.calendar import calendar_of
+from demand_forecast.domain.demand.calendar import Calendar
 from demand_forecast.domain.tables import now
 from demand_forecast.lake.tables import Lake
 from demand_forecast.publishing.package import PackageError, current_name
@@ -28,14 +28,16 @@ def print_status(settings: Settings, out: Console) -> None:
 
     Raises LakeError where a table cannot be read.
     """
+    from demand_forecast.defs.project import Project
+
     home = Home(settings.root)
     lake = Lake(home.lake)
-    forecast = forecast_totals(lake)
+    forecast, calendar = forecast_totals(lake), Project(config=str(settings.path)).calendar
     for label, lines in (
         ("Home", [Line(str(home.root))]),
         ("Config", [Line(str(settings.path))]),
         ("Live", _live(lake, settings, forecast)),
-        ("Forecast", _forecast(lake, settings, forecast)),
+        ("Forecast", _forecast(lake, settings, calendar, forecast)),
         ("Service", _service(ask_service(settings.serving), home)),
         ("Checks", _checks()),
         ("Alerts", _alerts(AlertLog(lake).open())),
@@ -60,18 +62,19 @@ def _live(lake: Lake, settings: Settings, forecast: dict[str, Any]) -> list[Line
     return [live, *([] if last == promotion else [decided]), *reasons]
 
 
-def _forecast(lake: Lake, settings: Settings, row: dict[str, Any]) -> list[Line]:
+def _forecast(lake: Lake, settings: Settings, calendar: Calendar, row: dict[str, Any]) -> list[Line]:
     """What was forecast, from which day on, by whom and when it was made."""
     if not row:
         return [Line("none yet", WARNING)]
-    old = (local_day(settings, now()) - row["origin"]).days
+    known = calendar.span(row["origin"])[1]
+    old = (local_day(settings, now()) - known).days
     made = _moment(lake.written_at("demand_forecast"))
     lines = [
         Line(f"by {row['model']} version {row['version']}, made {made}"),
         Line(f"{row['rows']:,} rows, {row['first']} to {row['last']}, {row['units']:,.0f} units expected"),
-        Line(f"knows the sales to {row['origin']}, {_days(old)}"),
+        Line(f"knows the sales to {known}, {_days(old)}"),
     ]
-    late = old // calendar_of(settings.frequency).step - 1
+    late = (old - 1) // calendar.step
     if late >= LATE:
         lines[-1] = Line(f"{lines[-1].text}: bring newer ones and run `demand-forecast night`", WARNING, "!")
     return lines

@@ -12,6 +12,7 @@ import polars as pl
 
 import demand_forecast.domain
 from demand_forecast.defs.configuration import open_settings
+from demand_forecast.domain.demand.calendar import Calendar, Frequency, calendar_of
 from demand_forecast.lake.tables import Lake, LakeError
 from demand_forecast.settings import Settings
 from demand_forecast.sources.collecting.index import KNOWN, add_known, known_sales
@@ -33,6 +34,17 @@ class Project(dg.ConfigurableResource):
     @property
     def settings(self) -> Settings:
         return settings_of(self.config)
+
+    @property
+    def frequency(self) -> Frequency:
+        """The retailer's frequency: as daily_demand was made, else as the settings alone say."""
+        lake, said = self.lake, self.settings.frequency
+        noted = lake.notes("daily_demand").get("frequency", said) if lake.exists("daily_demand") else said
+        return noted if calendar_of(noted).frequency == said else said
+
+    @property
+    def calendar(self) -> Calendar:
+        return calendar_of(self.frequency)
 
     @property
     def home(self) -> Home:

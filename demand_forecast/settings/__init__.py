@@ -6,6 +6,7 @@ from demand_forecast.settings.cleaning import Cancellation, Cleaning, Match
 from demand_forecast.settings.covariates import Covariates
 from demand_forecast.settings.load import config_path, explain, load_serving, load_settings
 from demand_forecast.settings.monitoring import Monitoring, Retraining, Rollback
+from demand_forecast.settings.periods import Month, Week
 from demand_forecast.settings.promotion import Promotion
 from demand_forecast.settings.replenishment import Replenishment
 from demand_forecast.settings.section import ConfigError, Section, unknown
@@ -18,7 +19,7 @@ from demand_forecast.settings.training import Backtest, Training
 __all__ = [
     "DEFAULT_CONFIG", "ENV_PREFIX", "Alerts", "Automation", "Backtest", "Cancellation", "Channel",
     "Cleaning", "ColumnMapping", "ConfigError", "Constant", "Covariates", "Input", "LiveTrial", "Match",
-    "Monitoring", "Promotion", "Replenishment", "Retraining", "Rollback", "Section", "Serving", "Settings", "Source",
-    "Training", "config_path", "explain", "load_serving", "load_settings", "unknown",
+    "Monitoring", "Month", "Promotion", "Replenishment", "Retraining", "Rollback", "Section", "Serving", "Settings",
+    "Source", "Training", "Week", "config_path", "explain", "load_serving", "load_settings", "unknown",
 ]
 # fmt: on

@@ -52,7 +52,8 @@ def load_settings(path: str | Path | None = None) -> Settings:
     try:
         settings = Settings(**_content(file))
     except ValidationError as error:
-        raise ConfigError("\n".join(explain(item, file) for item in error.errors())) from None
+        told = (item for item in error.errors() if item["type"] != "default_factory_not_called")  # it follows another
+        raise ConfigError("\n".join(explain(item, file) for item in told)) from None
     settings._path = file
     return settings
 

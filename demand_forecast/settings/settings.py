@@ -12,6 +12,7 @@ from demand_forecast.settings.automation import Automation
 from demand_forecast.settings.cleaning import Cleaning
 from demand_forecast.settings.covariates import Covariates
 from demand_forecast.settings.monitoring import Monitoring
+from demand_forecast.settings.periods import Month, Week
 from demand_forecast.settings.promotion import Promotion
 from demand_forecast.settings.replenishment import Replenishment
 from demand_forecast.settings.section import Owner
@@ -21,6 +22,7 @@ from demand_forecast.settings.training import Backtest, Training
 
 DEFAULT_CONFIG = "config.yaml"
 ENV_PREFIX = "DEMAND_FORECAST_"
+HORIZONS = {"daily": 28, "weekly": 13, "monthly": 6}  # periods ahead where horizon: is not said
 
 
 class Settings(BaseSettings):
@@ -30,8 +32,10 @@ class Settings(BaseSettings):
 
     home: Path = Path(".demand_forecast")
     name: str = "demand"
-    frequency: Literal["daily", "weekly"] = "daily"
-    horizon: int = Field(28, ge=1, le=365)
+    frequency: Literal["daily", "weekly", "monthly"] = "daily"
+    week: Week = Week()
+    month: Month = Month()
+    horizon: int = Field(default_factory=lambda given: HORIZONS.get(given.get("frequency", ""), 28), ge=1, le=365)
     missing_day: Literal["no_sale", "closed"] = "no_sale"
     history_start: date | None = None  # rows before are rejected; None: the first day in the sources
     seed: int = 7

@@ -63,7 +63,7 @@ def test_an_unset_variable_is_named_with_its_repair(write) -> None:
     [
         ("horizn: 7" + SOURCE, r"config.yaml: unknown key horizn; did you mean horizon\?"),
         ("horizon: 0" + SOURCE, r"horizon: Input should be greater than or equal to 1"),
-        ("frequency: hourly" + SOURCE, r"frequency: Input should be 'daily' or 'weekly'"),
+        ("frequency: hourly" + SOURCE, r"frequency: Input should be 'daily', 'weekly' or 'monthly'"),
         ("horizon: 7", r"give either source: or sources:"),
         ("- 1\n- 2", r"expected keys and values, found list"),
         ("horizon: [", r"config.yaml: not readable as YAML"),

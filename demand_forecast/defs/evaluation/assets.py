@@ -26,7 +26,6 @@ from demand_forecast.defs.metadata import (
 from demand_forecast.defs.models.assets import read_features, registered_candidates
 from demand_forecast.defs.models.group_model import read_group_backtest
 from demand_forecast.defs.project import SETTINGS, Project, recipe
-from demand_forecast.domain.demand.calendar import calendar_of
 from demand_forecast.domain.demand.demand_classes import demand_classes
 from demand_forecast.domain.demand.hierarchy import hierarchy_levels
 from demand_forecast.domain.evaluation.backtest import Candidate, run_backtest
@@ -48,7 +47,6 @@ from demand_forecast.domain.models.spread import KINDS, Spread
 from demand_forecast.domain.models.training_rows import newest_origin
 from demand_forecast.domain.replenishment.policy import error_correlation
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, SERIES, now
-from demand_forecast.settings import Settings
 from demand_forecast.tracking.ledger import DECISIONS, ROLLED_BACK, PromotionLedger
 from demand_forecast.tracking.registry import ModelVersion
 from demand_forecast.tracking.rollback import roll_back
@@ -94,7 +92,7 @@ def _run(context: dg.AssetExecutionContext, project: Project, versions: dict[str
 
     Gives the seconds spent fitting models.
     """
-    lake, settings = project.lake, project.settings
+    lake = project.lake
     features, contract = read_features(project)
     seconds: list[float] = []
 
@@ -107,7 +105,7 @@ def _run(context: dg.AssetExecutionContext, project: Project, versions: dict[str
         features, contract, _candidates(project, contract), _backtest_origins(features), groups, on_fit=log_fit
     )
     proofs = [
-        (name, _proof(name, made, learned, spreads.get(name), settings).to_json()) for name in made["model"].unique()
+        (name, _proof(project, name, made, learned, spreads.get(name)).to_json()) for name in made["model"].unique()
     ]
     lake.replace("proofs", pl.DataFrame(proofs, schema={"model": pl.String, "proof": pl.String}, orient="row"))
     version = pl.col("model").replace_strict(versions, default=None, return_dtype=pl.String)
@@ -128,12 +126,12 @@ def _correlations(proofs: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={"model": pl.String, **dict.fromkeys(KINDS, pl.Float64)}).sort("model")
 
 
-def _proof(name: str, made: pl.DataFrame, learned: pl.DataFrame, spread: Spread | None, settings: Settings) -> Proof:
+def _proof(project: Project, name: str, made: pl.DataFrame, learned: pl.DataFrame, spread: Spread | None) -> Proof:
     """What the backtest taught about one model, without its figures."""
     weights = learned.filter(pl.col("model") == name, pl.col("forecast_origin").is_null())["weight"]
     return Proof(
         alignment=float(weights[0]) if len(weights) else 0.0,
-        correlation=error_correlation(made, name, settings.replenishment, settings.frequency),
+        correlation=error_correlation(made, name, project.settings.replenishment, project.frequency),
         spread=spread,
         origins=tuple(made["forecast_origin"].unique().sort()),
     )
@@ -186,7 +184,7 @@ def evaluation_report(context: dg.AssetExecutionContext, project: Project) -> dg
     made, demand, products, stores = map(lake.read, ("backtest", "daily_demand", "clean_products", "clean_stores"))
     learned = lake.read("alignment")
     levels = hierarchy_levels(products, stores, settings.covariates.static)
-    season = calendar_of(settings.frequency).season
+    season = project.calendar.season
     metrics = score_backtest(made, demand, levels, products, stores, season=season)
     version = lake.replace("backtest_metrics", metrics)
     summary = summary_table(metrics)

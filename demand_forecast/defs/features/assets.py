@@ -21,7 +21,9 @@ from demand_forecast.defs.metadata import (
     table_metadata,
 )
 from demand_forecast.defs.project import Project, recipe
+from demand_forecast.domain.demand.calendar import Calendar
 from demand_forecast.domain.demand.panel import build_daily_demand, continues
+from demand_forecast.domain.demand.periods import Recognised, recognise
 from demand_forecast.domain.evaluation.backtest import backtest_origins
 from demand_forecast.domain.features import (
     FeatureContract,
@@ -33,6 +35,7 @@ from demand_forecast.domain.features import (
 from demand_forecast.domain.models.training_rows import newest_origin
 from demand_forecast.domain.tables import SERIES
 from demand_forecast.lake.tables import Lake
+from demand_forecast.sources.days import local_day
 
 PANEL_TABLES = ("clean_sales", "clean_stock", "clean_plan")
 ATTRIBUTE_TABLES = ("clean_plan", "clean_products", "clean_stores", "clean_stock")
@@ -51,18 +54,26 @@ def daily_demand(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
     from demand_forecast.reports.charts.data import demand_over_time
 
     lake, settings = project.lake, project.settings
-    how = recipe(settings.frequency, settings.missing_day, settings.covariates.past_only)
-    notes = {"how": how} | {table: str(version) for table, version in lake.versions(PANEL_TABLES).items()}
+    kept = _recognised(project)
+    context.log.info(kept.said)
+    how = recipe(kept.calendar.code, settings.missing_day, settings.covariates.past_only)
+    notes = {table: str(version) for table, version in lake.versions(PANEL_TABLES).items()}
+    notes |= {"how": how, "frequency": kept.calendar.code}
     since = _first_day_to_build(lake, how)
     if since is None:
         context.log.info("nothing changed on any day")
     else:
-        _build(project, since, notes)
+        _build(project, kept.calendar, since, notes)
         context.log.info(f"built from {lake.notes('daily_demand').get('since', 'the first day')} on")
     series, last = len(first_sales(lake)), last_day(lake)
     context.log.info(f"{series:,} series to {last}")
     recent = recent_days(lake, "daily_demand").select("store_id", "product_id", "date", "units").collect()
-    shown: Metadata = {"series": series, "last_day": str(last), "demand": picture(demand_over_time(recent))}
+    shown: Metadata = {
+        "series": series,
+        "last_day": str(last),
+        "periods": kept.said,
+        "demand": picture(demand_over_time(recent)),
+    }
     table = lake_metadata(lake, "daily_demand", declared_columns(settings.covariates))
     return dg.MaterializeResult(metadata=shown | table)
 
@@ -78,32 +89,48 @@ def _first_day_to_build(lake: Lake, how: str) -> date | None:
     return None if first is None or newest is None or first > max(newest, last_day(lake)) else first
 
 
-def _build(project: Project, since: date, notes: dict[str, str]) -> None:
+def _recognised(project: Project) -> Recognised:
+    """How the retailer keeps its weeks or months."""
+    days = project.lake.scan("clean_sales").group_by("date").agg(rows=pl.len()).collect()
+    names = (source.sales.columns.get("date") for source in project.settings.all_sources if source.sales)
+    return recognise(days, project.settings, tuple(name for name in names if isinstance(name, str)))
+
+
+def _build(project: Project, calendar: Calendar, since: date, notes: dict[str, str]) -> None:
     """Writes daily_demand from `since` on, or all of it where earlier days change too."""
-    lake, settings = project.lake, project.settings
+    lake = project.lake
     since = min(since, last_day(lake) + timedelta(days=1)) if since > date.min else since
-    if since > date.min and settings.frequency == "daily":
+    if since > date.min and calendar.frequency == "daily":
         history = lake.scan("daily_demand").filter(pl.col("date") < since)
         before = history.filter(pl.col("date") == since - timedelta(days=1)).collect()
-        after = _panel(project, since, before) if len(before) else before
+        after = _panel(project, calendar, since, before) if len(before) else before
         if continues(before, after, history):
             lake.replace_since("daily_demand", after, since, notes=notes | {"since": str(since)})
             return
-    lake.replace("daily_demand", _panel(project, date.min, None), notes)
+    lake.replace("daily_demand", _panel(project, calendar, date.min, None), notes)
 
 
-def _panel(project: Project, since: date, before: pl.DataFrame | None) -> pl.DataFrame:
+def _panel(project: Project, calendar: Calendar, since: date, before: pl.DataFrame | None) -> pl.DataFrame:
     lake, settings = project.lake, project.settings
     read = [*SERIES, "date", "units", "price", *settings.covariates.past_only]
     return build_daily_demand(
         lake.scan("clean_sales").filter(pl.col("date") >= since).select(read).collect(),
         lake.scan("clean_stock").filter(pl.col("date") >= since).collect(),
         lake.read("clean_plan"),
-        frequency=settings.frequency,
+        frequency=calendar.code,
         missing_day=settings.missing_day,
         past_only=settings.covariates.past_only,
         before=before,
+        arrived=_newest_arrived(project) if calendar.totals else None,
     )
+
+
+def _newest_arrived(project: Project) -> date | None:
+    """The day, where the shops are, on which the newest rows of sales arrived."""
+    lake = project.lake
+    rows = lake.scan("raw_sales").filter(pl.col("day") == lake.newest("clean_sales"))
+    arrived = rows.select(pl.col("arrived_at").max()).collect().item()
+    return arrived and local_day(project.settings, arrived)
 
 
 def last_day(lake: Lake) -> date:
@@ -160,11 +187,11 @@ def demand_features(context: dg.AssetExecutionContext, project: Project) -> dg.M
         horizon=settings.horizon,
         count=settings.backtest.origins,
         step=settings.backtest.step,
-        frequency=settings.frequency,
+        frequency=project.frequency,
     )
     how: dict[str, Any] = {
         "covariates": settings.covariates,
-        "frequency": settings.frequency,
+        "frequency": project.frequency,
         "horizon": settings.horizon,
         "origins": [*origins, last],
         "training": settings.training,
@@ -231,11 +258,11 @@ def _next_forecast(project: Project, contract: FeatureContract, inputs: Mapping[
     if last is None:
         raise ValueError(EMPTY)
     return build_forecast_features(
-        demand.filter(pl.col("date") >= looked_back(last, settings.frequency)).collect(),
+        demand.filter(pl.col("date") >= looked_back(last, project.frequency)).collect(),
         *(lake.read(table, inputs[table]) for table in ATTRIBUTE_TABLES),
         started=first_sales(lake),
         covariates=settings.covariates,
-        frequency=settings.frequency,
+        frequency=project.frequency,
         horizon=settings.horizon,
         previous=contract,
     )

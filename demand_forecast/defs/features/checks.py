@@ -14,6 +14,7 @@ COLLAPSED = 0.1  # of the usual volume
 BURST = 10.0
 RECENT = timedelta(days=7)
 USUAL = timedelta(days=56)
+EARLIER = 8  # days of the same weekday, weeks or months
 ODD = 4.0  # times the usual units of such a day, or a fourth of them
 
 daily_demand_contract = contract_check("daily_demand")
@@ -45,13 +46,15 @@ def volume_is_usual(project: Project) -> dg.AssetCheckResult:
 
 @dg.asset_check(
     asset="daily_demand",
-    description="Units of the newest day are between a fourth and four times the median of that weekday in the eight "
-    "weeks before. One odd day may be true: this only warns.",
+    description="Units of the newest period are between a fourth and four times the median of the eight before, of "
+    "days those of its weekday. One odd day may be true: this only warns.",
 )
 def newest_day_is_usual(project: Project) -> dg.AssetCheckResult:
-    last = last_day(project.lake)
-    known = pl.col("open") & pl.col("date").is_between(last - USUAL, last)
-    alike = known & (pl.col("date").dt.weekday() == last.isoweekday())
+    last, calendar = last_day(project.lake), project.calendar
+    since = calendar.ahead(last, -EARLIER * calendar.cycle)
+    alike = pl.col("open") & pl.col("date").is_between(since, last)
+    if calendar.cycle > 1:
+        alike &= pl.col("date").dt.weekday() == last.isoweekday()
     totals = project.lake.scan("daily_demand").filter(alike).group_by("date").agg(pl.col("units").sum()).collect()
     newest, earlier = pl.col("date") == last, pl.col("date") < last
     units = pl.col("units").cast(pl.Float64)
@@ -62,7 +65,7 @@ def newest_day_is_usual(project: Project) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.WARN,
         description="too little history to compare"
         if ratio is None
-        else f"{now:,.0f} units on {last:%A} {last}, {usual:,.0f} usual on that weekday",
+        else f"{now:,.0f} units on {last:%A} {last}, {usual:,.0f} usual on such a {calendar.noun}",
         metadata={} if ratio is None else {"ratio": ratio},
     )
 

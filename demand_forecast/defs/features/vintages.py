@@ -6,7 +6,6 @@ from datetime import date
 import polars as pl
 
 from demand_forecast.defs.project import Project
-from demand_forecast.domain.demand.calendar import calendar_of
 from demand_forecast.domain.features import Vintage
 from demand_forecast.lake.tables import Lake
 from demand_forecast.sources.days import midnight
@@ -19,7 +18,7 @@ def plans_kept(project: Project, origins: Iterable[date]) -> dict[date, int]:
     for which none was kept: it was first written later, or somebody vacuumed it.
     """
     lake, settings = project.lake, project.settings
-    calendar = calendar_of(settings.frequency)
+    calendar = project.calendar
     found = {origin: lake.version_at(PLAN, midnight(settings, calendar.ahead(origin, 1))) for origin in origins}
     versions = {version for version in found.values() if version is not None and lake.keeps(PLAN, version)}
     return {origin: version for origin, version in found.items() if version in versions}

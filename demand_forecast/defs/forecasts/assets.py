@@ -15,7 +15,6 @@ from demand_forecast.defs.project import Project
 from demand_forecast.domain.alignment.align import Groups
 from demand_forecast.domain.alignment.group_forecast import forecast_groups
 from demand_forecast.domain.alignment.groups import membership
-from demand_forecast.domain.demand.calendar import calendar_of
 from demand_forecast.domain.evaluation.roles import Role
 from demand_forecast.domain.features import ContractError
 from demand_forecast.domain.models import BASELINE_MODEL, load_model
@@ -70,7 +69,7 @@ def group_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.Ma
         stores,
         level,
         covariates=settings.covariates,
-        frequency=settings.frequency,
+        frequency=project.frequency,
     )
     lake.replace("group_members", membership(series, level, products, stores).sort(series_key()))
     version = lake.replace("group_forecast", forecast)
@@ -144,7 +143,7 @@ def forecast_by(project: Project, version: ModelVersion, rows: pl.DataFrame) -> 
 )
 def published_forecasts(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
     lake, tracking, settings = project.lake, project.tracking, project.settings
-    period = timedelta(days=settings.horizon * calendar_of(settings.frequency).step)
+    kept = -KEPT_HORIZONS * settings.horizon
     published, rows = lake.read("demand_forecast"), lake.read("forecast_features")
     origin, live = newest_origin(published), published["model_version"][0]
     choice, tried = forecast_on_trial(project)
@@ -167,7 +166,7 @@ def published_forecasts(context: dg.AssetExecutionContext, project: Project) -> 
     context.log.info(choice.text)
     frame = pl.concat(made, how="diagonal").drop("alignment", strict=False)
     lake.replace_since("published_forecasts", frame, origin, "forecast_origin")
-    lake.drop_before("published_forecasts", origin - KEPT_HORIZONS * period, "forecast_origin")
+    lake.drop_before("published_forecasts", project.calendar.ahead(origin, kept), "forecast_origin")
     for table in OF_THE_NIGHT:
         if lake.exists(table):
             lake.forget(table, FORGOTTEN_AFTER)
@@ -212,7 +211,7 @@ def reorder_plan(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
 
     lake, settings = project.lake, project.settings
     stock, products, forecast = (lake.read(name) for name in ("clean_stock", "clean_products", "demand_forecast"))
-    policy, frequency = settings.replenishment, settings.frequency
+    policy, frequency = settings.replenishment, project.frequency
     plan = plan_orders(forecast, stock, policy, frequency, products)
     context.log.info(
         f"{plan['order_quantity'].sum():,.0f} units to order in {(plan['order_quantity'] > 0).sum():,} series"

@@ -1,7 +1,5 @@
 """Checks of the forecast and of the reorder plan."""
 
-from datetime import timedelta
-
 import dagster as dg
 import polars as pl
 
@@ -10,7 +8,7 @@ from demand_forecast.defs.metadata import contract_check
 from demand_forecast.defs.project import Project
 from demand_forecast.domain.tables import series_key
 
-RECENT = timedelta(weeks=56)  # as many periods, be they weeks
+RECENT = 56  # periods
 
 demand_forecast_contract = contract_check("demand_forecast")
 
@@ -39,17 +37,18 @@ def every_series_is_forecast(project: Project) -> dg.AssetCheckResult:
 )
 def total_is_plausible(project: Project) -> dg.AssetCheckResult:
     forecast = _per_period(project.lake.scan("demand_forecast"), "mean")
-    demand = project.lake.scan("daily_demand").filter(pl.col("date") > last_day(project.lake) - RECENT)
+    since = project.calendar.ahead(last_day(project.lake), -RECENT)
+    demand = project.lake.scan("daily_demand").filter(pl.col("date") > since)
     recent = _per_period(demand, "units")
     return dg.AssetCheckResult(
         passed=0.5 * recent <= forecast <= 2.0 * recent,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{forecast:,.0f} units per period forecast, {recent:,.0f} sold in the last 56 periods",
+        description=f"{forecast:,.0f} units per period forecast, {recent:,.0f} sold in the last {RECENT} periods",
     )
 
 
 def _per_period(table: pl.LazyFrame, column: str) -> float:
-    totals = table.group_by("date").agg(pl.col(column).sum()).sort("date").tail(56)
+    totals = table.group_by("date").agg(pl.col(column).sum()).sort("date").tail(RECENT)
     return totals.select(pl.col(column).mean()).collect().item() or 0.0
 
 

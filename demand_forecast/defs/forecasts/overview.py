@@ -37,7 +37,7 @@ def series_overview(context: dg.AssetExecutionContext, project: Project) -> dg.M
         products,
         stores,
         settings.replenishment,
-        settings.frequency,
+        project.frequency,
     )
     version = lake.replace("series_overview", overview)
     counts = {reason.name: int(overview["reasons"].list.contains(reason.name).sum()) for reason in REASONS}

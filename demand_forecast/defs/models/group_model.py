@@ -89,7 +89,7 @@ def _train(context: dg.AssetExecutionContext, project: Project, versions: dict[s
         stores,
         level,
         covariates=settings.covariates,
-        frequency=settings.frequency,
+        frequency=project.frequency,
         horizon=settings.horizon,
         origins=origins,
         training=settings.training,
@@ -124,7 +124,7 @@ def _register(
 
 def group_demand(project: Project, last: date, version: int | None = None) -> pl.DataFrame:
     """The days of daily_demand that groups are forecast from: those that models are trained on."""
-    since = looked_back(last, project.settings.frequency) - timedelta(days=project.settings.training.window)
+    since = looked_back(last, project.frequency) - timedelta(days=project.settings.training.window)
     days = project.lake.scan("daily_demand", version).filter(pl.col("date") >= since, pl.col("date") <= last)
     return days.select(GROUP_COLUMNS).collect()
 

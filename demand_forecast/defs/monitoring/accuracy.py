@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date
 
 import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.metadata import TABLE_KINDS, Metadata, markdown_table, picture, table_metadata
 from demand_forecast.defs.project import Project
-from demand_forecast.domain.demand.calendar import calendar_of
+from demand_forecast.domain.demand.calendar import Calendar
 from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL, hierarchy_levels
 from demand_forecast.domain.evaluation.roles import CHAMPION, PREVIOUS
 from demand_forecast.domain.watching.live_accuracy import (
@@ -22,7 +22,6 @@ from demand_forecast.domain.watching.live_accuracy import (
     score_published,
     series_scores,
 )
-from demand_forecast.settings import Settings
 
 TABLE, PUBLISHED = "forecast_accuracy", "published_forecasts"
 SHOWN_WEEKS = 26
@@ -51,23 +50,26 @@ FIGURES = (
 )
 def forecast_accuracy(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
     first = _score_again(project)
-    settings = project.settings
-    scores = read_scores(project, SHOWN_WEEKS * settings.monitoring.window_days)
+    scores = read_scores(project, SHOWN_WEEKS)
     rows = project.lake.scan(TABLE).select(pl.len()).collect().item() if project.lake.exists(TABLE) else 0
     context.log.info(f"{rows:,} rows; {f'scored again from {first}' if first else 'no actuals changed'}")
-    shown = {"scored_from": str(first or "nothing new")} | (_shown(scores, settings) if len(scores) else {})
+    shown = {"scored_from": str(first or "nothing new")} | (_shown(scores, project) if len(scores) else {})
     table = table_metadata(scores, project.lake.version(TABLE), SCORE_MEANING) | {"dagster/row_count": rows}
     return dg.MaterializeResult(metadata=shown | table)
 
 
-def read_scores(project: Project, days: int) -> pl.DataFrame:
-    """The last `days` days of `forecast_accuracy` at series level, by class and in total; empty before the first."""
+def read_scores(project: Project, windows: int, periods: int = 0) -> pl.DataFrame:
+    """The last `windows` windows and `periods` of `forecast_accuracy` at series level, by class and in total; empty
+    before the first.
+    """
     if not project.lake.exists(TABLE):
         return pl.DataFrame(schema=SCORES)
     newest = project.lake.newest(TABLE)
     if newest is None:
         return pl.DataFrame(schema=SCORES)
-    recent = pl.col("date") > newest - timedelta(days=days)
+    calendar = project.calendar
+    length = max(1, project.settings.monitoring.window_days // calendar.step)
+    recent = pl.col("date") > calendar.ahead(newest, -(windows * length + periods))
     return project.lake.scan(TABLE).filter(recent, pl.col("level") == SERIES_LEVEL.name).collect()
 
 
@@ -95,18 +97,18 @@ def _first_kept_day(project: Project) -> date | None:
     lake = project.lake
     if not lake.exists(PUBLISHED):
         return None
-    step = timedelta(days=calendar_of(project.settings.frequency).step)
+    ahead = project.calendar.ahead
     oldest = lake.scan(PUBLISHED).select(pl.col("forecast_origin").min()).collect().item()
     if oldest is None or not lake.exists(TABLE):
-        return oldest and oldest + step
+        return oldest and ahead(oldest, 1)
     gone = lake.scan(TABLE).filter(pl.col("forecast_origin") < oldest).select(pl.col("date").max()).collect().item()
-    return max(oldest, gone or oldest) + step
+    return ahead(max(oldest, gone or oldest), 1)
 
 
 def _scores(project: Project, first: date) -> Iterator[pl.DataFrame]:
     """The scores of the days from `first` on, a few forecast origins at a time to bound memory."""
     lake, settings = project.lake, project.settings
-    oldest = calendar_of(settings.frequency).ahead(first, -settings.horizon)
+    oldest = project.calendar.ahead(first, -settings.horizon)
     columns = ["store_id", "product_id", "date", "units", "in_stock", "open"]
     demand = lake.scan("daily_demand").filter(pl.col("date") >= oldest).select(columns).collect()
     products, stores = lake.read("clean_products"), lake.read("clean_stores")
@@ -120,12 +122,12 @@ def _scores(project: Project, first: date) -> Iterator[pl.DataFrame]:
         yield score_published(rows, demand, levels, products, stores, classes)
 
 
-def _shown(scores: pl.DataFrame, settings: Settings) -> Metadata:
+def _shown(scores: pl.DataFrame, project: Project) -> Metadata:
     from demand_forecast.reports.charts.monitoring import accuracy_by_week
 
     newest: date = scores["date"].max()  # type: ignore[assignment]
-    windows = in_windows(scores, newest, settings.monitoring.window_days)
-    week = windows.filter(pl.col("window") == newest).with_columns(week_ahead=_weeks_ahead(settings))
+    windows = in_windows(scores, newest, project.settings.monitoring.window_days, project.frequency)
+    week = windows.filter(pl.col("window") == newest).with_columns(week_ahead=_weeks_ahead(project.calendar))
     whole, weeks = series_scores(week), accuracy_over(series_scores(windows), ["window"])
     by_class = accuracy_over(week.filter(pl.col("role") != PREVIOUS)).filter(pl.col("role") == CHAMPION)
     return {
@@ -137,8 +139,8 @@ def _shown(scores: pl.DataFrame, settings: Settings) -> Metadata:
     }
 
 
-def _weeks_ahead(settings: Settings) -> pl.Expr:
-    periods = 7 // calendar_of(settings.frequency).step
+def _weeks_ahead(calendar: Calendar) -> pl.Expr:
+    periods = max(1, 7 // calendar.step)
     return (pl.col("horizon") - 1) // periods + 1
 
 

@@ -11,7 +11,6 @@ from demand_forecast.defs.features.assets import last_day
 from demand_forecast.defs.metadata import TABLE_KINDS, Metadata, decision_first, markdown_table, picture, table_metadata
 from demand_forecast.defs.monitoring.accuracy import read_scores
 from demand_forecast.defs.project import Project
-from demand_forecast.domain.demand.calendar import calendar_of
 from demand_forecast.domain.watching.champion_review import review_champion, weeks_table
 from demand_forecast.domain.watching.live_accuracy import accuracy_over, in_windows, series_scores
 from demand_forecast.domain.watching.retraining import DRIFT_HISTORY, decide_retraining, windows_table
@@ -69,13 +68,14 @@ def retrain_decision(context: dg.AssetExecutionContext, project: Project) -> dg.
     live = champion.version if champion else None
     drift = lake.read("drift_history") if lake.exists("drift_history") else pl.DataFrame(schema=DRIFT_HISTORY)
     decision = decide_retraining(
-        read_scores(project, rules.window_days * rules.retrain.windows),
+        read_scores(project, rules.retrain.windows),
         drift,
         day=last_day(project.lake),
         champion=live,
         promised=project.tracking.proof(live).figures.get("wql") if live else None,
         trained=_last_training(project),
         rules=rules,
+        frequency=project.frequency,
     )
     row = (decision.day, decision.decision, live, decision.trained, len(decision.windows))
     out = sum(window.out for window in decision.windows)
@@ -106,17 +106,15 @@ def champion_review(context: dg.AssetExecutionContext, project: Project) -> dg.M
     champion, previous = project.tracking.champion(), project.tracking.previous()
     if champion is None:
         return dg.MaterializeResult(metadata={"verdict": "no champion"})
-    rules, horizon = (
-        project.settings.monitoring,
-        calendar_of(project.settings.frequency).step * project.settings.horizon,
-    )
-    scores = read_scores(project, rules.window_days * rules.rollback.windows + horizon)
+    rules = project.settings.monitoring
+    scores = read_scores(project, rules.rollback.windows, project.settings.horizon)
     review = review_champion(
         scores,
         champion=champion.version,
         previous=previous.version if previous else None,
         rules=rules,
         taken_back=PromotionLedger(project.lake).taken_back(),
+        frequency=project.frequency,
     )
     margin = rules.rollback.margin
     lost = [sum(week.lost_to(rival, margin) for week in review.weeks) for rival in ("previous", "seasonal naive")]
@@ -125,7 +123,7 @@ def champion_review(context: dg.AssetExecutionContext, project: Project) -> dg.M
     context.log.info(f"{review.verdict}: {'; '.join(review.reasons)}")
     shown: Metadata = {"verdict": review.verdict, "reasons": _listed(review.reasons)}
     if len(scores):
-        weeks = in_windows(series_scores(scores), scores["date"].max(), rules.window_days)  # type: ignore[arg-type]
+        weeks = in_windows(series_scores(scores), scores["date"].max(), rules.window_days, project.frequency)  # type: ignore[arg-type]
         shown["accuracy"] = picture(accuracy_by_week(accuracy_over(weeks, ["window"])))
     shown["weeks"] = dg.MetadataValue.md(markdown_table(weeks_table(review.weeks, margin)))
     return dg.MaterializeResult(metadata=decision_first(shown, table))

@@ -1,14 +1,11 @@
 """The prediction log of the running service, appended to the lake."""
 
-from datetime import timedelta
-
 import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.forecasts.assets import FORGOTTEN_AFTER, KEPT_HORIZONS
 from demand_forecast.defs.metadata import TABLE_KINDS, Metadata, lake_metadata, markdown_table
 from demand_forecast.defs.project import Project
-from demand_forecast.domain.demand.calendar import calendar_of
 from demand_forecast.lake.tables import Lake
 from demand_forecast.publishing.answers import AnswerReader, finished_segments, segment_name
 from demand_forecast.workspace.file_lock import file_lock
@@ -49,10 +46,9 @@ def _known_segments(lake: Lake) -> set[str]:
 
 def _forget(project: Project) -> None:
     """Drops answers from origins whose forecasts are not kept any more."""
-    lake, settings = project.lake, project.settings
-    period = timedelta(days=settings.horizon * calendar_of(settings.frequency).step)
+    lake, kept = project.lake, -KEPT_HORIZONS * project.settings.horizon
     if newest := lake.newest(TABLE, "forecast_origin"):
-        lake.drop_before(TABLE, newest - KEPT_HORIZONS * period, "forecast_origin")
+        lake.drop_before(TABLE, project.calendar.ahead(newest, kept), "forecast_origin")
     lake.forget(TABLE, FORGOTTEN_AFTER)
     lake.compact(TABLE)
 

@@ -1,7 +1,7 @@
 """The serving package of the champion, and of a challenger on trial."""
 
 import json
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,7 +12,6 @@ import polars as pl
 from demand_forecast.defs.features.assets import own_features
 from demand_forecast.defs.forecasts.assets import forecast_on_trial
 from demand_forecast.defs.project import Project
-from demand_forecast.domain.demand.calendar import calendar_of
 from demand_forecast.domain.models import load_model
 from demand_forecast.domain.models.training_rows import newest_origin
 from demand_forecast.publishing.bento import build_bento
@@ -96,8 +95,8 @@ def _pack(
 def _tables(project: Project, origin: date) -> dict[str, pl.DataFrame]:
     """The tables that the service reads beside the forecast."""
     lake = project.lake
-    days = timedelta(days=SHOWN_PERIODS * calendar_of(project.settings.frequency).step)
-    shown = pl.col("date").is_between(origin - days, origin, closed="right")
+    since = project.calendar.ahead(origin, -SHOWN_PERIODS)
+    shown = pl.col("date").is_between(since, origin, closed="right")
     return {
         "features": lake.read("forecast_features"),
         "planned": lake.read("forecast_plan"),
@@ -119,5 +118,5 @@ def _info(
         data_versions=version.data_versions,
         metrics=dict(project.tracking.proof(version.version).figures),
         promotion={name: str(value) for name, value in (decision or {}).items() if value is not None},
-        frequency=project.settings.frequency,
+        frequency=project.frequency,
     )

@@ -36,8 +36,10 @@ def regress(panel: pl.DataFrame, inputs: PanelInputs, calendar: Calendar, known:
     normal priors (Hastie, Tibshirani & Friedman 2009, The Elements of Statistical Learning, ch. 3.4.1); times the
     exponentially weighted ratio of what was sold to what the regression says of the time in which it could be sold.
     """
-    past = panel.head(known).select(pl.col("units", "exposure").cast(pl.Float64).fill_null(0))
-    units, exposure = (column.to_numpy() for column in past)
+    columns = pl.col("units", "exposure").cast(pl.Float64).fill_null(0)
+    lengths = panel.select(pl.repeat(1.0, pl.len()) * calendar.length(pl.col("date"))).to_series().to_numpy()
+    units, exposure = (column.to_numpy() for column in panel.head(known).select(columns))
+    exposure = exposure * lengths[:known]  # a short month sells less
     counts = exposure > LEAST_EXPOSURE
     mean = units[counts].sum() / exposure[counts].sum() if counts.any() else 0.0
     if mean <= 0:
@@ -48,7 +50,8 @@ def regress(panel: pl.DataFrame, inputs: PanelInputs, calendar: Calendar, known:
     relative = units / np.maximum(exposure, LEAST_EXPOSURE) / mean
     fit = _ridge(matrix[:known][counts], np.log(relative[counts] + OFFSET), precision)
     fitted = np.maximum(np.exp(np.clip(matrix @ fit, -10, 10)) - OFFSET, 0)
-    return np.asarray(mean * fitted[known:] * _level(units[counts] / mean, exposure[counts] * fitted[:known][counts]))
+    ahead = fitted[known:] * lengths[known : known + horizon]
+    return np.asarray(mean * ahead * _level(units[counts] / mean, exposure[counts] * fitted[:known][counts]))
 
 
 def _ridge(matrix: Array, target: Array, precision: Array) -> Array:

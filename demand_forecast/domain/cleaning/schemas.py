@@ -69,12 +69,15 @@ class DailyDemand(dy.Schema):
 
     @dy.rule()
     def every_period(cls) -> pl.Expr:
-        weekly = (pl.col("date").dt.weekday() == 1).all()
-        step = pl.when(weekly).then(7).otherwise(1)
+        day = pl.col("date").dt
+        monthly = (day.day() == 1).all() | (pl.col("date") == day.month_end()).all()
+        weekly = (day.weekday() == day.weekday().first()).all()
+        number = pl.when(monthly).then(day.year() * 12 + day.month().cast(pl.Int32)).otherwise(day.epoch("d"))
+        step = pl.when(weekly & ~monthly).then(7).otherwise(1)
         same = (pl.col("store_id") == pl.col("store_id").shift()) & (
             pl.col("product_id") == pl.col("product_id").shift()
         )
-        return ~same.fill_null(False) | (pl.col("date").diff().dt.total_days() == step)
+        return ~same.fill_null(False) | (number.diff() == step)
 
     @dy.rule()
     def to_the_last_day(cls) -> pl.Expr:

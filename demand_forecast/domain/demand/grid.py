@@ -9,8 +9,6 @@ import polars as pl
 
 from demand_forecast.domain.tables import SERIES
 
-WEEK = 7
-
 
 @dataclass(frozen=True)
 class Grid:
@@ -66,14 +64,9 @@ class Grid:
         known = self.number[place] == self.number
         return np.where(known, values[place], np.float32(np.nan))
 
-    def table(self, columns: dict[str, np.ndarray], step: int) -> pl.DataFrame:
-        """`store_id, product_id, date` of every `step`-th position, and `columns`, whose NaN is null."""
-        number, day = pl.Series(self.number[::step]), pl.Series("date", self.day[::step]).cast(pl.Date)
+    def table(self, columns: dict[str, np.ndarray], positions: np.ndarray | slice = slice(None)) -> pl.DataFrame:
+        """`store_id, product_id, date` of the `positions`, and `columns`, whose NaN is null."""
+        number, day = pl.Series(self.number[positions]), pl.Series("date", self.day[positions]).cast(pl.Date)
         keys = [self.series[name].gather(number) for name in SERIES]
         values = [pl.Series(name, column, nan_to_null=True) for name, column in columns.items()]
         return pl.DataFrame([*keys, day, *values])
-
-
-def monday(day: int) -> int:
-    """The Monday of the week of `day` (days since 1970-01-01, a Thursday)."""
-    return day - (day + 3) % WEEK

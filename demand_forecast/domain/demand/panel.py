@@ -7,14 +7,14 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from demand_forecast.domain.demand.calendar import Frequency
-from demand_forecast.domain.demand.grid import WEEK, Grid, monday
+from demand_forecast.domain.demand.calendar import UNIX, Calendar, Frequency, by_day, calendar_of
+from demand_forecast.domain.demand.grid import Grid
+from demand_forecast.domain.demand.periods import whole_periods
 from demand_forecast.domain.demand.precedence import by_key
 from demand_forecast.domain.tables import SERIES
 
 RECENT = timedelta(days=56)
 NEXT_TO_NOTHING = 1e-6  # weight of a line without units in the mean price of its day
-UNIX = date(1970, 1, 1)
 
 
 def build_daily_demand(
@@ -26,6 +26,7 @@ def build_daily_demand(
     missing_day: Literal["no_sale", "closed"],
     past_only: Sequence[str] = (),
     before: pl.DataFrame | None = None,
+    arrived: date | None = None,
 ) -> pl.DataFrame:
     """daily_demand: `store_id, product_id, date, units, price, in_stock, open, <past_only>`, complete and sorted.
 
@@ -35,26 +36,47 @@ def build_daily_demand(
     `open`: false where the plan's `open` is 0 and, with `missing_day` closed, where the store has no line at all that
     day; a store that sold was open. `past_only`: mean of the day's lines.
 
-    Weekly: whole weeks of the sales history, Monday to Sunday, from the week of the first sale; `date` is the Monday;
-    units are summed, price, in_stock and past-only columns averaged, open is any day open.
+    Weekly and monthly: whole periods of the sales history, from that of the first sale, with their dates (see
+    `Calendar`); units are summed, price, in_stock and past-only columns averaged, open is any day open. Where the
+    retailer's rows are totals of periods, a period is whole that was over by the day on which the newest `arrived`, and
+    rows of stock and plan hold for all its days; else one that sales reach the end of, but for weekdays that never
+    have any.
 
     Arguments are clean_sales, clean_stock and clean_plan. Numbers are Float32, `open` is Boolean. With `before`, the
     rows of daily_demand of one day, the days after it alone are built, of `sales` after it: they are those of the whole
     where `continues` says so. Daily only: a week's price is not that of its last day.
     """
-    grid = _grid(sales, frequency, before)
+    calendar = calendar_of(frequency)
+    if calendar.totals:
+        sales = sales.with_columns(calendar.first_day(pl.col("date")))
+    stock, plan = (table if table is None else by_day(table, calendar) for table in (stock, plan))
+    grid = _grid(sales, calendar, before, arrived)
     units, columns = _sales_columns(grid, sales, past_only)
     price = _price(grid, columns.pop("price"), plan, before)
     is_open = _open(grid, sales, plan, missing_day) | (units > 0)
     daily = {"units": units, "price": price, "in_stock": _in_stock(grid, stock), "open": is_open, **columns}
-    if frequency == "daily":
-        return grid.table(daily, step=1)
-    return grid.table({name: _week(name, values.reshape(-1, WEEK)) for name, values in daily.items()}, step=WEEK)
+    return grid.table(daily) if frequency == "daily" else _by_period(grid, daily, calendar)
 
 
-def _whole(first: int, last: int, frequency: Frequency) -> tuple[int, int]:
-    """First and last day of the whole periods between two days."""
-    return (first, last) if frequency == "daily" else (monday(first + WEEK - 1), monday(last + 1) - 1)
+def _by_period(grid: Grid, daily: dict[str, np.ndarray], calendar: Calendar) -> pl.DataFrame:
+    """The columns of daily_demand by period, from its days."""
+    number = pl.Series(grid.day).cast(pl.Date).to_frame("day").select(calendar.number(pl.col("day"))).to_series()
+    starts = np.flatnonzero(np.diff(number.to_numpy(), prepend=-1) | np.diff(grid.number, prepend=-1))
+    table = grid.table({name: _period(name, days, starts) for name, days in daily.items()}, starts)
+    return table.with_columns(calendar.dated(pl.col("date")))
+
+
+def _period(name: str, days: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """A column by period, from its days; each period begins at one of `starts`."""
+    if not len(starts):
+        return days
+    if name == "units":
+        return np.add.reduceat(days.astype(np.float64), starts).astype(np.float32)
+    if name == "open":
+        return np.logical_or.reduceat(days, starts)
+    known = ~np.isnan(days)
+    total, count = (np.add.reduceat(values, starts) for values in (np.where(known, days, 0.0), known.astype(np.int64)))
+    return np.divide(total, count, out=np.full(len(starts), np.nan), where=count > 0).astype(np.float32)
 
 
 def continues(before: pl.DataFrame, after: pl.DataFrame, history: pl.LazyFrame) -> bool:
@@ -80,21 +102,20 @@ def continues(before: pl.DataFrame, after: pl.DataFrame, history: pl.LazyFrame) 
     return selling.is_empty()
 
 
-def _grid(sales: pl.DataFrame, frequency: Frequency, before: pl.DataFrame | None) -> Grid:
+def _grid(sales: pl.DataFrame, calendar: Calendar, before: pl.DataFrame | None, arrived: date | None) -> Grid:
     sold = pl.when(pl.col("units") > 0).then("date")
     starts = sales.group_by(SERIES).agg(sold=sold.min(), first=pl.col("date").min())
-    start = pl.coalesce("sold", "first").to_physical().cast(pl.Int64)
-    if sales.is_empty():
-        return Grid.of(starts.select(*SERIES, start=start), -1)
-    first, last = (day.toordinal() - UNIX.toordinal() for day in (sales["date"].min(), sales["date"].max()))  # type: ignore[union-attr]
-    first, last = _whole(first, last, frequency)
-    if frequency == "weekly":
-        start = pl.max_horizontal(start - (start + 3) % WEEK, pl.lit(first))
-    starts = starts.select(*SERIES, start=start)
+    start = pl.coalesce("sold", "first")
+    if calendar.frequency == "daily":
+        first, last = sales["date"].min(), sales["date"].max()
+    else:
+        first, last = whole_periods(sales["date"], calendar, arrived)
+        start = pl.max_horizontal(calendar.first_day(start), pl.lit(first))
+    starts = starts.select(*SERIES, start=start.to_physical().cast(pl.Int64))
     if before is not None:
         known = before.select(*SERIES, start=pl.col("date").to_physical().cast(pl.Int64) + 1)
         starts = pl.concat([known, starts.join(known, on=SERIES, how="anti")])
-    return Grid.of(starts, last)
+    return Grid.of(starts, (last - UNIX).days if isinstance(last, date) else -1)
 
 
 def _sales_columns(
@@ -173,14 +194,3 @@ def _store_reported(grid: Grid, sales: pl.DataFrame) -> np.ndarray:
     reported = np.zeros((len(stores), grid.last - first + 1), bool)
     reported[days["store"].to_numpy(), days["date"].to_physical().to_numpy() - first] = True
     return reported[store.to_numpy()[grid.number], grid.day - first]
-
-
-def _week(name: str, days: np.ndarray) -> np.ndarray:
-    """A column of daily_demand by week, from its days (weeks x 7)."""
-    if name == "units":
-        return days.sum(axis=1)
-    if name == "open":
-        return np.asarray(days.any(axis=1))
-    known = ~np.isnan(days)
-    total, count = np.where(known, days, 0).sum(axis=1), known.sum(axis=1)
-    return np.divide(total, count, out=np.full(len(days), np.nan, np.float32), where=count > 0)

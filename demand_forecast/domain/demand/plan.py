@@ -6,7 +6,7 @@ from itertools import chain
 
 import polars as pl
 
-from demand_forecast.domain.demand.calendar import Calendar
+from demand_forecast.domain.demand.calendar import Calendar, by_day
 from demand_forecast.domain.demand.covariates import require_covariates
 from demand_forecast.domain.demand.precedence import Keys, by_key
 from demand_forecast.settings import Covariates
@@ -63,12 +63,11 @@ def spread_plan(
     `panel` has `series`, `store`, `product` (numbers), `date`, `price` (null after the forecast origin and before the
     first sale); `series` says which `store_id` and `product_id` the numbers are.
     """
-    plan = _numbered(plan, series).sort("date", maintain_order=True)
-    if calendar.step > 1:
-        plan = plan.with_columns(pl.col("date").dt.truncate("1w"))
-    values = _covariate_values(plan, columns, calendar)
+    plan = _numbered(by_day(plan, calendar), series).sort("date", maintain_order=True)
+    plan = plan.with_columns(calendar.dated(pl.col("date")), days=calendar.days(pl.col("date")))
+    values = _covariate_values(plan, columns)
     within = plan.filter(pl.col("date") >= panel["date"].min())  # a plan may hold years, a night needs one
-    panel = _lay(panel, within, {**values, **_opening(columns, calendar)})
+    panel = _lay(panel, within, {**values, **_opening(columns)})
     if not columns.price:
         return panel.with_columns(pl.col("price").forward_fill().over("series"))
     panel = _planned_price(panel, plan.drop_nulls("price"))
@@ -111,7 +110,7 @@ def _numbered(plan: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
     return plan
 
 
-def _covariate_values(plan: pl.DataFrame, columns: PlanColumns, calendar: Calendar) -> dict[str, pl.Expr]:
+def _covariate_values(plan: pl.DataFrame, columns: PlanColumns) -> dict[str, pl.Expr]:
     """How each covariate's value of a period comes from the rows of its days."""
     values = {}
     for name in columns.category:
@@ -120,16 +119,16 @@ def _covariate_values(plan: pl.DataFrame, columns: PlanColumns, calendar: Calend
     for name in columns.number:
         values[name] = pl.col(name).mean().cast(pl.Float32)
     for name in columns.binary:
-        share = pl.col(name).sum() / calendar.step
+        share = pl.col(name).sum() / pl.col("days").first()
         values[name] = pl.when(pl.col(name).count() > 0).then(share).cast(pl.Float32)
     return values
 
 
-def _opening(columns: PlanColumns, calendar: Calendar) -> dict[str, pl.Expr]:
+def _opening(columns: PlanColumns) -> dict[str, pl.Expr]:
     """Share of the period's days that the plan does not close; null where it says nothing."""
     if not columns.open:
         return {"open_planned": pl.lit(None, pl.Float32)}
-    closed = (1 - pl.col("open")).sum() / calendar.step
+    closed = (1 - pl.col("open")).sum() / pl.col("days").first()
     return {"open_planned": pl.when(pl.col("open").count() > 0).then(1 - closed).cast(pl.Float32)}
 
 

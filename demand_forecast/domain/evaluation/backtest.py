@@ -51,14 +51,14 @@ def backtest_origins(
     Raises HistoryTooShort where it holds none.
     """
     calendar = calendar_of(frequency)
-    periods = (last_day - first_day).days // calendar.step + 1
+    periods = calendar.count(first_day, last_day) + 1
     apart = step or horizon
     needed = 2 * horizon + MIN_CYCLES * calendar.cycle
     possible = (periods - needed) // apart + 1 if periods >= needed else 0
     if not possible:
         raise HistoryTooShort(
-            f"horizon: {horizon} {frequency} periods need a history of {needed} to prove a forecast; there are "
-            f"{periods} ({first_day} to {last_day}); shorten horizon:, or bring older sales"
+            f"horizon: {horizon} {calendar.frequency} periods need a history of {needed} to prove a forecast; there "
+            f"are {periods} ({first_day} to {last_day}); shorten horizon:, or bring older sales"
         )
     return [calendar.ahead(last_day, -horizon - apart * back) for back in reversed(range(min(count, possible)))]
 

@@ -68,12 +68,12 @@ def _covers(history: History, contract: FeatureContract) -> None:
 
 def _placed(history: History, rows: pl.DataFrame, horizon: int) -> pl.DataFrame:
     """`rows` with their series' columns and the panel rows of their `origin` and `target`."""
-    step = history.calendar.step
-    days = (pl.col("forecast_origin") - pl.col("first")).dt.total_days()
+    calendar, origin = history.calendar, pl.col("forecast_origin")
+    after = calendar.between(pl.col("first"), origin)
     placed = rows.join(history.series, on="series", how="left", maintain_order="left").with_columns(
-        pl.col("horizon").cast(pl.Int32), shard=pl.col("start") // SHARD_ROWS, origin=pl.col("start") + days // step
+        pl.col("horizon").cast(pl.Int32), shard=pl.col("start") // SHARD_ROWS, origin=pl.col("start") + after
     )
-    known = (days >= 0) & (days % step == 0) & (pl.col("forecast_origin") <= history.last_day)
+    known = (after >= 0) & (calendar.dated(origin) == origin) & (origin <= history.last_day)
     outside = placed.filter(~known | ~pl.col("horizon").is_between(1, min(horizon, history.horizon)))
     if len(outside):
         store, product, origin, h = outside.select(*series_key(), "forecast_origin", "horizon").row(0)
@@ -98,7 +98,12 @@ def _build_shard(
             source = panel.select(known_ahead(contract.inputs)) if read_at == "target" else panel
             parts.append(read_features(source, group, _index(placed, read_at, ahead, history.calendar)))
     outcome = panel.select("date", "units", outcome_exposure()).select(pl.all().gather(placed["target"]))
-    return finished(pl.concat([*parts, outcome], how="horizontal"), features, contract)
+    return _for_its_days(finished(pl.concat([*parts, outcome], how="horizontal"), features, contract), history.calendar)
+
+
+def _for_its_days(rows: pl.DataFrame, calendar: Calendar) -> pl.DataFrame:
+    """`rows` with the base level of a usual period as that of the target's days: a short month sells less."""
+    return rows.with_columns((pl.col("base_level") * calendar.length(pl.col("date"))).cast(pl.Float32))
 
 
 def _slice(history: History, placed: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

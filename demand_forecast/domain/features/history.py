@@ -152,7 +152,7 @@ def _described(
 
 
 def _without_holes(series: pl.DataFrame, calendar: Calendar, last_day: date) -> None:
-    expected = (pl.lit(last_day) - pl.col("first")).dt.total_days() // calendar.step + 1
+    expected = calendar.between(pl.col("first"), pl.lit(last_day)) + 1
     broken = series.filter((pl.col("periods") != expected) | (pl.col("last") != last_day))
     if len(broken):
         store, product = broken.select(series_key()).row(0)
@@ -188,12 +188,12 @@ def _panel(
     panel = pl.concat([past, waiting, future], how="diagonal").sort("series", "date")
     about = series.select("series", "store", "product", "first_sale", "on_sale")
     panel = panel.join(about, on="series", maintain_order="left")
-    age = (pl.col("date") - pl.col("on_sale")).dt.total_days() // calendar.step
+    age = calendar.between(pl.col("on_sale"), pl.col("date"))
     counted = _enters_levels(series["first_sale"].min())
     return panel.with_columns(
         age=age.clip(-horizon, calendar.year).cast(pl.Float32),
         sellable=pl.when(counted).then("units"),
-        evidence=pl.when(counted).then("exposure"),
+        evidence=pl.when(counted).then(pl.col("exposure") * calendar.length(pl.col("date")).cast(pl.Float32)),
     ).drop("first_sale", "on_sale")
 
 
@@ -216,8 +216,7 @@ def _product_units(panel: pl.DataFrame, calendar: Calendar) -> pl.DataFrame:
     # counted in place, no group_by and no join: a product's oldest series has all of its periods, so cells are no more
     # than rows
     product = panel["product"].to_numpy()
-    days = panel.select((pl.col("date") - pl.col("date").min().over("product")).dt.total_days()).to_series().to_numpy()
-    period = days // calendar.step
+    period = panel.select(calendar.between(pl.col("date").min().over("product"), pl.col("date"))).to_series().to_numpy()
     periods = np.zeros(int(product.max()) + 1, np.int64)
     np.maximum.at(periods, product, period + 1)
     cell = (periods.cumsum() - periods)[product] + period

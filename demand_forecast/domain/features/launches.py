@@ -56,7 +56,7 @@ def _listings(sold: pl.DataFrame, plan: pl.DataFrame, stock: pl.DataFrame | None
     if stock is not None and not stock.is_empty():
         held = stock.filter(pl.col("on_hand") > 0).group_by(series_key()).agg(listing=pl.col("date").min())
         listings = pl.concat([listings, held.join(listings, on=series_key(), how="anti")])
-    return listings.with_columns(pl.col("listing").dt.truncate("1w")) if calendar.step > 1 else listings
+    return listings.with_columns(calendar.dated(pl.col("listing")))
 
 
 def _planned(sold: pl.DataFrame, plan: pl.DataFrame) -> pl.DataFrame:
@@ -85,12 +85,10 @@ def waiting_days(
     Nothing is known until the listing (null); from then on nothing was sold while the shop was open.
     They count as outcomes of a forecast, not towards the level: the goods may have come after the listing.
     """
-    step = timedelta(days=calendar.step)
-    end = pl.col("first_sale").fill_null(last_day + step) - step
-    days = pl.date_ranges(pl.col("on_sale") - lead * step, end, interval=f"{calendar.step}d")
-    waiting = (
-        series.filter("listed").select("series", "store_id", "on_sale", date=days).explode("date", empty_as_null=False)
-    )
+    end = pl.col("first_sale").fill_null(calendar.ahead(last_day, 1))
+    numbers = pl.int_ranges(calendar.number(pl.col("on_sale")) - lead, calendar.number(end))
+    waiting = series.filter("listed").select("series", "store_id", "on_sale", number=numbers)
+    waiting = waiting.explode("number", empty_as_null=False).with_columns(date=calendar.date_of(pl.col("number")))
     opened = demand.group_by("store_id", "date").agg(pl.col("open").any())
     waiting = waiting.join(opened, on=["store_id", "date"], how="left", maintain_order="left")
     zero = pl.when(pl.col("date") >= pl.col("on_sale")).then(pl.lit(0, pl.Float32))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from demand_forecast.domain.demand.calendar import Frequency, calendar_of
+from demand_forecast.domain.demand.calendar import Calendar, Frequency, calendar_of
 from demand_forecast.domain.models.distribution import Floats
 from demand_forecast.domain.models.spread import KINDS
 from demand_forecast.domain.replenishment.protection import DailyMoments, fit_correlation
@@ -110,8 +110,8 @@ def reorder_plan(
     """
     key = [*series, "forecast_origin"]
     policies = _policies(forecast.select(key).unique().sort(key), settings, overrides, series)
-    policies = _with_stock(policies, stock, calendar_of(frequency).step, series)
-    days = _protected_days(forecast, policies, calendar_of(frequency).step, key)
+    policies = _with_stock(policies, stock, calendar_of(frequency), series)
+    days = _protected_days(forecast, policies, calendar_of(frequency), key)
     return _orders(policies.join(_reach(days, key), on=key), days, key)
 
 
@@ -130,7 +130,7 @@ def stock_out_risk(
     plan is not that of the forecast.
     """
     policies = _policies(plan.select(PLAN_KEY).sort(PLAN_KEY), settings, overrides)
-    days = _protected_days(forecast, policies, calendar_of(frequency).step)
+    days = _protected_days(forecast, policies, calendar_of(frequency))
     if days["series"].n_unique() < len(policies):
         raise ValueError("the reorder plan has rows without a forecast: make reorder_plan again from demand_forecast")
     demand = _daily_demand(days).total(_correlation(days), (days["awaited"] / days["step"]).to_numpy())
@@ -193,7 +193,9 @@ def _policies(
     )
 
 
-def _with_stock(policies: pl.DataFrame, stock: pl.DataFrame | None, step: int, series: Sequence[str]) -> pl.DataFrame:
+def _with_stock(
+    policies: pl.DataFrame, stock: pl.DataFrame | None, calendar: Calendar, series: Sequence[str]
+) -> pl.DataFrame:
     """`policies` with on_hand and on_order of the last report until the origin's period ends, and stock_known."""
     if stock is None or "on_hand" not in stock.columns:
         return policies.with_columns(on_hand=0.0, on_order=0.0, stock_known=False)
@@ -203,7 +205,7 @@ def _with_stock(policies: pl.DataFrame, stock: pl.DataFrame | None, step: int, s
     last = (
         policies.select(key)
         .join(reports, on=series)
-        .filter(pl.col("date") < pl.col("forecast_origin").dt.offset_by(f"{step}d"))
+        .filter(pl.col("date") <= calendar.last_day(pl.col("forecast_origin")))
         .sort("date")
         .group_by(key)
         .agg(pl.col(counted).last())
@@ -216,19 +218,19 @@ def _with_stock(policies: pl.DataFrame, stock: pl.DataFrame | None, step: int, s
 
 
 def _protected_days(
-    forecast: pl.DataFrame, policies: pl.DataFrame, step: int, key: Sequence[str] = PLAN_KEY
+    forecast: pl.DataFrame, policies: pl.DataFrame, calendar: Calendar, key: Sequence[str] = PLAN_KEY
 ) -> pl.DataFrame:
-    """The periods that the protection period reaches, with how many of their `step` days are in it (`covered`) and in
-    the lead time (`awaited`).
+    """The periods that the protection period reaches, with how many of their days (`step`) are in it (`covered`) and
+    in the lead time (`awaited`).
     """
     asked = pl.col("lead_time") + pl.col("review_period")
     numbered = policies.select(*key, "lead_time", asked.alias("asked_days")).with_row_index("series")
-    before = (pl.col("horizon") - 1) * step
-    near = forecast.filter(before < (numbered["asked_days"].max() or 0))
+    before = (calendar.first_day(pl.col("date")) - calendar.last_day(pl.col("forecast_origin"))).dt.total_days() - 1
+    near = forecast.with_columns(before=before, step=calendar.days(pl.col("date")))
+    near = near.filter(pl.col("before") < (numbered["asked_days"].max() or 0))
     days = near.join(numbered, on=key).with_columns(
-        covered=(pl.col("asked_days") - before).clip(0, step),
-        awaited=(pl.col("lead_time") - before).clip(0, step),
-        step=pl.lit(step),
+        (pl.col(asked) - pl.col("before")).clip(0, pl.col("step")).alias(part)
+        for part, asked in (("covered", "asked_days"), ("awaited", "lead_time"))
     )
     return days.filter(pl.col("covered") > 0).sort("series", "horizon")
 

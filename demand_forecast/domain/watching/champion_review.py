@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from demand_forecast.domain.demand.calendar import Frequency
 from demand_forecast.domain.evaluation.roles import CHAMPION, PREVIOUS
 from demand_forecast.domain.watching.live_accuracy import (
     Window,
@@ -63,6 +64,7 @@ def review_champion(
     previous: str | None,
     rules: Monitoring,
     taken_back: Collection[str] = (),
+    frequency: Frequency = "daily",
 ) -> Review:
     """The champion goes back to `previous` where it lost `rules.rollback.lost` of its last `windows` whole weeks, the
     newest among them, to the previous champion or to seasonal naive.
@@ -71,7 +73,7 @@ def review_champion(
     the newest scored day; of the champion only forecasts count that it published since it took over last. There is no
     way back to a version of `taken_back`, nor, where only naive is better, to a previous one that is worse still.
     """
-    weeks = _weeks(scores, champion, previous, rules)
+    weeks = _weeks(scores, champion, previous, rules, frequency)
     beaten = {rival: _beaten_by(rival, weeks, rules) for rival in RIVALS}
     reasons = [reason for reason, _ in beaten.values()]
     lost = [rival for rival, (_, lost) in beaten.items() if lost]
@@ -96,19 +98,23 @@ def weeks_table(weeks: Sequence[Week], margin: float) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def _weeks(scores: pl.DataFrame, champion: str, previous: str | None, rules: Monitoring) -> tuple[Week, ...]:
+def _weeks(
+    scores: pl.DataFrame, champion: str, previous: str | None, rules: Monitoring, frequency: Frequency
+) -> tuple[Week, ...]:
     scored = series_scores(scores)
     newest = scored["date"].max()
     own = _own_forecasts(scored, champion)
     if own.is_empty() or not isinstance(newest, date):
         return ()
     first = own["date"].min()
-    windows = [one for one in windows_until(newest, rules.window_days, rules.rollback.windows) if one.first >= first]  # type: ignore[operator]
+    ends = windows_until(newest, rules.window_days, rules.rollback.windows, frequency)
+    windows = [one for one in ends if one.first >= first]  # type: ignore[operator]
     others = (pl.col("role") != CHAMPION) & (
         (pl.col("role") != PREVIOUS) | pl.col("model_version").eq_missing(previous)
     )
     met = pl.concat([own, scored.filter(others)])
-    live = accuracy_over(in_windows(met, newest, rules.window_days), ["window"]).filter(pl.col("role") == CHAMPION)
+    met = in_windows(met, newest, rules.window_days, frequency)
+    live = accuracy_over(met, ["window"]).filter(pl.col("role") == CHAMPION)
     figures = {row["window"]: row for row in live.iter_rows(named=True)}
     names = ("pairs", "wql", "fva_wql_previous", "fva_wql")
     return tuple(Week(one, *(figures[one.last][name] for name in names)) for one in windows if one.last in figures)

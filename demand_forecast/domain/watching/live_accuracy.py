@@ -1,11 +1,12 @@
 """Live accuracy: every published forecast scored when its actuals arrive, as sums that add up over any window."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import NamedTuple
 
 import polars as pl
 
+from demand_forecast.domain.demand.calendar import Calendar, Frequency, calendar_of
 from demand_forecast.domain.demand.demand_classes import NEW
 from demand_forecast.domain.demand.exposure import exposure, for_the_time_in_stock
 from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL, Level, attach_static
@@ -202,16 +203,27 @@ def series_scores(scores: pl.DataFrame) -> pl.DataFrame:
     return scores.filter(pl.col("level") == SERIES_LEVEL.name, pl.col("demand_class") == ALL)
 
 
-def windows_until(newest: date, days: int, count: int) -> list[Window]:
-    """The last `count` windows of `days` days, the last one ending at `newest`; the oldest first."""
-    ends = [newest - timedelta(days=days * back) for back in reversed(range(count))]
-    return [Window(end - timedelta(days=days - 1), end) for end in ends]
+def windows_until(newest: date, days: int, count: int, frequency: Frequency = "daily") -> list[Window]:
+    """The last `count` windows of `days` days, or of one period where that is longer; the last one ends at `newest`,
+    the oldest is first.
+    """
+    calendar = calendar_of(frequency)
+    length = _window(days, calendar)
+    ends = [calendar.ahead(newest, -length * back) for back in reversed(range(count))]
+    return [Window(calendar.ahead(end, 1 - length), end) for end in ends]
 
 
-def in_windows(scores: pl.DataFrame, newest: date, days: int) -> pl.DataFrame:
-    """`scores` with `window`, the last day of the window of `days` days, counted back from `newest`, of each row."""
-    back = (pl.lit(newest) - pl.col("date")).dt.total_days() // days * days
-    return scores.with_columns(window=pl.lit(newest) - pl.duration(days=back))
+def in_windows(scores: pl.DataFrame, newest: date, days: int, frequency: Frequency = "daily") -> pl.DataFrame:
+    """`scores` with `window`, the last date of the window, of those that end at `newest`, that holds each row."""
+    calendar = calendar_of(frequency)
+    length = _window(days, calendar)
+    back = calendar.between(pl.col("date"), pl.lit(newest)) // length * length
+    return scores.with_columns(window=calendar.later(pl.lit(newest), -back))
+
+
+def _window(days: int, calendar: Calendar) -> int:
+    """The periods of a window of `days`."""
+    return max(1, days // calendar.step)
 
 
 def actuals_by_day(demand: pl.DataFrame) -> dict[date, str]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from demand_forecast.domain.demand.calendar import Frequency
 from demand_forecast.domain.evaluation.roles import CHAMPION
 from demand_forecast.domain.watching.live_accuracy import (
     Window,
@@ -60,6 +61,7 @@ def decide_retraining(
     promised: float | None,
     trained: date | None,
     rules: Monitoring,
+    frequency: Frequency = "daily",
 ) -> RetrainDecision:
     """Train again where `rules.retrain.out` of the last windows are out of bounds, the newest among them, or where the
     last training (`trained`, its forecast origin) is `max_age_days` or more before `day`.
@@ -76,8 +78,9 @@ def decide_retraining(
     scored = series_scores(scores)
     newest = scored["date"].max() or day
     assert isinstance(newest, date)
-    windows = [one for one in windows_until(newest, rules.window_days, rule.windows) if one.first > trained]
-    found = _evidence(scored, drift, windows, champion, promised, rules)
+    ends = windows_until(newest, rules.window_days, rule.windows, frequency)
+    windows = [one for one in ends if one.first > trained]
+    found = _evidence(scored, drift, windows, champion, promised, rules, frequency)
     votes, by_windows = _votes(found, rules)
     age = (day - trained).days
     old = age >= rule.max_age_days
@@ -103,11 +106,13 @@ def _evidence(
     champion: str | None,
     promised: float | None,
     rules: Monitoring,
+    frequency: Frequency,
 ) -> list[WindowEvidence]:
     if not windows:
         return []
     recent = scored.filter(pl.col("date").is_between(windows[0].first, windows[-1].last))
-    live = accuracy_over(in_windows(recent, windows[-1].last, rules.window_days), ["window", "model_version"])
+    recent = in_windows(recent, windows[-1].last, rules.window_days, frequency)
+    live = accuracy_over(recent, ["window", "model_version"])
     kept = live.filter(pl.col("role") == CHAMPION, pl.col("model_version") == champion)
     figures = {row["window"]: row for row in kept.iter_rows(named=True)}
     return [_window(one, figures.get(one.last, {}), drift, promised, rules.retrain) for one in windows]
