@@ -50,7 +50,7 @@ RAW_PROVENANCE: dict[str, pl.DataType] = {
 MEANING = {
     "store_id": "shop; with product_id it names a series",
     "product_id": "product; with store_id it names a series",
-    "date": "day, or the week's Monday at weekly frequency",
+    "date": "day; of a week or month the date by which the retailer's own data name it",
     "units": "units sold: the target; never negative after cleaning",
     "price": "price asked that day",
     "in_stock": "share of the opening time that goods were there to sell, 0..1",

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
-from demand_forecast.settings.section import Encoding, Pattern, Section
+from demand_forecast.settings.section import Encoding, Pattern, Section, Timezone
 
 
 class Constant(Section):
@@ -44,6 +44,7 @@ class Source(Section):
 
     name: str | None = None
     kind: str = "files"
+    timezone: Timezone | dict[str, Timezone] | None = None  # of moments with a zone; by store_id; None: automation's
     sales: Input | None = None
     products: Input | None = None
     stores: Input | None = None

@@ -2,6 +2,7 @@
 
 import pkgutil
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +14,7 @@ from demand_forecast.sources.errors import NoFileError, SourceError
 from demand_forecast.sources.kind import KINDS, SourceKind
 
 if TYPE_CHECKING:
+    from demand_forecast.domain.cleaning.dates import DateReading
     from demand_forecast.sources.delivery import Delivery, Table
     from demand_forecast.sources.landing import Landing
 
@@ -100,16 +102,17 @@ def deliveries(
     """
     for name, source, given in named_inputs(settings, table) if inputs is None else inputs:
         try:
-            yield from source.deliveries(settings, name, table, given, landing)
+            found = source.deliveries(settings, name, table, given, landing)
+            yield from (replace(one, dates=source.dates(settings, given)) for one in found)
         except NoFileError as error:
             if name not in held:
                 raise
             landing.left[name] = str(error)
 
 
-def date_formats(settings: Settings, table: "Table" = "sales") -> dict[str, str | None]:
-    """For each name in the `source` column of raw_<table> the configured date_format."""
-    return {name: given.date_format for name, _, given in named_inputs(settings, table)}
+def date_readings(settings: Settings, table: "Table" = "sales") -> dict[str, "DateReading"]:
+    """For each name in the `source` column of raw_<table> how its dates are read."""
+    return {name: source.dates(settings, given) for name, source, given in named_inputs(settings, table)}
 
 
 def decimals(settings: Settings, table: "Table" = "sales") -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import polars as pl
 
+from demand_forecast.domain.cleaning.dates import PLAIN, DateReading
 from demand_forecast.sources.days import Days
 
 InputTable = Literal["products", "stores", "plan", "stock"]
@@ -30,7 +31,7 @@ class Delivery:
     report: str
     hashed: Callable[[], str]
     read: Callable[[Days | None], Iterator[pl.DataFrame]]
-    date_format: str | None = None
+    dates: DateReading = PLAIN
     span: Callable[[], Days | None] | None = None
     known: Callable[[], bool] = bool
 

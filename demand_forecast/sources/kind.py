@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, get_args
 from demand_forecast.settings import Input, Settings, Source
 
 if TYPE_CHECKING:
+    from demand_forecast.domain.cleaning.dates import DateReading
     from demand_forecast.sources.days import Days
     from demand_forecast.sources.delivery import Delivery, Table
     from demand_forecast.sources.landing import Landing
@@ -32,6 +33,16 @@ class SourceKind(Source, ABC):
         """What the source has of `table`. `date_format` and `decimal` of each say how cleaning reads its texts."""
         given = getattr(self, table)
         return given if isinstance(given, list) else [given] if given else []
+
+    def dates(self, settings: Settings, given: Input) -> "DateReading":
+        """How the dates of `given` are written, and where the shops are."""
+        from demand_forecast.domain.cleaning.dates import DateReading
+
+        automation, own = settings.automation, self.timezone
+        said = "timezone" in automation.model_fields_set or isinstance(own, dict)
+        zone = own if isinstance(own, str) else automation.timezone if said else None
+        zones = tuple(own.items()) if isinstance(own, dict) else ()
+        return DateReading(given.date_format, zone, zones, periods=settings.frequency != "daily")
 
     @abstractmethod
     def deliveries(

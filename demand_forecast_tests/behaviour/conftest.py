@@ -33,7 +33,7 @@ from demand_forecast.settings import Settings, load_settings
 from demand_forecast.sources.collecting.index import KNOWN
 from demand_forecast.sources.collecting.inputs import collect_inputs
 from demand_forecast.sources.collecting.sales import collect_sales
-from demand_forecast.sources.configured import date_formats, decimals
+from demand_forecast.sources.configured import date_readings, decimals
 from demand_forecast.sources.delivery import InputTable
 from demand_forecast_tests.conftest import Once
 from demand_forecast_tests.terminal import Command
@@ -213,7 +213,7 @@ def cleaned(settings: Settings, products: pl.DataFrame, stores: pl.DataFrame) ->
         products=products["product_id"] if len(products) else None,
         stores=stores["store_id"] if len(stores) else None,
         past_only=settings.covariates.past_only,
-        date_formats=date_formats(settings),
+        dates=date_readings(settings),
         decimals=decimals(settings),
         history_start=settings.history_start,
     )

@@ -8,7 +8,7 @@ import polars as pl
 from demand_forecast.domain.cleaning.inputs import InputReading, clean_plan, clean_products, clean_stock, clean_stores
 from demand_forecast.settings import Settings, load_settings
 from demand_forecast.sources.collecting.inputs import collect_inputs
-from demand_forecast.sources.configured import date_formats, decimals
+from demand_forecast.sources.configured import date_readings, decimals
 from demand_forecast.sources.delivery import InputTable
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +22,7 @@ def sample_attributes() -> tuple[Settings, dict[str, pl.DataFrame]]:
     cleaners = {"products": clean_products, "stores": clean_stores, "plan": clean_plan, "stock": clean_stock}
 
     def read(table: InputTable) -> pl.DataFrame:
-        formats, marks = date_formats(settings, table), decimals(settings, table)
+        formats, marks = date_readings(settings, table), decimals(settings, table)
         reading = InputReading(settings.covariates, settings.cleaning, marks, formats)
         return cleaners[table](collect_inputs(settings, table, LATER), reading)
 

@@ -12,7 +12,7 @@ from demand_forecast.domain.cleaning.schemas import violations
 from demand_forecast.domain.demand.panel import build_daily_demand
 from demand_forecast.sources.collecting.index import KNOWN
 from demand_forecast.sources.collecting.sales import collect_sales
-from demand_forecast.sources.configured import date_formats, decimals
+from demand_forecast.sources.configured import date_readings, decimals
 from demand_forecast_tests.behaviour.sample import LATER, TRUTH, sample_attributes
 
 LOST_DAY = date(2025, 3, 11)
@@ -48,7 +48,7 @@ def cleaned(monkeypatch_module: None) -> Cleaned:
         products=attributes["products"]["product_id"],
         stores=attributes["stores"]["store_id"],
         past_only=[],
-        date_formats=date_formats(settings),
+        dates=date_readings(settings),
         decimals=decimals(settings),
         history_start=settings.history_start,
     )

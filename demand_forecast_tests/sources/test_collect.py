@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from demand_forecast.domain.cleaning.dates import parse_dates
+from demand_forecast.domain.cleaning.dates import DateReading, parse_dates
 from demand_forecast.domain.tables import RAW_PROVENANCE, now
 from demand_forecast.settings import Settings
 from demand_forecast.sources.collecting import batches, content, history
@@ -19,7 +19,7 @@ from demand_forecast.sources.collecting.index import KNOWN, known_sales
 from demand_forecast.sources.collecting.inputs import collect_inputs
 from demand_forecast.sources.collecting.pending_days import pending_days
 from demand_forecast.sources.collecting.sales import collect_sales
-from demand_forecast.sources.configured import date_formats, decimals
+from demand_forecast.sources.configured import date_readings, decimals
 from demand_forecast.sources.errors import SourceError
 from demand_forecast.sources.landing import Landing
 
@@ -286,7 +286,8 @@ def test_several_sources_keep_their_names_and_formats(tmp_path: Path, configure:
         ("files", date(2024, 4, 3), "S1", "1", None, "80"),
         ("berlin", date(2024, 4, 5), "all", "1,5", "C7", None),
     ]
-    assert date_formats(settings) == {"files": "%d/%m/%Y", "berlin": None}
+    formats = {name: dates.date_format for name, dates in date_readings(settings).items()}
+    assert formats == {"files": "%d/%m/%Y", "berlin": None}
     assert decimals(settings) == {"files": ".", "berlin": ","}
     assert decimals(settings, "plan") == {"files": ".", "files#2": ","}
     assert collect_inputs(settings, "plan", now())["source"].to_list() == ["files", "files#2"]
@@ -342,4 +343,4 @@ def test_inputs_are_the_whole_of_what_is_there_now(tmp_path: Path, configure: Co
 )
 def test_dates(text: str | None, date_format: str | None, day: date | None) -> None:
     frame = pl.DataFrame({"date": [text, None]}, schema={"date": pl.String})
-    assert frame.select(parse_dates(pl.col("date"), date_format)).to_series().to_list() == [day, None]
+    assert frame.select(parse_dates(pl.col("date"), DateReading(date_format))).to_series().to_list() == [day, None]

@@ -50,10 +50,11 @@ def policy_of(spec: dg.AssetSpec) -> dg.FreshnessPolicy | None:
 )
 def expected_days_have_arrived(project: Project) -> dg.AssetCheckResult:
     closed = all_closed_days()[1]
-    since = closed - LOOKED_BACK - OWED
+    calendar = project.calendar
+    since = calendar.ahead(closed, -3) if calendar.totals else closed - LOOKED_BACK - OWED
     days = project.lake.scan("raw_sales").filter(pl.col("day") > since).select(pl.col("day").unique()).collect()["day"]
     newest = project.lake.newest("raw_sales", "day")
-    missing = missing_days(days, closed) if len(days) else [closed]
+    missing = missing_days(days, closed, calendar) if len(days) else [closed]
     named = ", ".join(map(str, missing[-7:])) + (f" and {len(missing) - 7} before" if len(missing) > 7 else "")
     return dg.AssetCheckResult(
         passed=not missing,

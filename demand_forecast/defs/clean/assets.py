@@ -31,7 +31,7 @@ from demand_forecast.domain.cleaning.rules import rejections_by_reason
 from demand_forecast.domain.cleaning.text import identifier
 from demand_forecast.lake.tables import Lake
 from demand_forecast.settings import Cleaning
-from demand_forecast.sources.configured import date_formats, decimals
+from demand_forecast.sources.configured import date_readings, decimals
 from demand_forecast.sources.delivery import InputTable
 
 IDS = {"clean_products": ("product_id", "unknown_product"), "clean_stores": ("store_id", "unknown_store")}
@@ -83,7 +83,7 @@ def cleaned_sales(context: dg.AssetExecutionContext, project: Project):  # type:
 
 def _how(project: Project) -> str:
     settings = project.settings
-    reading = date_formats(settings), decimals(settings), settings.covariates.past_only, settings.history_start
+    reading = date_readings(settings), decimals(settings), settings.covariates.past_only, settings.history_start
     return recipe(settings.cleaning.model_dump(), *reading)
 
 
@@ -129,7 +129,7 @@ def _clean(project: Project, since: date, version: int) -> tuple[pl.DataFrame, p
         products=products["product_id"] if len(products) else None,
         stores=stores["store_id"] if len(stores) else None,
         past_only=settings.covariates.past_only,
-        date_formats=date_formats(settings),
+        dates=date_readings(settings),
         decimals=decimals(settings),
         history_start=settings.history_start,
         before=None if since == date.min else lake.scan("clean_sales").filter(pl.col("date") < since),
@@ -161,7 +161,7 @@ def _attribute_asset(name: InputTable, description: str) -> dg.AssetsDefinition:
     def clean_attributes(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
         lake, settings, table = project.lake, project.settings, f"clean_{name}"
         reading = InputReading(
-            settings.covariates, settings.cleaning, decimals(settings, name), date_formats(settings, name)
+            settings.covariates, settings.cleaning, decimals(settings, name), date_readings(settings, name)
         )
         notes = {"raw": str(lake.version(f"raw_{name}")), "how": recipe(reading)}
         if not lake.exists(table) or not notes.items() <= lake.notes(table).items():

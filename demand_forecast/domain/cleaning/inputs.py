@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from demand_forecast.domain.cleaning.dates import parse_dates
+from demand_forecast.domain.cleaning.dates import DateReading, read_dates
 from demand_forecast.domain.cleaning.text import by_source, identifier, number, strip_to_null
 from demand_forecast.domain.demand.covariates import TRUTH, require_covariates
 from demand_forecast.settings import Cleaning, Covariates
@@ -29,7 +29,7 @@ class InputReading:
     covariates: Covariates
     cleaning: Cleaning
     decimals: Mapping[str, str] = field(default_factory=dict)
-    date_formats: Mapping[str, str | None] = field(default_factory=dict)
+    dates: Mapping[str, DateReading] = field(default_factory=dict)
 
 
 def clean_products(raw: pl.DataFrame, reading: InputReading) -> pl.DataFrame:
@@ -105,10 +105,9 @@ def _ids(raw: pl.DataFrame, names: Sequence[str], reading: InputReading) -> dict
 
 
 def _date(table: str, raw: pl.DataFrame, reading: InputReading) -> pl.Series:
-    texts = raw.select("source", "date").unique()
-    parsed = by_source(lambda form: parse_dates(pl.col("date"), form), reading.date_formats, None)
-    days = texts.with_columns(day=parsed)
-    dates = raw.select("source", "date").join(days, on=["source", "date"], how="left", maintain_order="left")["day"]
+    if "store_id" not in raw.columns:
+        raw = raw.with_columns(store_id=pl.lit(None, pl.String))
+    dates = read_dates(raw, reading.dates)
     if len(dates) and not dates.count():
         example = raw["date"].drop_nulls().head(1).to_list()
         raise UnreadableDatesError(

@@ -7,7 +7,7 @@ from datetime import date
 import polars as pl
 
 from demand_forecast.domain.cleaning.cancellations import cancelled_sales
-from demand_forecast.domain.cleaning.dates import EARLIEST_DAY
+from demand_forecast.domain.cleaning.dates import EARLIEST_DAY, DateReading
 from demand_forecast.domain.cleaning.sales_lines import (
     SalesReading,
     duplicate_identity,
@@ -63,7 +63,7 @@ def clean_sales(
     products: Collection[str] | pl.Series | None,
     stores: Collection[str] | pl.Series | None,
     past_only: Sequence[str],
-    date_formats: Mapping[str, str | None],
+    dates: Mapping[str, DateReading],
     decimals: Mapping[str, str],
     history_start: date | None,
     before: pl.LazyFrame | None = None,
@@ -72,7 +72,7 @@ def clean_sales(
 
     clean: `date, store_id, product_id, units, price` (Float32, null where not said), `<past_only>` (Float32), `source,
     file, line`. rejected: the columns of `raw` and `reason`, the first of `RULES` that holds. `products`, `stores`: the
-    known ids (in the case of `cleaning.id_case`), None where there is no such table. `date_formats`, `decimals`: by
+    known ids (in the case of `cleaning.id_case`), None where there is no such table. `dates`, `decimals`: by
     source. Without `history_start` sales count from 1990.
 
     Every rule but two asks a line's own day alone, so that `raw` may be the newest days, with `before` the clean_sales
@@ -82,7 +82,7 @@ def clean_sales(
     column that sales do not have, ConservationError where `raw` changed while it was read.
     """
     rows = numbered(raw)
-    lines = read_sales_lines(rows, SalesReading(cleaning, past_only, date_formats, decimals))
+    lines = read_sales_lines(rows, SalesReading(cleaning, past_only, dates, decimals))
     known = Known(rows, cleaning, _ids(products), _ids(stores), history_start or EARLIEST_DAY, before)
     lines = _with_reason(lines, known)
     clean, rejected = _clean(lines, known, past_only), _rejected(lines, known)

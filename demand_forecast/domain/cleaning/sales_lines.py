@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from demand_forecast.domain.cleaning.dates import parse_dates
+from demand_forecast.domain.cleaning.dates import DateReading, date_keys, read_dates
 from demand_forecast.domain.cleaning.text import by_source, identifier, number, strip_to_null
 from demand_forecast.domain.demand.covariates import require_covariates
 from demand_forecast.domain.tables import RAW_PROVENANCE
@@ -22,7 +22,7 @@ class SalesReading:
 
     cleaning: Cleaning
     past_only: Sequence[str]
-    date_formats: Mapping[str, str | None]
+    dates: Mapping[str, DateReading]
     decimals: Mapping[str, str]
 
     def number(self, column: str) -> pl.Expr:
@@ -143,10 +143,10 @@ def _clock(text: pl.Expr) -> pl.Expr:
 
 def _with_dates(raw: pl.LazyFrame, reading: SalesReading) -> pl.LazyFrame:
     """`raw` with `date_read`: each text is parsed once, for there are far fewer dates than lines."""
-    texts = raw.select("source", "date").unique().collect(engine="streaming")
-    parsed = by_source(lambda form: parse_dates(pl.col("date"), form), reading.date_formats, None)
-    dates = texts.with_columns(date_read=parsed).lazy()
-    return raw.join(dates, on=["source", "date"], how="left", maintain_order="left")
+    keys = ["source", *date_keys(reading.dates)]
+    texts = raw.select(keys).unique().collect(engine="streaming")
+    dates = texts.with_columns(date_read=read_dates(texts, reading.dates)).lazy()
+    return raw.join(dates, on=keys, how="left", maintain_order="left", nulls_equal=True)
 
 
 def _with_superseded(raw: pl.LazyFrame) -> pl.LazyFrame:

@@ -1,11 +1,11 @@
 """One way to read identifiers and numbers from text, for sales, products, stores, plan and stock alike."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Literal, TypeVar
 
 import polars as pl
 
-Option = TypeVar("Option", bound=str | None)
+Option = TypeVar("Option", bound=Hashable)
 IdCase = Literal["keep", "upper", "lower"]
 
 

@@ -1,7 +1,6 @@
 """What the model expects under another plan for the coming days."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -62,16 +61,16 @@ def _changed(rows: pl.DataFrame, changes: Sequence[Change], served: Served) -> p
 
 
 def _days(place: str, change: Change, served: Served) -> pl.Expr:
-    """Whether a period is changed: whole weeks at weekly frequency. Raises Problem 422 where none is."""
+    """Whether a period is changed: whole weeks or months at such a frequency. Raises Problem 422 where none is."""
     if change.last < change.first:
         raise Problem(422, f"{place}: last: {change.last} is before first: {change.first}")
-    step, days = calendar_of(served.info.frequency).step, served.published.days
-    end = days[-1] + timedelta(days=step - 1)
-    if change.last < days[0] or change.first > end:
-        detail = f"no day of the forecast is from {change.first} to {change.last}; it has {days[0]} to {end}"
+    calendar, days = calendar_of(served.info.frequency), served.published.days
+    begin, end = calendar.span(days[0])[0], calendar.span(days[-1])[1]
+    if change.last < begin or change.first > end:
+        detail = f"no day of the forecast is from {change.first} to {change.last}; it has {begin} to {end}"
         raise Problem(422, f"{place}: {detail}")
-    ends = pl.col("date").dt.offset_by(f"{step - 1}d")
-    return (ends >= change.first) & (pl.col("date") <= change.last)
+    first, last = calendar.first_day(pl.col("date")), calendar.last_day(pl.col("date"))
+    return (last >= change.first) & (first <= change.last)
 
 
 def _values(place: str, change: Change, contract: FeatureContract) -> dict[str, Any]:

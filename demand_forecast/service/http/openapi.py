@@ -19,7 +19,8 @@ JSON = "application/json"
 TEMPLATE = "#/components/schemas/{model}"
 DESCRIPTION = (
     "The published forecast of the live model, and what it says of other plans: units by store, product and day, with "
-    "quantiles. Dates are days (weeks' Mondays at weekly frequency). Errors are problem details (RFC 9457)."
+    "quantiles. A date is a day, or the one by which the retailer's own data name a week or month. Errors "
+    "are problem details (RFC 9457)."
 )
 TAGS = [
     {"name": "planning", "description": "What will sell, what would sell otherwise, and what to order."},

@@ -1,7 +1,7 @@
 /** Sales and forecast in one chart, usable by pointer and by keyboard. Drawn by uPlot. */
 
 import { element } from "./dom.js";
-import { dayOf, fullDay, longDay, percent, plusDays, price, shortDay, units, word } from "./format.js";
+import { dayOf, percent, price, shortDay, units, word } from "./format.js";
 
 const HEIGHT = { wide: 300, narrow: 260 };
 const NARROW = 560;
@@ -23,11 +23,11 @@ const COLOURS = [
 /** The history of a series that has none. */
 export const NO_HISTORY = { dates: [], units: [], price: [], in_stock: [], open: [] };
 
-/** The periods of a series as rows: what was sold, then what is expected. `step`: days from one row to the next. */
-export function daysOf({ history, forecast, plan }, whatIf, periods, step) {
+/** The periods of a series as rows: what was sold in the last `count`, then what is expected. */
+export function daysOf({ history, forecast, plan }, whatIf, count, periods) {
   const { forecast_origin: origin } = forecast;
   const sold = new Map(history.dates.map((date, row) => [date, row]));
-  const past = Array.from({ length: periods }, (_, back) => plusDays(origin, -(periods - 1 - back) * step));
+  const past = Array.from({ length: count }, (_, back) => periods.ahead(origin, back + 1 - count));
   return [
     ...past.map((date) => pastDay(date, history, sold.get(date))),
     ...forecast.dates.map((date, row) => futureDay(date, row, forecast, plan, whatIf)),
@@ -43,7 +43,6 @@ function futureDay(date, row, forecast, plan, whatIf) {
   const quantiles = Object.fromEntries(
     Object.entries(forecast.quantiles).map(([level, values]) => [level, values[row]]),
   );
-  const changed = whatIf && date >= whatIf.first && date <= whatIf.last;
   return {
     date,
     ahead: true,
@@ -53,7 +52,7 @@ function futureDay(date, row, forecast, plan, whatIf) {
     open: plan?.expected_open[row],
     planned: plan ? plannedOn(row, plan) : [],
     whatIf: whatIf?.mean[row],
-    changed: Boolean(changed),
+    changed: Boolean(whatIf?.changed.includes(date)),
   };
 }
 
@@ -109,10 +108,10 @@ export class Chart {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
   }
 
-  /** Shows `days` as `daysOf` gives them; `period` is the word for one of them. */
-  show(days, period, step) {
+  /** Shows `days` as `daysOf` gives them; each is one of `periods`. */
+  show(days, periods) {
     const known = this.days[this.at]?.date;
-    Object.assign(this, { days, period, step });
+    Object.assign(this, { days, periods });
     const same = days.findIndex((day) => day.date === known);
     this.at = same >= 0 ? same : this.firstAhead;
     this.draw();
@@ -185,7 +184,7 @@ export class Chart {
           ...axis,
           grid: { stroke: colour.line, width: 1 },
           size: narrow ? 38 : 46,
-          label: `units per ${this.period}`,
+          label: `units per ${this.periods.word}`,
           labelSize: 20,
           values: (_, ticks) => ticks.map(units),
         },
@@ -206,7 +205,7 @@ export class Chart {
   /** Marks special days behind the lines. */
   drawDays(plot) {
     const { ctx, bbox } = plot;
-    const half = (this.step * 86_400) / 2;
+    const half = (this.periods.days * 86_400) / 2;
     const mark = 5 * devicePixelRatio;
     ctx.save();
     for (const day of this.days) {
@@ -230,7 +229,7 @@ export class Chart {
     const first = this.days[this.firstAhead];
     if (!first?.ahead) return;
     const { ctx, bbox } = plot;
-    const x = Math.round(plot.valToPos(dayOf(first.date) / 1000 - (this.step * 86_400) / 2, "x", true));
+    const x = Math.round(plot.valToPos(dayOf(first.date) / 1000 - (this.periods.days * 86_400) / 2, "x", true));
     ctx.save();
     ctx.strokeStyle = this.colour.muted;
     ctx.lineWidth = devicePixelRatio;
@@ -252,7 +251,7 @@ export class Chart {
 
   move(event) {
     const last = this.days.length - 1;
-    const week = this.step === 1 ? 7 : 4;
+    const week = this.periods.word === "day" ? 7 : 4;
     const to = {
       ArrowLeft: this.at - 1,
       ArrowDown: this.at - 1,
@@ -284,7 +283,7 @@ export class Chart {
     this.tell();
     const left = this.plot.valToPos(dayOf(day.date) / 1000, "x");
     this.plot.setCursor({ left, top: 0 }, false);
-    const lines = reading(day, this.period).map(([term, text]) =>
+    const lines = reading(day, this.periods.word).map(([term, text]) =>
       element("div", {}, element("span", {}, term), element("b", {}, text)),
     );
     this.tip.replaceChildren(element("p", {}, this.dated(day)), ...lines);
@@ -300,14 +299,14 @@ export class Chart {
   }
 
   dated(day) {
-    return this.step === 1 ? longDay(day.date) : `week of ${fullDay(day.date)}`;
+    return this.periods.name(day.date);
   }
 
   tell() {
     const day = this.days[this.at];
     this.host.setAttribute("aria-valuemax", this.days.length - 1);
     this.host.setAttribute("aria-valuenow", this.at);
-    const parts = reading(day, this.period).map(([term, text]) => `${term} ${text}`);
+    const parts = reading(day, this.periods.word).map(([term, text]) => `${term} ${text}`);
     this.host.setAttribute("aria-valuetext", `${this.dated(day)}: ${parts.join(", ")}`);
   }
 
@@ -317,8 +316,8 @@ export class Chart {
     const marks = [
       ["sold", "sold", has((day) => !day.ahead && day.sold != null)],
       ["mean", "expected", true],
-      ["band-40", `4 ${this.period}s in 10 (30–70 %)`, true],
-      ["band-80", `8 ${this.period}s in 10 (10–90 %)`, true],
+      ["band-40", `4 ${this.periods.word}s in 10 (30–70 %)`, true],
+      ["band-80", `8 ${this.periods.word}s in 10 (10–90 %)`, true],
       ["what-if", "what if", has((day) => day.whatIf != null)],
       ["closed", "closed", has(isClosed)],
       ["no-stock", "stock ran short", has(lacksStock)],

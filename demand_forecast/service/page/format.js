@@ -50,6 +50,7 @@ const shownDay = (options) => {
 };
 export const longDay = shownDay({ weekday: "short", day: "numeric", month: "short", year: "numeric" });
 export const shortDay = shownDay({ day: "numeric", month: "short" });
+export const monthOf = shownDay({ month: "short", year: "numeric" });
 export const fullDay = shownDay({ day: "numeric", month: "short", year: "numeric" });
 const shownMoment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
 export const moment = (text) => shownMoment.format(new Date(text));

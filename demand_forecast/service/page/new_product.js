@@ -4,6 +4,7 @@ import { get, isAborted, post } from "./api.js";
 import { Chart, daysOf, NO_HISTORY } from "./chart.js";
 import { byId, capital, debounced, element, latest, tell } from "./dom.js";
 import { units, whole, word } from "./format.js";
+import { Periods } from "./periods.js";
 import { LEVELS, save, tablesOf } from "./numbers.js";
 
 const ANY = "";
@@ -32,7 +33,7 @@ export class NewProduct {
   /** Loads the kinds of products and starts with the most common one. Throws Problem. */
   async load(model) {
     const [{ stores, kinds }, filled] = [await get("/v1/kinds"), this.filled];
-    Object.assign(this, { model, kinds, step: model.frequency === "weekly" ? 7 : 1 });
+    Object.assign(this, { model, kinds, periods: new Periods(model) });
     const shops = stores.map((store) => element("option", { value: store }, store));
     this.form.replaceChildren(
       element("label", {}, "Shop", element("select", { name: "store_id" }, ...shops)),
@@ -140,18 +141,17 @@ export class NewProduct {
   }
 
   show() {
-    const { item, forecast, step } = this;
-    const period = step === 1 ? "day" : "week";
-    const periods = `${forecast.mean.length} ${period}s`;
+    const { item, forecast, periods } = this;
+    const count = `${forecast.mean.length} ${periods.word}s`;
     const expected = forecast.mean.reduce((sum, value) => sum + value, 0);
     byId("new-result").replaceChildren(
-      element("p", { class: "big" }, element("b", {}, units(expected)), ` units in the first ${periods}`),
-      element("p", { class: "words" }, `${units(expected / forecast.mean.length)} a ${period}. ${this.like}`),
+      element("p", { class: "big" }, element("b", {}, units(expected)), ` units in the first ${count}`),
+      element("p", { class: "words" }, `${units(expected / forecast.mean.length)} a ${periods.word}. ${this.like}`),
     );
     byId("new-numbers").hidden = false;
-    const days = daysOf({ forecast, history: NO_HISTORY, plan: null }, null, 0, step);
-    this.chart.show(days, period, step);
-    byId("new-tables").replaceChildren(...tablesOf(days, period, step));
+    const days = daysOf({ forecast, history: NO_HISTORY, plan: null }, null, 0, periods);
+    this.chart.show(days, periods);
+    byId("new-tables").replaceChildren(...tablesOf(days, periods));
     byId("new-csv").setAttribute("aria-label", `Download CSV of ${item.product_id} in ${item.store_id}`);
   }
 

@@ -1,13 +1,13 @@
 /** The numbers of a forecast, as tables and as a CSV file. */
 
 import { element } from "./dom.js";
-import { csv, download, exact, fullDay, longDay, percent, price, units } from "./format.js";
+import { csv, download, exact, percent, price, units } from "./format.js";
 
 export const LEVELS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 
 /** `days`, as `daysOf` returns them, as a table of the forecast and, if there is a history, one of it. */
-export function tablesOf(days, period, step) {
-  const date = (day) => (step === 1 ? longDay(day.date) : `week of ${fullDay(day.date)}`);
+export function tablesOf(days, periods) {
+  const date = (day) => periods.name(day.date);
   const [ahead, past] = [days.filter((day) => day.ahead), days.filter((day) => !day.ahead).reverse()];
   const priced = days.some((day) => day.price != null);
   const otherwise = days.some((day) => day.whatIf != null);
@@ -26,8 +26,8 @@ export function tablesOf(days, period, step) {
     ["In stock", (day) => day.inStock, percent],
     ["Shop", open],
   ].filter(([title]) => title !== "Price" || priced);
-  const tables = [table(`Forecast, units per ${period}`, date, ahead, forecast)];
-  if (past.length) tables.push(table(`Sold, units per ${period}, the last first`, date, past, sold));
+  const tables = [table(`Forecast, units per ${periods.word}`, date, ahead, forecast)];
+  if (past.length) tables.push(table(`Sold, units per ${periods.word}, the last first`, date, past, sold));
   return tables;
 }
 

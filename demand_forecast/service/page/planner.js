@@ -5,11 +5,12 @@ import { byId, capital, describe, element } from "./dom.js";
 import { daysBetween, exact, fullDay, moment, percent, today, whole, word } from "./format.js";
 import { NewProduct } from "./new_product.js";
 import { linkTo, Overview } from "./overview.js";
+import { Periods } from "./periods.js";
 import { Search } from "./search.js";
 import { Series } from "./series.js";
 
 const POLL = 30_000;
-const OLD = { daily: 3, weekly: 14 }; // days after which a night was missed
+const OLD = { day: 3, week: 8, month: 32 }; // days after a period after which a night was missed
 const NAMES = {
   ensemble: "Ensemble",
   lightgbm: "LightGBM",
@@ -135,14 +136,19 @@ function state(title, text) {
 }
 
 /** The forecast origin in words. */
-const origin = () => `${model.frequency === "weekly" ? "the week of " : ""}${fullDay(model.forecast_origin)}`;
+function origin() {
+  const [periods, date] = [new Periods(model), model.forecast_origin];
+  if (periods.word === "day") return fullDay(date);
+  return periods.word === "week" ? `the ${periods.name(date)}` : periods.name(date);
+}
 
 /** What the reader should know about what is live, as pairs of title and sentence. */
 function standing() {
-  const { refused, prediction_log: log, frequency } = model;
-  const age = daysBetween(model.forecast_origin, today());
+  const { refused, prediction_log: log } = model;
+  const periods = new Periods(model);
+  const age = daysBetween(periods.last(model.forecast_origin), today());
   const found = [];
-  if (age > OLD[frequency]) {
+  if (age > OLD[periods.word]) {
     found.push([
       "Old forecast",
       `It knows sales until ${origin()}, ${whole(age)} days ago. Has the nightly run stopped?`,
@@ -196,7 +202,7 @@ function about() {
     ["Model", `${NAMES[name] ?? word(name)}, version ${version}`],
     ["Trained", moment(model.trained_at)],
     ["Data version", data.find((text) => text.startsWith("daily demand")) ?? data[0]],
-    ["Forecast", `${model.horizon} ${model.frequency === "weekly" ? "weeks" : "days"} after ${origin()}`],
+    ["Forecast", `${model.horizon} ${new Periods(model).word}s after ${origin()}`],
     ["WAPE in the backtest", metrics.wape == null ? null : percent(metrics.wape, 1)],
     ["Package", model.package],
   ]);

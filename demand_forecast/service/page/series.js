@@ -6,6 +6,7 @@ import { byId, chosen, describe, element, latest, tell } from "./dom.js";
 import { percent, signedPercent, times, units } from "./format.js";
 import { LEVELS, save, tablesOf } from "./numbers.js";
 import { kindOf } from "./overview.js";
+import { Periods } from "./periods.js";
 import { Reorder } from "./reorder.js";
 import { WhatIf } from "./what_if.js";
 
@@ -31,24 +32,19 @@ export class Series {
 
   /** Loads and shows a series. Throws Problem if it is not in the forecast. */
   async load(item, model) {
-    const [weekly, signal] = [model.frequency === "weekly", this.next()];
-    const periods = weekly ? MOST_WEEKS : MOST_WEEKS * 7;
+    const [periods, signal] = [new Periods(model), this.next()];
     const [forecast, history, plan, page] = await Promise.all([
       post("/v1/forecast", { series: [item], quantiles: LEVELS }, signal),
-      optional(get("/v1/history", { ...item, periods }, signal)),
+      optional(get("/v1/history", { ...item, periods: periods.within(MOST_WEEKS) }, signal)),
       optional(get("/v1/plan", item, signal)),
       get("/v1/series", { ...item, limit: 1 }, signal),
     ]);
     const made = { ...forecast.forecasts[0], dates: forecast.dates, forecast_origin: forecast.forecast_origin };
-    Object.assign(this, { item, model, step: weekly ? 7 : 1, overview: page.series[0] ?? item, other: null });
+    Object.assign(this, { item, model, periods, overview: page.series[0] ?? item, other: null });
     this.data = { forecast: made, history: history ?? { ...NO_HISTORY, missing: true }, plan };
     this.describe();
     this.whatIf.show(item, this.data, model);
     this.reorder.show(item, this.overview);
-  }
-
-  get period() {
-    return this.step === 1 ? "day" : "week";
   }
 
   describe() {
@@ -99,10 +95,10 @@ export class Series {
     if (stock <= 0) return "out of stock";
     const { mean } = this.data.forecast;
     const enough = mean.findIndex((_, row) => total(mean.slice(0, row + 1)) > stock);
-    if (enough === 0) return `less than a ${this.period}`;
+    if (enough === 0) return `less than a ${this.periods.word}`;
     return enough < 0
-      ? `more than ${mean.length} ${this.period}s`
-      : `about ${enough} ${this.period}${enough === 1 ? "" : "s"}`;
+      ? `more than ${mean.length} ${this.periods.word}s`
+      : `about ${enough} ${this.periods.word}${enough === 1 ? "" : "s"}`;
   }
 
   compare(answer) {
@@ -116,11 +112,10 @@ export class Series {
   }
 
   draw() {
-    const weeks = Number(chosen(byId("weeks")));
-    const periods = this.step === 1 ? weeks * 7 : weeks;
-    const days = daysOf(this.data, this.other, this.data.history.missing ? 0 : periods, this.step);
-    this.chart.show(days, this.period, this.step);
-    byId("tables").replaceChildren(...tablesOf(days, this.period, this.step));
+    const count = this.data.history.missing ? 0 : this.periods.within(Number(chosen(byId("weeks"))));
+    const days = daysOf(this.data, this.other, count, this.periods);
+    this.chart.show(days, this.periods);
+    byId("tables").replaceChildren(...tablesOf(days, this.periods));
   }
 
   save() {

@@ -2,7 +2,8 @@
 
 import { isAborted, post } from "./api.js";
 import { byId, capital, debounced, element, latest, tell } from "./dom.js";
-import { daysBetween, plusDays, price, shortDay, signedPercent, signedUnits, units, whole, word } from "./format.js";
+import { daysBetween, price, shortDay, signedPercent, signedUnits, units, whole, word } from "./format.js";
+import { Periods } from "./periods.js";
 
 const SPAN = 7; // days that a change lasts by default
 const AROUND = 0.5; // the slider's range, as a share of the price on both sides
@@ -31,18 +32,19 @@ export class WhatIf {
   /** Starts with a series as planned. `series`: its forecast, plan and history; `model`: of GET /v1/model. */
   show(item, series, model) {
     this.next();
-    Object.assign(this, { item, series, model, step: model.frequency === "weekly" ? 7 : 1 });
+    Object.assign(this, { item, series, model, periods: new Periods(model) });
     const { dates } = series.forecast;
-    const end = plusDays(dates.at(-1), this.step - 1);
-    const last = dates[Math.min(dates.length, this.step === 1 ? SPAN : 1) - 1];
+    const { periods } = this;
+    const [begin, end] = [periods.first(dates[0]), periods.last(dates.at(-1))];
+    const last = dates[Math.min(dates.length, periods.word === "day" ? SPAN : 1) - 1];
     const day = (name, text, value) =>
       element(
         "label",
         {},
         text,
-        element("input", { type: "date", name, min: dates[0], max: end, value, required: true }),
+        element("input", { type: "date", name, min: begin, max: end, value, required: true }),
       );
-    this.form.replaceChildren(day("first", "From", dates[0]), day("last", "To", plusDays(last, this.step - 1)));
+    this.form.replaceChildren(day("first", "From", begin), day("last", "To", periods.last(last)));
     this.form.append(...this.priceFields(), ...this.covariateFields());
     byId("what-if-reset").disabled = true;
     tell(byId("what-if-problem"), null);
@@ -147,7 +149,7 @@ export class WhatIf {
 
   covers(date) {
     const { first, last } = this.form.elements;
-    return plusDays(date, this.step - 1) >= first.value && date <= last.value;
+    return this.periods.last(date) >= first.value && this.periods.first(date) <= last.value;
   }
 
   /** Keeps slider and number equal, and the last day not before the first. */
@@ -194,7 +196,8 @@ export class WhatIf {
       tell(byId("what-if-problem"), null);
       this.say(answer, change);
       const { mean, model_version } = answer.forecasts[0];
-      this.changed({ ...change, asked: change, mean, model_version, forecast_origin: answer.forecast_origin });
+      const changed = answer.dates.filter((date) => this.covers(date));
+      this.changed({ changed, asked: change, mean, model_version, forecast_origin: answer.forecast_origin });
     } catch (error) {
       if (!isAborted(error)) this.fail(error);
     }
@@ -223,7 +226,7 @@ export class WhatIf {
       days === 1
         ? `on ${shortDay(change.first)}`
         : `in the ${days} days from ${shortDay(change.first)} to ${shortDay(change.last)}`;
-    const all = `All ${whole(rows.length)} ${this.step === 1 ? "days" : "weeks"}: ${compared(sum(mean), sum(before))}.`;
+    const all = `All ${whole(rows.length)} ${this.periods.word}s: ${compared(sum(mean), sum(before))}.`;
     const revenue = this.revenue(within, change, mean, before);
     place.replaceChildren(
       element("p", { class: "big" }, element("b", {}, signedUnits(then - now)), " units"),

@@ -84,7 +84,7 @@ def _batch(pool: list[tuple[Delivery, pl.DataFrame]], scan: Scan) -> Iterator[Ba
     numbered = [frame.with_columns(delivery=pl.lit(number, pl.UInt32)) for number, (_, frame) in enumerate(pool)]
     empty = pl.DataFrame(schema=dict.fromkeys(scan.columns, pl.String()))
     rows = pl.concat([empty, *numbered], how="diagonal", rechunk=False)
-    rows = content.with_day(rows, deliveries[0].date_format, scan.today)
+    rows = content.with_day(rows, deliveries[0].dates, scan.today)
     content.require_readable(rows, deliveries)
     possible = pl.col("written").is_between(EARLIEST_DAY, scan.today).fill_null(False)
     moving = {*rows.filter(~possible)["delivery"].unique()}

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from demand_forecast.domain.cleaning.dates import EARLIEST_DAY, read_dates
+from demand_forecast.domain.cleaning.dates import EARLIEST_DAY, DateReading, read_dates
 from demand_forecast.sources.delivery import Delivery
 from demand_forecast.sources.errors import SourceError
 
@@ -14,11 +14,11 @@ BATCH_ROWS = 500_000
 FIELD, ROW, NULL = "\x1f", "\x1e", "\x00"
 
 
-def with_day(rows: pl.DataFrame, date_format: str | None, today: date) -> pl.DataFrame:
+def with_day(rows: pl.DataFrame, dates: DateReading, today: date) -> pl.DataFrame:
     """`written`: the row's date where it is readable; `day`: the same where it is possible, else the latest such of its
     delivery. A delivery without one goes to yesterday, which can be collected; one all to come waits as today's.
     """
-    rows = rows.with_columns(written=read_dates(rows["date"], date_format))
+    rows = rows.with_columns(written=read_dates(rows, dates))
     rows = rows.with_columns(day=pl.when(pl.col("written").is_between(EARLIEST_DAY, today)).then("written"))
     if not rows["day"].null_count():
         return rows

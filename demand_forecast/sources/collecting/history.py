@@ -55,7 +55,8 @@ def _span(delivery: Delivery, today: date, landing: Landing) -> Days | None:
     if known is not None and known.fault is None and known.fixed_on is None:
         days = [day for day in known.days if EARLIEST_DAY <= day <= today]
         return (min(days), max(days)) if days else None
-    day, sensible = parse_dates(pl.col("date"), delivery.date_format), pl.col("day").is_between(EARLIEST_DAY, today)
-    dates = [frame.select("date").unique() for frame in frames(delivery, None, landing)]
+    keys, sensible = delivery.dates.keys, pl.col("day").is_between(EARLIEST_DAY, today)
+    day = parse_dates(pl.col("date"), delivery.dates)
+    dates = [frame.select(keys).unique() for frame in frames(delivery, None, landing)]
     read = [one.select(day=day).filter(sensible)["day"] for one in dates]
     return union((series.min(), series.max()) for series in read if series.len())  # type: ignore[misc]

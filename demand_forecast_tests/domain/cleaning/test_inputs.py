@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 import pytest
 
+from demand_forecast.domain.cleaning.dates import PLAIN, DateReading
 from demand_forecast.domain.cleaning.inputs import (
     InputReading,
     UnreadableDatesError,
@@ -39,7 +40,9 @@ def raw(columns: Sequence[str], rows: Sequence[Row]) -> pl.DataFrame:
 
 def reading(**covariates: list[str]) -> InputReading:
     declared = Covariates.model_validate(covariates)
-    return InputReading(declared, Cleaning(id_case="upper"), {"b": ".", "a": ","}, {"b": None, "a": "%d/%m/%Y"})
+    return InputReading(
+        declared, Cleaning(id_case="upper"), {"b": ".", "a": ","}, {"b": PLAIN, "a": DateReading("%d/%m/%Y")}
+    )
 
 
 def test_products_keep_id_and_declared_columns() -> None:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from demand_forecast.domain.cleaning.dates import PLAIN, DateReading
 from demand_forecast.domain.cleaning.rules import REASONS, clean_sales, rejections_by_reason
 from demand_forecast.domain.demand.covariates import MissingCovariateError
 from demand_forecast.domain.tables import RAW_PROVENANCE
@@ -66,7 +67,7 @@ def cleaned(raw: pl.DataFrame | pl.LazyFrame, **given: object) -> tuple[pl.DataF
         "products": ["P1", "P2", "POST"],
         "stores": ["S1", "S2"],
         "past_only": ["visitors"],
-        "date_formats": {"tills": None, "web": "%d/%m/%Y"},
+        "dates": {"tills": PLAIN, "web": DateReading("%d/%m/%Y")},
         "decimals": {"tills": ".", "web": ","},
         "history_start": date(2024, 1, 1),
     }
@@ -299,8 +300,8 @@ def test_a_clock_of_twelve_hours_orders_sales() -> None:
         {"date": f"01/05/2024 {time}", "price": None, "source": "web"} for time in ("09:00 PM", "10:00 AM")
     ]
     rows.append(rows[0] | {"date": "01/05/2024 11:30 AM", "invoice": "C1"})
-    formats = {"web": "%d/%m/%Y %I:%M %p"}
-    assert reasons(rows, date_formats=formats) == [None, "cancelled_sale", "cancellation"]
+    formats = {"web": DateReading("%d/%m/%Y %I:%M %p")}
+    assert reasons(rows, dates=formats) == [None, "cancelled_sale", "cancellation"]
 
 
 def test_nobody_knows_whose_sale_a_cancellation_without_customer_undoes() -> None:
@@ -429,7 +430,7 @@ def test_superseded_and_repeated_lines_are_those_of_a_loop(given_rows: list[Row]
 def test_the_table_in_the_online_retail_example_is_what_comes_out() -> None:
     from demand_forecast.sources.collecting.index import KNOWN
     from demand_forecast.sources.collecting.sales import collect_sales
-    from demand_forecast.sources.configured import date_formats, decimals
+    from demand_forecast.sources.configured import date_readings, decimals
 
     example = Path(__file__).parents[3] / "examples" / "online_retail"
     config = load_settings(example / "config.yaml")
@@ -440,7 +441,7 @@ def test_the_table_in_the_online_retail_example_is_what_comes_out() -> None:
         products=None,
         stores=None,
         past_only=[],
-        date_formats=date_formats(config),
+        dates=date_readings(config),
         decimals=decimals(config),
         history_start=None,
     )

@@ -18,7 +18,7 @@ class HistoryQuery(Asked):
 
     store_id: StoreId
     product_id: ProductId
-    periods: Annotated[int, Field(ge=1, le=1000, description="days (weeks at weekly frequency), the newest")] = 91
+    periods: Annotated[int, Field(ge=1, le=1000, description="days, weeks or months, the newest")] = 91
 
 
 class HistoryResponse(Answer, NamedSeries):

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from demand_forecast.domain.demand.calendar import DatedBy, calendar_of
 from demand_forecast.publishing.package import PackageInfo
 from demand_forecast.service.answers.plan import planned
 from demand_forecast.service.contract.schema import Planned, Refused
@@ -35,6 +36,8 @@ class TriedOut(BaseModel):
 class ServedModel(PackageInfo):
     """What is live and why, how many periods ahead it reaches and how many series it covers."""
 
+    frequency: Literal["daily", "weekly", "monthly"]
+    dated_by: Annotated[DatedBy, Field(description="day of a period that is its date")]
     package: Annotated[str, Field(description="what is served: version and content")]
     horizon: Annotated[int, Field(description="periods that are published")]
     series: Annotated[int, Field(description="how many are in the forecast")]
@@ -54,6 +57,7 @@ EXAMPLE = {
     "metrics": {"wape": 0.2931, "bias": 0.0086, "wrmsse": 0.3986, "coverage_80": 0.8864},
     "promotion": {"decision": "promoted", "metric": "wrmsse", "challenger_value": "0.3986"},
     "frequency": "daily",
+    "dated_by": "first",
     "package": "4-96730187",
     "horizon": 28,
     "series": 360,
@@ -76,8 +80,11 @@ async def model(request: Request) -> Response:
     worker = worker_of(request)
     arms, log = worker.live.arms(), worker.log
     served = arms.champion
+    calendar = calendar_of(served.info.frequency)
     found = ServedModel(
-        **served.info.model_dump(),
+        **served.info.model_dump(exclude={"frequency"}),
+        frequency=calendar.frequency,
+        dated_by=calendar.dated_by,
         package=served.name,
         horizon=served.published.horizon,
         series=len(served.published.rows),

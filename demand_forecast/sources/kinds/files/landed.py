@@ -40,7 +40,7 @@ def deliveries(settings: Settings, name: str, table: Table, given: Input, landin
         hashed = partial(landing.file_hash, file, given, table, covariates)
         read, known = partial(_read, file, seen, given, table, covariates), partial(landing.knows, file)
         report = report_of(shown, given.report)
-        found.append(Delivery(name, shown, report, hashed, read, given.date_format, known=known))
+        found.append(Delivery(name, shown, report, hashed, read, known=known))
     return found
 
 

@@ -23,10 +23,10 @@ class Sql(LedgerKind):
         from demand_forecast.sources.kinds.sql.relation import relation_of
         from demand_forecast.sources.kinds.sql.rows import delivery_of
 
-        return [delivery_of(relation_of(settings, self.url, table, given), name, landing)]
+        return [delivery_of(relation_of(settings, self.url, table, given, self.dates(settings, given)), name, landing)]
 
     def ledger(self, settings: Settings, given: Input) -> Ledger:
         from demand_forecast.sources.kinds.sql.relation import relation_of
         from demand_forecast.sources.kinds.sql.totals import SqlLedger
 
-        return SqlLedger(relation_of(settings, self.url, "sales", given))
+        return SqlLedger(relation_of(settings, self.url, "sales", given, self.dates(settings, given)))

@@ -10,6 +10,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
+from demand_forecast.domain.cleaning.dates import DateReading
 from demand_forecast.domain.tables import now
 from demand_forecast.settings import ColumnMapping, Input, Settings
 from demand_forecast.sources.columns import declared, mapping
@@ -26,6 +27,7 @@ class Relation:
     table: Table
     given: Input
     covariates: list[str]
+    dates: DateReading
     today: date
 
     @property
@@ -95,11 +97,12 @@ class Relation:
         return mapping(self.given, self.table, self.covariates, columns, self.place)
 
 
-def relation_of(settings: Settings, url: str, table: Table, given: Input) -> Relation:
+def relation_of(settings: Settings, url: str, table: Table, given: Input, dates: DateReading) -> Relation:
     """Raises SourceError for a URL that cannot be used, and for an input that names not just one of table and query."""
     if (given.table is None) == (given.query is None):
         raise SourceError(f"{settings.path}: {table}: kind sql needs either table: or query:")
-    return Relation(database_url(settings, url), table, given, declared(settings, table), local_day(settings, now()))
+    today = local_day(settings, now())
+    return Relation(database_url(settings, url), table, given, declared(settings, table), dates, today)
 
 
 def database_url(settings: Settings, url: str) -> sa.URL:

@@ -22,7 +22,7 @@ def delivery_of(relation: Relation, name: str, landing: Landing) -> Delivery:
     """What the relation hands over, as source `name`; it is not asked anything yet."""
     span = partial(span_of, relation) if relation.table == "sales" else None
     hashed, read = partial(_file_hash, relation, landing), partial(_read, relation)
-    return Delivery(name, relation.name, relation.name, hashed, read, relation.given.date_format, span)
+    return Delivery(name, relation.name, relation.name, hashed, read, relation.dates, span)
 
 
 def _file_hash(relation: Relation, landing: Landing) -> str:

@@ -1,14 +1,14 @@
 """The totals of a table or query by day, by one aggregate query."""
 
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
 
-from demand_forecast.domain.cleaning.dates import parse_dates
+from demand_forecast.domain.cleaning.dates import DateReading, parse_dates
 from demand_forecast.sources.days import Days
 from demand_forecast.sources.kinds.sql.dates import comparable, sample_of, within
 from demand_forecast.sources.kinds.sql.relation import Relation
@@ -34,7 +34,7 @@ class SqlLedger:
         """
         with self.relation.connected() as connection:
             rows = connection.execute(_statement(connection, self.relation, days)).all()
-        return _by_day(rows, self.relation.given.date_format, days)
+        return _by_day(rows, self.relation.dates, days)
 
 
 def _statement(connection: sa.Connection, relation: Relation, days: Days | None) -> Any:
@@ -46,10 +46,22 @@ def _statement(connection: sa.Connection, relation: Relation, days: Days | None)
         return sa.select(day, sa.func.count(), units, sa.func.max(day)).select_from(relation.clause)
     moment: Any = sa.column(date_column)
     sample = sample_of(connection, relation, date_column)
-    text, by_day = isinstance(sample, str), comparable(sample, relation)
-    day = moment if not by_day else sa.func.substring(moment, 1, 10) if text else sa.cast(moment, sa.Date)
+    by_day = comparable(sample, relation)
+    day = _day(connection, relation, moment, sample) if by_day else moment
     totals = sa.select(day, sa.func.count(), units, sa.func.max(moment)).select_from(relation.clause).group_by(day)
-    return totals if days is None or not by_day else totals.where(within(date_column, days, text))
+    return totals if days is None or not by_day else totals.where(within(date_column, days, sample, relation))
+
+
+def _day(connection: sa.Connection, relation: Relation, moment: Any, sample: Any) -> Any:
+    """The day of a moment where the shops are; the moment itself where only PostgreSQL could say."""
+    if isinstance(sample, str):
+        return sa.func.substring(moment, 1, 10)
+    zone = relation.dates.timezone
+    if not (zone and isinstance(sample, datetime) and sample.tzinfo):
+        return sa.cast(moment, sa.Date)
+    if connection.dialect.name != "postgresql":
+        return moment
+    return sa.cast(sa.func.timezone(zone, moment), sa.Date)
 
 
 def _summed(connection: sa.Connection, relation: Relation, column: Any) -> Any:
@@ -58,9 +70,9 @@ def _summed(connection: sa.Connection, relation: Relation, column: Any) -> Any:
     return sa.func.sum(sa.column(column)) if isinstance(sample, int | float | Decimal) else sa.literal(0)
 
 
-def _by_day(rows: Any, date_format: str | None, days: Days | None) -> dict[date, str]:
+def _by_day(rows: Any, reading: DateReading, days: Days | None) -> dict[date, str]:
     dates = pl.DataFrame([text_series("date", tuple(row[0] for row in rows))])
-    parsed = dates.select(parse_dates(pl.col("date"), date_format)).to_series()
+    parsed = dates.select(parse_dates(pl.col("date"), replace(reading, zones=()))).to_series()
     totals: dict[date, list[str]] = {}
     for day, (_, count, units, last) in zip(parsed, rows, strict=True):
         if day is not None and (days is None or days[0] <= day <= days[1]):
