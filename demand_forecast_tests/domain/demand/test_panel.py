@@ -11,6 +11,7 @@ from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from demand_forecast.domain.demand.calendar import WEEKDAYS
 from demand_forecast.domain.demand.panel import build_daily_demand, continues
 
 MONDAY = date(2024, 2, 26)  # the week of the leap day
@@ -59,15 +60,17 @@ def panel(
     frequency: str = "daily",
     missing_day: str = "no_sale",
     before: pl.DataFrame | None = None,
+    arrived: date | None = None,
 ) -> pl.DataFrame:
     return build_daily_demand(
         pl.DataFrame(list(sales), schema=SALES),
         pl.DataFrame(list(stock), schema=STOCK),
         None if plan is None else pl.DataFrame(list(plan), schema=PLAN),
-        frequency=frequency,  # type: ignore[arg-type]
+        frequency=frequency,
         missing_day=missing_day,  # type: ignore[arg-type]
         past_only=["visitors"],
         before=before,
+        arrived=arrived,
     )
 
 
@@ -307,3 +310,54 @@ def test_weeks_are_the_sums_of_whole_weeks_of_sales(sales, plan) -> None:  # typ
     assert_frame_equal(sold, sums.select(sold.columns), check_row_order=False)
     steps = weekly.select(pl.col("date").diff().over("store_id", "product_id").drop_nulls().unique())["date"]
     assert steps.is_in([timedelta(days=7)]).all()
+
+
+COUNTS = st.sampled_from([0.0, 1.0, 5.0])
+WEEK_ROWS = st.lists(
+    st.builds(lambda week, product, units: sale(7 * week, units, product_id=product), st.integers(0, 8), IDS, COUNTS),
+    min_size=1,
+    max_size=15,
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(WEEK_ROWS, st.integers(0, 6), st.booleans(), st.integers(0, 8), st.sampled_from([0.0, 0.5]))
+def test_weeks_are_the_same_whatever_day_begins_and_dates_them(
+    sales: Sequence[Row], shift: int, by_last: bool, week: int, share: float
+) -> None:
+    """Rows of whole weeks: those of stock and plan hold for all of the week."""
+    stock = [{"date": day(7 * week), "store_id": "S1", "product_id": "A", "in_stock": share, "on_hand": 0.0}]
+    plan = [asked(7 * week, open=0.0, product_id="B"), asked(7 * week, price=3.0, product_id="A")]
+    usual = panel(sales, stock, plan, frequency="weekly totals")
+    moved = shift + 6 * by_last
+
+    def dated(rows: Sequence[Row]) -> list[Row]:
+        return [row | {"date": row["date"] + timedelta(days=moved)} for row in rows]  # type: ignore[operator]
+
+    code = f"weekly totals from {WEEKDAYS[shift]} dated by {'last' if by_last else 'first'}"
+    found = panel(dated(sales), dated(stock), dated(plan), frequency=code)
+    assert_frame_equal(found.with_columns(pl.col("date").dt.offset_by(f"-{moved}d")), usual)
+    if week <= max(row["date"] for row in sales).toordinal() // 7 - MONDAY.toordinal() // 7:  # type: ignore[attr-defined]
+        at = usual.filter(pl.col("date") == day(7 * week))
+        assert at.filter(pl.col("product_id") == "A")["in_stock"].to_list() in ([], [share])
+        assert not at.filter((pl.col("product_id") == "B") & (pl.col("units") == 0))["open"].any()
+
+
+def test_the_newest_week_of_totals_counts_once_it_is_over() -> None:
+    rows = [sale(0, 5), sale(7, 3), sale(14, 4)]
+    whole = panel(rows, frequency="weekly totals", arrived=day(20))
+    assert whole["date"].to_list() == [day(0), day(7), day(14)]
+    assert panel(rows, frequency="weekly totals", arrived=day(19))["date"].to_list() == [day(0), day(7)]
+
+
+@pytest.mark.parametrize("code", ["monthly", "monthly dated by last"])
+def test_months_are_the_sums_of_their_days(code: str) -> None:
+    days = [date(2024, 1, 1) + timedelta(days=n) for n in range(213)]  # to the end of July
+    rows = [sale(0, 2.0, date=one) for one in days]
+    found = panel(rows, plan=[asked(0, date=date(2024, 3, 11), price=4.0)], frequency=code)
+    firsts = [date(2024, month, 1) for month in range(1, 9)]
+    dates = firsts[:-1] if code == "monthly" else [first - timedelta(days=1) for first in firsts[1:]]
+    assert found["date"].to_list() == dates
+    assert found["units"].to_list() == [62, 58, 62, 60, 62, 60, 62]
+    assert found["price"][2] == pytest.approx(4.0)
+    assert panel(rows[:-1], frequency=code)["date"].to_list() == dates[:-1]
