@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
 
+from demand_forecast.domain.demand.calendar import Frequency
 from demand_forecast.domain.features import (
     FeatureContract,
     ForecastFeatures,
@@ -35,7 +36,7 @@ class Retailer:
     stores: pl.DataFrame
     covariates: Covariates
     horizon: int = 14
-    frequency: Literal["daily", "weekly"] = "daily"
+    frequency: Frequency = "daily"
     stock: pl.DataFrame | None = None
 
     @property
@@ -169,5 +170,5 @@ def tiny_series(units: list[float], *, weekly: bool = False) -> Retailer:
     plan = pl.DataFrame(schema={"date": pl.Date, "store_id": pl.String, "product_id": pl.String, "price": pl.Float32})
     products = pl.DataFrame({"product_id": ["P-00"]})
     stores = pl.DataFrame({"store_id": ["North"]})
-    frequency: Literal["daily", "weekly"] = "weekly" if weekly else "daily"
-    return Retailer(demand, plan, products, stores, Covariates(), horizon=4 if weekly else 7, frequency=frequency)
+    how: dict[str, Any] = {"horizon": 4, "frequency": "weekly"} if weekly else {"horizon": 7}
+    return Retailer(demand, plan, products, stores, Covariates(), **how)

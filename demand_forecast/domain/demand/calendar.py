@@ -72,7 +72,8 @@ class Calendar:
     def begin(self, number: pl.Expr) -> pl.Expr:
         """The first day of the period of this number."""
         if self.frequency == "monthly":
-            return pl.date(number // 12, number % 12 + 1, 1)
+            day = number.cast(pl.Int32).cast(pl.Date)  # any: pl.date would give the column another name
+            return day.dt.replace(year=number // 12, month=number % 12 + 1, day=1)
         since = number if self.frequency == "daily" else number * WEEK - THURSDAY + self.starts
         return since.cast(pl.Int32).cast(pl.Date)
 

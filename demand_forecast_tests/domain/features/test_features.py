@@ -324,6 +324,48 @@ def test_weekly_plan_is_the_share_of_its_days() -> None:
     assert row["expected_open"] == pytest.approx(6 / 7)
 
 
+@pytest.mark.parametrize(("starts", "dated_by"), [("monday", "last"), ("saturday", "first"), ("saturday", "last")])
+def test_weeks_have_the_features_of_their_days_whatever_dates_them(starts: str, dated_by: str) -> None:
+    """The same weeks under other dates, the plan by week or by day: only what reads the date itself differs."""
+    units = [float(5 + i % 3) for i in range(120)]
+    usual = replace(
+        tiny_series(units, weekly=True), frequency="weekly totals", covariates=Covariates(known_future=["promo"])
+    )
+    weeks = [usual.last_day + timedelta(weeks=n) for n in (-3, -1, 1, 2)]
+    usual = replace(usual, plan=pl.DataFrame({"date": weeks, "promo": 1.0, "open": [1.0, 1.0, 0.0, 1.0]}))
+    moved = timedelta(days=(5 if starts == "saturday" else 0) + (6 if dated_by == "last" else 0))
+    other = replace(
+        usual,
+        frequency=f"weekly totals from {starts} dated by {dated_by}",
+        demand=usual.demand.with_columns(pl.col("date") + moved),
+        plan=usual.plan.with_columns(pl.col("date") + moved),
+    )
+    days = pl.concat(usual.plan.with_columns(pl.col("date") + timedelta(n)) for n in range(7))
+    by_day = replace(usual, frequency="weekly", plan=days)
+    expected, others = (one.features([one.last_day])[0] for one in (usual, by_day))
+    assert_frame_equal(others, expected)
+    row = expected.filter((pl.col("horizon") == 1) & ~pl.col("training")).row(0, named=True)
+    assert (row["promo"], row["expected_open"]) == (1.0, 0.0)
+    found, contract = other.features([other.last_day])
+    found, expected = (
+        frame.filter(~pl.col("training")).drop("day_of_month", "day_of_year") for frame in (found, expected)
+    )
+    assert_frame_equal(found.with_columns(pl.col("forecast_origin", "date") - moved), expected)
+    assert FeatureContract.from_json(contract.to_json()).inputs.frequency == other.frequency
+
+
+def test_a_short_month_has_a_lower_base_level() -> None:
+    months = [date(2021 + n // 12, n % 12 + 1, 1) for n in range(36)]
+    days = [(months[n + 1] - month).days if n < 35 else 31 for n, month in enumerate(months)]
+    demand = tiny_series([2.0 * n for n in days]).demand.with_columns(pl.Series("date", months))
+    retailer = replace(tiny_series([1.0]), demand=demand, frequency="monthly", horizon=3)
+    frame, _ = retailer.features([retailer.last_day])
+    ahead = frame.filter(~pl.col("training")).sort("horizon")
+    assert ahead["date"].to_list() == [date(2024, month, 1) for month in (1, 2, 3)]
+    assert ahead["base_level"].to_list() == pytest.approx([62, 58, 62], rel=1e-3)
+    assert ahead["mean_2"].to_list() == pytest.approx([1, 1, 1], rel=1e-3)
+
+
 def test_categories_keep_their_codes_when_new_ones_come(retailer: Retailer) -> None:
     """A champion trained before a shop opened reads the frame made after: the new shop is unknown to it."""
     before = replace(retailer, demand=retailer.demand.filter(pl.col("store_id") != "North"))
