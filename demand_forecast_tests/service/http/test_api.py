@@ -224,6 +224,7 @@ def test_the_live_model_is_described(client: httpx.Client) -> None:
         "metrics": {"wape": 0.31},
         "promotion": {"decision": "promoted"},
         "frequency": "daily",
+        "dated_by": "first",
         "horizon": 28,
         "series": 12,
         "planned": {
