@@ -1,7 +1,7 @@
 /** Sales and forecast in one chart, usable by pointer and by keyboard. Drawn by uPlot. */
 
 import { element } from "./dom.js";
-import { dayOf, percent, price, shortDay, units, word } from "./format.js";
+import { dayOf, monthOf, percent, price, shortDay, units, word } from "./format.js";
 
 const HEIGHT = { wide: 300, narrow: 260 };
 const NARROW = 560;
@@ -157,6 +157,7 @@ export class Chart {
     const font = `12px ${getComputedStyle(document.body).fontFamily}`;
     const axis = { stroke: colour.muted, font, labelFont: font, ticks: { show: false } };
     const line = (stroke, width, more) => ({ stroke, width, spanGaps: true, points: { show: false }, ...more });
+    const short = this.periods.word === "month" ? monthOf : shortDay;
     const series = [];
     series[SOLD] = line(colour.sold, 1.25);
     for (const quantile of [Q70, Q30]) series[quantile] = line(undefined, 0);
@@ -177,7 +178,7 @@ export class Chart {
           grid: { show: false },
           size: 32,
           space: narrow ? 60 : 80,
-          values: (_, ticks) => ticks.map((tick) => shortDay(new Date(tick * 1000).toISOString().slice(0, 10))),
+          values: (_, ticks) => ticks.map((tick) => short(new Date(tick * 1000).toISOString().slice(0, 10))),
           incrs: [7, 14, 28, 56, 91, 182].map((days) => days * 86_400),
         },
         {

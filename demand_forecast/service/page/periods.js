@@ -28,9 +28,11 @@ export class Periods {
     return this.ends ? date : plusDays(this.ahead(date, 1), -1);
   }
 
-  /** So many whole periods are in so many weeks, at least one. */
-  within(weeks) {
-    return Math.max(1, Math.floor((weeks * 7) / this.days));
+  /** How much history may be shown: as text and in periods. */
+  get spans() {
+    if (this.word === "month") return [12, 24, 36].map((count) => [`${count} months`, count]);
+    const days = this.word === "day" ? 7 : 1;
+    return [8, 13, 26].map((weeks) => [`${weeks} weeks`, weeks * days]);
   }
 
   /** The period of this date in words. */

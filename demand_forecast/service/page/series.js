@@ -10,8 +10,6 @@ import { Periods } from "./periods.js";
 import { Reorder } from "./reorder.js";
 import { WhatIf } from "./what_if.js";
 
-const MOST_WEEKS = 26;
-
 export class Series {
   /** `renew` is called when an answer belongs to another forecast than the one shown. */
   constructor(renew) {
@@ -20,8 +18,7 @@ export class Series {
     this.chart = new Chart(byId("plot"), byId("legend"));
     this.reorder = new Reorder();
     this.whatIf = new WhatIf((answer) => this.compare(answer));
-    if (matchMedia("(max-width: 720px)").matches) byId("weeks").querySelector("input").checked = true;
-    byId("weeks").addEventListener("change", () => this.draw());
+    byId("span").addEventListener("change", () => this.draw());
     byId("series-csv").addEventListener("click", () => this.save());
   }
 
@@ -35,16 +32,30 @@ export class Series {
     const [periods, signal] = [new Periods(model), this.next()];
     const [forecast, history, plan, page] = await Promise.all([
       post("/v1/forecast", { series: [item], quantiles: LEVELS }, signal),
-      optional(get("/v1/history", { ...item, periods: periods.within(MOST_WEEKS) }, signal)),
+      optional(get("/v1/history", { ...item, periods: periods.spans.at(-1)[1] }, signal)),
       optional(get("/v1/plan", item, signal)),
       get("/v1/series", { ...item, limit: 1 }, signal),
     ]);
     const made = { ...forecast.forecasts[0], dates: forecast.dates, forecast_origin: forecast.forecast_origin };
     Object.assign(this, { item, model, periods, overview: page.series[0] ?? item, other: null });
     this.data = { forecast: made, history: history ?? { ...NO_HISTORY, missing: true }, plan };
+    this.offerSpans();
     this.describe();
     this.whatIf.show(item, this.data, model);
     this.reorder.show(item, this.overview);
+  }
+
+  /** The choice of how much history is shown, as long as the periods are the same as before. */
+  offerSpans() {
+    const place = byId("span");
+    if (place.dataset.period === this.periods.word) return;
+    place.dataset.period = this.periods.word;
+    const usual = matchMedia("(max-width: 720px)").matches ? 0 : 1;
+    const choice = ([text, value], at) => {
+      const input = element("input", { type: "radio", name: "span", value, checked: at === usual });
+      return element("label", {}, input, element("span", {}, text));
+    };
+    place.replaceChildren(place.querySelector("legend"), ...this.periods.spans.map(choice));
   }
 
   describe() {
@@ -57,7 +68,8 @@ export class Series {
   }
 
   figures() {
-    const { overview, period } = this;
+    const { overview } = this;
+    const { word: period } = this.periods;
     const { forecast, history } = this.data;
     const horizon = forecast.mean.length;
     const expected = total(forecast.mean);
@@ -112,7 +124,7 @@ export class Series {
   }
 
   draw() {
-    const count = this.data.history.missing ? 0 : this.periods.within(Number(chosen(byId("weeks"))));
+    const count = this.data.history.missing ? 0 : Number(chosen(byId("span")));
     const days = daysOf(this.data, this.other, count, this.periods);
     this.chart.show(days, this.periods);
     byId("tables").replaceChildren(...tablesOf(days, this.periods));
