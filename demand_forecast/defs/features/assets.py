@@ -21,7 +21,10 @@ from demand_forecast.defs.metadata import (
     table_metadata,
 )
 from demand_forecast.defs.project import Project, recipe
+from demand_forecast.domain.demand.calendar import calendar_of
+from demand_forecast.domain.demand.exceptions import without_exceptions
 from demand_forecast.domain.demand.panel import build_daily_demand, continues
+from demand_forecast.domain.demand.silence import Silence, Silences, first_difference, read_silences, silences
 from demand_forecast.domain.evaluation.backtest import backtest_origins
 from demand_forecast.domain.features import (
     FeatureContract,
@@ -34,6 +37,7 @@ from demand_forecast.domain.models.training_rows import newest_origin
 from demand_forecast.domain.tables import SERIES
 from demand_forecast.lake.tables import Lake
 
+SILENCES = "silences"  # the note with what was found of stores of which nothing was heard
 PANEL_TABLES = ("clean_sales", "clean_stock", "clean_plan")
 ATTRIBUTE_TABLES = ("clean_plan", "clean_products", "clean_stores", "clean_stock")
 EMPTY = "daily_demand is empty: no sales line counts; the asset rejected_sales has the reasons"
@@ -45,19 +49,22 @@ MODEL_TABLES = ("raw_sales", "clean_sales", *ATTRIBUTE_TABLES, "daily_demand")
     group_name="features",
     kinds=TABLE_KINDS,
     description="One row per series and period from the series' first sale to the last closed day, zeros filled in. "
-    "A day without stock or with a closed shop is marked: it is not a day without demand.",
+    "A day without stock or with a closed shop is marked: it is not a day without demand. Of a store of which nothing "
+    "was heard nothing is known: no units; a day with an exceptional order has no in_stock.",
 )
 def daily_demand(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
     from demand_forecast.reports.charts.data import demand_over_time
 
     lake, settings = project.lake, project.settings
     how = recipe(settings.frequency, settings.missing_day, settings.covariates.past_only)
-    notes = {"how": how} | {table: str(version) for table, version in lake.versions(PANEL_TABLES).items()}
-    since = _first_day_to_build(lake, how)
+    found = _silences(lake)
+    notes = {"how": how, SILENCES: found.to_json()}
+    notes |= {table: str(version) for table, version in lake.versions(PANEL_TABLES).items()}
+    since = _first_day_to_build(lake, how, found)
     if since is None:
         context.log.info("nothing changed on any day")
     else:
-        _build(project, since, notes)
+        _build(project, since, notes, found.days)
         context.log.info(f"built from {lake.notes('daily_demand').get('since', 'the first day')} on")
     series, last = len(first_sales(lake)), last_day(lake)
     context.log.info(f"{series:,} series to {last}")
@@ -67,32 +74,48 @@ def daily_demand(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
     return dg.MaterializeResult(metadata=shown | table)
 
 
-def _first_day_to_build(lake: Lake, how: str) -> date | None:
+def _silences(lake: Lake) -> Silences:
+    """Judged by all lines: a late one ends a silence, a night without one makes days before it unknown."""
+    lines = lake.scan("clean_sales").select("store_id", "date").unique().collect(engine="streaming")
+    plan = lake.read("clean_plan")
+    closed = plan.filter(pl.col("open") == 0, pl.col("product_id").is_null()) if "open" in plan.columns else None
+    return silences(lines, closed)
+
+
+def read_heard(lake: Lake) -> tuple[Silence, ...]:
+    """The silences in daily_demand. Raises LakeError without that table."""
+    return read_silences(lake.notes("daily_demand").get(SILENCES, "[]"))
+
+
+def _first_day_to_build(lake: Lake, how: str, found: Silences) -> date | None:
     """The first day of daily_demand whose inputs changed; None where none did, date.min where all may have."""
     notes = lake.notes("daily_demand") if lake.exists("daily_demand") else {}
     if notes.get("how") != how:
         return date.min
     changes = [lake.first_change(table, int(notes[table])) for table in PANEL_TABLES]
+    changes.append(first_difference(read_heard(lake), found.found))
     first = min((day for day in changes if day is not None), default=None)
     newest = lake.newest("clean_sales")
     return None if first is None or newest is None or first > max(newest, last_day(lake)) else first
 
 
-def _build(project: Project, since: date, notes: dict[str, str]) -> None:
+def _build(project: Project, since: date, notes: dict[str, str], unknown: pl.DataFrame) -> None:
     """Writes daily_demand from `since` on, or all of it where earlier days change too."""
     lake, settings = project.lake, project.settings
     since = min(since, last_day(lake) + timedelta(days=1)) if since > date.min else since
     if since > date.min and settings.frequency == "daily":
         history = lake.scan("daily_demand").filter(pl.col("date") < since)
         before = history.filter(pl.col("date") == since - timedelta(days=1)).collect()
-        after = _panel(project, since, before) if len(before) else before
+        after = _panel(project, since, before, unknown) if len(before) else before
         if continues(before, after, history):
+            after = without_exceptions(after, 1, history)
             lake.replace_since("daily_demand", after, since, notes=notes | {"since": str(since)})
             return
-    lake.replace("daily_demand", _panel(project, date.min, None), notes)
+    whole = _panel(project, date.min, None, unknown)
+    lake.replace("daily_demand", without_exceptions(whole, calendar_of(settings.frequency).step), notes)
 
 
-def _panel(project: Project, since: date, before: pl.DataFrame | None) -> pl.DataFrame:
+def _panel(project: Project, since: date, before: pl.DataFrame | None, unknown: pl.DataFrame) -> pl.DataFrame:
     lake, settings = project.lake, project.settings
     read = [*SERIES, "date", "units", "price", *settings.covariates.past_only]
     return build_daily_demand(
@@ -103,6 +126,7 @@ def _panel(project: Project, since: date, before: pl.DataFrame | None) -> pl.Dat
         missing_day=settings.missing_day,
         past_only=settings.covariates.past_only,
         before=before,
+        unknown=unknown,
     )
 
 

@@ -26,6 +26,7 @@ def build_daily_demand(
     missing_day: Literal["no_sale", "closed"],
     past_only: Sequence[str] = (),
     before: pl.DataFrame | None = None,
+    unknown: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """daily_demand: `store_id, product_id, date, units, price, in_stock, open, <past_only>`, complete and sorted.
 
@@ -33,7 +34,9 @@ def build_daily_demand(
     lines summed. `price`: what the plan asks (it holds until the next), else the units-weighted mean of the day's
     lines, else the last price known, before the first price that one. `in_stock`: 1 where `stock` does not say.
     `open`: false where the plan's `open` is 0 and, with `missing_day` closed, where the store has no line at all that
-    day; a store that sold was open. `past_only`: mean of the day's lines.
+    day; a store that sold was open. `past_only`: mean of the day's lines. Of the days in `unknown` (`store_id, date`), on
+    which nothing was heard of the store (see `silences`), and of periods that hold one, units, in_stock and open are
+    null.
 
     Weekly: whole weeks of the sales history, Monday to Sunday, from the week of the first sale; `date` is the Monday;
     units are summed, price, in_stock and past-only columns averaged, open is any day open.
@@ -47,9 +50,27 @@ def build_daily_demand(
     price = _price(grid, columns.pop("price"), plan, before)
     is_open = _open(grid, sales, plan, missing_day) | (units > 0)
     daily = {"units": units, "price": price, "in_stock": _in_stock(grid, stock), "open": is_open, **columns}
+    silent = _silent(grid, unknown)
     if frequency == "daily":
-        return grid.table(daily, step=1)
-    return grid.table({name: _week(name, values.reshape(-1, WEEK)) for name, values in daily.items()}, step=WEEK)
+        return _without(grid.table(daily, step=1), silent)
+    weeks = grid.table({name: _week(name, values.reshape(-1, WEEK)) for name, values in daily.items()}, step=WEEK)
+    return _without(weeks, silent.reshape(-1, WEEK).any(axis=1))
+
+
+def _silent(grid: Grid, unknown: pl.DataFrame | None) -> np.ndarray:
+    """Whether nothing is known of each position's store on its day."""
+    silent = np.zeros(len(grid), bool)
+    if unknown is not None and len(unknown):
+        silent[grid.positions(unknown.select("store_id", "date"), ["store_id"])["position"].to_numpy()] = True
+    return silent
+
+
+def _without(table: pl.DataFrame, silent: np.ndarray) -> pl.DataFrame:
+    """daily_demand with the `silent` rows unknown."""
+    if not silent.any():
+        return table
+    known = pl.Series("known", ~silent)
+    return table.with_columns(pl.when(known).then(name).alias(name) for name in ("units", "in_stock", "open"))
 
 
 def _whole(first: int, last: int, frequency: Frequency) -> tuple[int, int]:
