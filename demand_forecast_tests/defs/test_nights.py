@@ -209,6 +209,21 @@ def test_an_exceptional_order_is_named_and_its_units_stay(shop: Shop) -> None:
     assert found.description.startswith(f"store south, product apple, {days[30]}: 4,000 units, ")
 
 
+def test_a_product_sold_by_the_gram_from_now_on_is_not_rejected_for_ever(shop: Shop) -> None:
+    for number in range(60):
+        day = NEXT + timedelta(days=number)
+        shop.report(f"{day}", *(f"{day},{store},apple,7,1.5" for store in ("north", "south")))
+    shop.night()
+    counts = []
+    for number in range(60, 65):
+        day = NEXT + timedelta(days=number)
+        shop.report(f"{day}", f"{day},north,apple,9000,1.5", f"{day},south,apple,7,1.5")
+        shop.night()
+        require_equal(shop)
+        counts.append(shop.lake.read("rejected_sales").height)
+    assert counts == [1, 2, 0, 0, 0]
+
+
 def test_the_same_night_twice_changes_no_table(shop: Shop) -> None:
     a_new_day(shop)
     versions = shop.night().lake.versions(["clean_sales", "rejected_sales", "daily_demand"])

@@ -1,7 +1,7 @@
 """Clean sales lines, and every rejected line with its reason; the tables beside them."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 
 import dagster as dg
@@ -26,9 +26,10 @@ from demand_forecast.domain.cleaning.inputs import (
     require_static,
     unreadable,
 )
+from demand_forecast.domain.cleaning.rules import ABSURD, NO_CLASSES, rejections_by_reason
 from demand_forecast.domain.cleaning.rules import clean_sales as clean
-from demand_forecast.domain.cleaning.rules import rejections_by_reason
 from demand_forecast.domain.cleaning.text import identifier
+from demand_forecast.domain.features.launches import product_groups
 from demand_forecast.lake.tables import Lake
 from demand_forecast.settings import Cleaning
 from demand_forecast.sources.configured import date_formats, decimals
@@ -70,6 +71,9 @@ def cleaned_sales(context: dg.AssetExecutionContext, project: Project):  # type:
         context.log.info("no new row, nothing to clean")
     else:
         kept, rejected = _clean(project, since, read["raw_sales"])
+        if since > date.min and _absurd_again(lake, rejected, since):
+            since = date.min  # what was absurd may be a level that lasts: its first lines count, too
+            kept, rejected = _clean(project, since, read["raw_sales"])
         days = "" if since == date.min else f" from {since} on"
         rows = len(kept) + len(rejected)
         context.log.info(f"{rows:,} rows in{days}, {len(kept):,} clean, {len(rejected):,} rejected")
@@ -119,6 +123,23 @@ def _first_refused(lake: Lake, table: str, version: str, cleaning: Cleaning) -> 
     return refused.select(pl.col("day").min()).collect().item()  # type: ignore[no-any-return]
 
 
+def _absurd_again(lake: Lake, rejected: pl.DataFrame, since: date) -> bool:
+    """Whether a series with absurd lines among `rejected` had some before `since`, too."""
+    of_series = ["store_id", "product_id"]
+    tonight = rejected.filter(pl.col("reason") == ABSURD).select(of_series).unique()
+    if tonight.is_empty():
+        return False
+    before = lake.scan("rejected_sales").filter(pl.col("reason") == ABSURD, pl.col("day") < since)
+    return before.join(tonight.lazy(), on=of_series, how="semi").head(1).collect().height > 0
+
+
+def _classes(products: pl.DataFrame, static: Sequence[str]) -> pl.DataFrame:
+    """`product_id, class` of the finest declared text column of products that groups several."""
+    grouping = [name for name in product_groups(products, static) if products[name].n_unique() < len(products)]
+    named = products.select("product_id", pl.col(grouping[-1:]).name.map(lambda _: "class"))
+    return named.drop_nulls() if grouping else NO_CLASSES
+
+
 def _clean(project: Project, since: date, version: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     lake, settings = project.lake, project.settings
     require_static(settings.covariates, lake.read("raw_products"), lake.read("raw_stores"))
@@ -133,6 +154,7 @@ def _clean(project: Project, since: date, version: int) -> tuple[pl.DataFrame, p
         decimals=decimals(settings),
         history_start=settings.history_start,
         before=None if since == date.min else lake.scan("clean_sales").filter(pl.col("date") < since),
+        classes=_classes(products, settings.covariates.static),
     )
 
 

@@ -7,7 +7,9 @@ import polars as pl
 from demand_forecast.domain.demand.exposure import exposure, units_of_demand
 from demand_forecast.domain.tables import SERIES
 
-TIMES = 10  # the largest period before: promotions (5x the level) and Christmas (8x) stay below, however steady the rest
+TIMES = (
+    10  # the largest period before: promotions (5x the level) and Christmas (8x) stay below, however steady the rest
+)
 MODEST_UNITS = 50  # no period up to this is exceptional
 LEAST_SALES = 5  # periods with a sale before: fewer say little about a largest one
 KNOWN_FOR = timedelta(days=56)

@@ -192,7 +192,11 @@ def _past(demand: pl.DataFrame, series: pl.DataFrame, last: date) -> pl.DataFram
     own = firsts["series"].gather(starts.cum_sum() - 1)
     rows = demand.select("date", units_of_demand(), "price", "in_stock", "open", own)
     rows = rows.filter(pl.col("date") <= last, pl.col("series").is_not_null())
-    return rows.with_columns(pl.col("units").forward_fill().over("series").fill_null(0)) if rows["units"].null_count() else rows
+    return (
+        rows.with_columns(pl.col("units").forward_fill().over("series").fill_null(0))
+        if rows["units"].null_count()
+        else rows
+    )
 
 
 def _weights(past: pl.DataFrame, origin: date, count: int) -> Array:
