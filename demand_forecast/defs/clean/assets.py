@@ -1,7 +1,7 @@
 """Clean sales lines, and every rejected line with its reason; the tables beside them."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 
 import dagster as dg
@@ -23,6 +23,7 @@ from demand_forecast.domain.cleaning.inputs import (
     clean_products,
     clean_stock,
     clean_stores,
+    left_out,
     require_static,
     unreadable,
 )
@@ -36,7 +37,8 @@ from demand_forecast.sources.configured import date_formats, decimals
 from demand_forecast.sources.delivery import InputTable
 
 IDS = {"clean_products": ("product_id", "unknown_product"), "clean_stores": ("store_id", "unknown_store")}
-UNREADABLE = "unreadable"  # the note with a line for each column that has cells that are no numbers
+UNREADABLE = "unreadable"  # the note with a line for each column and file that has cells that cannot be read
+TOLD = 20  # such lines
 CLEANERS: dict[InputTable, Callable[[pl.DataFrame, InputReading], pl.DataFrame]] = {
     "products": clean_products,
     "stores": clean_stores,
@@ -189,7 +191,7 @@ def _attribute_asset(name: InputTable, description: str) -> dg.AssetsDefinition:
         if not lake.exists(table) or not notes.items() <= lake.notes(table).items():
             raw = lake.read(f"raw_{name}")
             cleaned = CLEANERS[name](raw, reading)
-            lines = _told(unreadable(raw, cleaned, reading))
+            lines = [*_told(unreadable(raw, cleaned, reading)), *_told(left_out(name, raw, reading), "is left out")]
             lake.replace(table, cleaned, notes | {UNREADABLE: json.dumps(lines)})
         for line in read_unreadable(lake, table):
             context.log.warning(line)
@@ -198,18 +200,20 @@ def _attribute_asset(name: InputTable, description: str) -> dg.AssetsDefinition:
     return clean_attributes
 
 
-def _told(cells: pl.DataFrame) -> list[str]:
-    """A line for each column: its first cell that is no number, and how many more there are."""
-    firsts = cells.group_by("column", maintain_order=True).agg(pl.all().first(), more=pl.len() - 1)
-    return [
-        f"{row['column']}: {row['value']!r} in {row['file']}, line {row['line']}, is no number: unknown"
-        + (f", as are {row['more']:,} more" if row["more"] else "")
-        for row in firsts.iter_rows(named=True)
-    ]
+def _told(cells: pl.DataFrame, left_out: str = "") -> Iterator[str]:
+    """A line for each column and file: its first cell that cannot be read, and how many more there are."""
+    firsts = cells.group_by("column", "file", maintain_order=True).agg(pl.all().first(), more=pl.len() - 1)
+    for row in firsts.head(TOLD).iter_rows(named=True):
+        said = repr(row["value"]) if row["value"] else "nothing"
+        read = f"cannot be read: the row {left_out}" if left_out else "is no number: unknown"
+        more = f", as are {row['more']:,} more" if row["more"] else ""
+        yield f"{row['column']}: {said} in {row['file']}, line {row['line']}, {read}{more}"
+    if len(firsts) > TOLD:
+        yield f"and {len(firsts) - TOLD:,} more columns and files"
 
 
 def read_unreadable(lake: Lake, table: str) -> list[str]:
-    """A line for each column of a clean table with cells that were no numbers. Raises LakeError without the table."""
+    """A line for each column and file with cells that could not be read. Raises LakeError without the table."""
     lines: list[str] = json.loads(lake.notes(table).get(UNREADABLE, "[]"))
     return lines
 

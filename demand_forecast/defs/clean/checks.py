@@ -25,7 +25,8 @@ def _numbers_check(table: str) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=table,
         name=f"{table}_numbers",
-        description="Every value of a column of numbers is a number. One that is not is unknown: this only warns.",
+        description="Every value of a column of numbers is a number, every row has a date and ids that can be read. A "
+        "value that is none is unknown, a row without is left out: this only warns.",
     )
     def are_numbers(project: Project) -> dg.AssetCheckResult:
         lines = read_unreadable(project.lake, table)

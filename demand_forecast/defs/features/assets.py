@@ -228,7 +228,7 @@ def forecast_features(context: dg.AssetExecutionContext, project: Project) -> dg
     notes = {table: str(lake.replace(table, frame)) for table, frame in beside.items()}  # the versions that fit
     version = lake.replace("forecast_features", made.rows, notes | night_notes(made, inputs))
     context.log.info(f"{len(made.rows):,} rows at {newest_origin(made.rows)}")
-    for line in made.unfamiliar:
+    for line in (*made.unfamiliar, *made.ends):
         context.log.warning(line)
     shown: Metadata = {"unfamiliar": [*made.unfamiliar]}
     table = table_metadata(made.rows, version, declared_columns(project.settings.covariates))

@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.features.assets import last_day, read_heard
-from demand_forecast.defs.features.contract import read_unfamiliar
+from demand_forecast.defs.features.contract import read_ends, read_unfamiliar
 from demand_forecast.defs.metadata import contract_check
 from demand_forecast.defs.project import Project
 from demand_forecast.domain.demand.calendar import calendar_of
@@ -133,6 +133,21 @@ def night_is_as_the_models_know_it(project: Project) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.WARN,
         description="; ".join(lines) or "nothing is new to the models",
         metadata={"unfamiliar": [*lines]},
+    )
+
+
+@dg.asset_check(
+    asset="forecast_features",
+    description="Every column of the plan that is known of nearly all days is known of the days to forecast. Where one "
+    "ends before, its values are unknown from there on, a price holds on: this only warns.",
+)
+def plan_reaches_the_horizon(project: Project) -> dg.AssetCheckResult:
+    lines = read_ends(project.lake)
+    return dg.AssetCheckResult(
+        passed=not lines,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=_some([*lines]) or "every column does",
+        metadata={"ends": [*lines]},
     )
 
 

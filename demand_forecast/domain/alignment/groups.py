@@ -9,6 +9,7 @@ from demand_forecast.domain.demand.covariates import as_text
 from demand_forecast.domain.demand.exposure import exposure, units_of_demand
 from demand_forecast.domain.demand.hierarchy import TOTAL, Level, attach_static, hierarchy_levels
 from demand_forecast.domain.demand.precedence import Keys, by_key
+from demand_forecast.domain.features.plan_ends import DENSE
 from demand_forecast.domain.tables import SERIES
 from demand_forecast.settings import Covariates
 
@@ -189,8 +190,16 @@ def _numbers(plan: pl.DataFrame) -> list[str]:
     return [name for name in plan.columns if plan.schema[name].is_numeric()]
 
 
+def _members(total: pl.DataFrame, name: str) -> pl.Expr:
+    """By how many members the sum of a number is divided: all, or those stated where others are unknown."""
+    stated = total[f"known_{name}"].sum() / max(total["size"].sum(), 1)
+    known = pl.col(f"known_{name}")
+    return pl.when(known > 0).then(known) if stated >= DENSE else pl.col("size")
+
+
 def _to_groups(part: pl.DataFrame, members: pl.DataFrame, keys: Keys) -> pl.DataFrame:
-    """Numbers as the mean over a group's shops (products, series), a missing one as 0; texts as the most frequent.
+    """Numbers as the mean over a group's shops (products, series), a missing one as 0, or as unknown where nearly all
+    are stated; texts as the most frequent.
 
     `part`: rows of the plan that name exactly `keys`.
     """
@@ -202,6 +211,8 @@ def _to_groups(part: pl.DataFrame, members: pl.DataFrame, keys: Keys) -> pl.Data
         pl.col(numbers).cast(pl.Float64).mean(), *(pl.col(name).drop_nulls().first() for name in texts)
     )
     usual = (pl.col(name).drop_nulls().mode().sort().first() for name in texts)
-    total = stated.join(belongs, on=keys).group_by(*GROUP, "date").agg(pl.col(numbers).sum(), *usual)
-    mean = total.join(size, on=GROUP).with_columns(pl.col(numbers) / pl.col("size"))
+    of_groups = stated.join(belongs, on=keys).group_by(*GROUP, "date")
+    known = of_groups.agg(pl.col(numbers).sum(), *(pl.col(name).count().alias(f"known_{name}") for name in numbers), *usual)
+    total = known.join(size, on=GROUP)
+    mean = total.with_columns(pl.col(name) / _members(total, name) for name in numbers)
     return mean.rename(dict(zip(GROUP, SERIES, strict=True))).select(part.columns)

@@ -55,6 +55,7 @@ class PanelInputs:
     future_category: tuple[str, ...] = ()
     future_number: tuple[str, ...] = ()
     future_binary: tuple[str, ...] = ()
+    future_dense: tuple[str, ...] = ()  # binaries that the plan says of every period; others are 0 where it does not
     past_only: tuple[str, ...] = ()
 
     @property
@@ -299,7 +300,8 @@ def _covariates(calendar: Calendar, inputs: PanelInputs) -> Iterator[Feature]:
     for name in inputs.future_number:
         yield Feature(name, "known_future", "target", pl.col(name), f"{name} on the day")
     for name in inputs.future_binary:
-        yield Feature(name, "known_future", "target", pl.col(name).fill_null(0), f"{name} on the day")
+        on_the_day = pl.col(name) if name in inputs.future_dense else pl.col(name).fill_null(0)
+        yield Feature(name, "known_future", "target", on_the_day, f"{name} on the day")
         yield _past(
             f"{name}_response", _response(name, calendar.year), f"the series' own demand with {name} against without"
         )

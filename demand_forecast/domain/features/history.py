@@ -20,6 +20,7 @@ from demand_forecast.domain.features.launches import (
     with_launches,
 )
 from demand_forecast.domain.features.new_products import with_new_products
+from demand_forecast.domain.features.plan_ends import dense_columns
 from demand_forecast.domain.tables import series_key
 from demand_forecast.settings import Covariates
 
@@ -93,6 +94,8 @@ def build_history(
     panel = _shop_opening(_product_units(panel, calendar), calendar).drop("store", "product")
     series = _places(series, panel)
     found = replace(inputs, frequency=frequency) if inputs else _inputs(series, planned, covariates, frequency)
+    if inputs is None:
+        found = replace(found, future_dense=dense_columns(panel, planned.binary, calendar, last_day))
     return History(panel, series, last_day, horizon, found)
 
 
