@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 from demand_forecast.defs.clean.assets import attributes, cleaned_sales
-from demand_forecast.defs.features.assets import daily_demand, first_sales
+from demand_forecast.defs.features.assets import daily_demand, first_sales, read_heard
+from demand_forecast.defs.features.checks import every_store_is_heard_of, no_exceptional_order
 from demand_forecast.defs.project import Project, known_deliveries, settings_of
 from demand_forecast.defs.raw.assets import raw_inputs
 from demand_forecast.domain.tables import now
@@ -117,6 +119,13 @@ def a_stock_report(shop: Shop) -> None:
     shop.add("stock", f"{LATE},south,cheese,0.2")
 
 
+def a_store_that_is_silent_for_days(shop: Shop) -> None:
+    """Eight days, after which chance is out: days before tonight's are unknown, too."""
+    for number in range(8):
+        day = NEXT + timedelta(days=number)
+        shop.report(f"{day}", f"{day},north,apple,7,1.5")
+
+
 def a_night_without_sales(shop: Shop) -> None:
     shop.report(f"{NEXT}")
 
@@ -134,6 +143,7 @@ NIGHTS: dict[Callable[[Shop], None], date] = {
     a_first_sale_before_the_others: LATE,
     a_price_changed_in_the_plan: LATE,
     a_stock_report: LATE,
+    a_store_that_is_silent_for_days: NEXT,
     a_night_without_sales: date.min,
     a_night_of_refused_lines: date.min,
 }
@@ -163,6 +173,55 @@ def test_a_night_makes_the_days_it_touches_and_leaves_the_rest(shop: Shop, happe
     assert shop.made_since == NIGHTS[happens]
     assert shop.lake.first_change("daily_demand", before) == (None if NIGHTS[happens] == date.min else NIGHTS[happens])
     require_equal(shop)
+
+
+def test_a_silence_night_by_night(shop: Shop) -> None:
+    """A store is late; its days are unknown from the night on that says so, and known again when its file arrives."""
+    days = [NEXT + timedelta(days=number) for number in range(9)]
+    for day in days:
+        shop.report(f"{day}", f"{day},north,apple,7,1.5")
+        shop.night()
+    require_equal(shop)
+    unknown = shop.lake.read("daily_demand").filter(pl.col("units").is_null())
+    assert set(unknown.select("store_id", "date").rows()) == {("south", day) for day in days}
+    (silence,) = read_heard(shop.lake)
+    assert str(silence) == f"store south: no line since {NEXT - timedelta(days=1)}, usual on every day"
+    found = every_store_is_heard_of.node_def.compute_fn.decorated_fn(project=shop.project)
+    assert (found.passed, found.description) == (False, str(silence))
+    shop.report(f"{days[4]}_late", *(f"{day},south,apple,12,1.5" for day in days))
+    shop.night()
+    require_equal(shop)
+    assert shop.made_since == NEXT
+    assert shop.lake.read("daily_demand")["units"].null_count() == 0
+
+
+def test_an_exceptional_order_is_named_and_its_units_stay(shop: Shop) -> None:
+    days = [NEXT + timedelta(days=number) for number in range(40)]
+    for day in days:
+        shop.report(f"{day}", f"{day},north,apple,7,1.5", f"{day},south,apple,{4000 if day == days[30] else 9},1.5")
+    shop.night()
+    shop.report(f"{days[-1]}_late", f"{days[-1]},north,bread,1,2")
+    shop.night()
+    require_equal(shop)
+    odd = shop.lake.read("daily_demand").filter(pl.col("in_stock").is_null())
+    assert odd.select("store_id", "product_id", "date", "units").rows() == [("south", "apple", days[30], 4000.0)]
+    found = no_exceptional_order.node_def.compute_fn.decorated_fn(project=shop.project)
+    assert found.description.startswith(f"store south, product apple, {days[30]}: 4,000 units, ")
+
+
+def test_a_product_sold_by_the_gram_from_now_on_is_not_rejected_for_ever(shop: Shop) -> None:
+    for number in range(60):
+        day = NEXT + timedelta(days=number)
+        shop.report(f"{day}", *(f"{day},{store},apple,7,1.5" for store in ("north", "south")))
+    shop.night()
+    counts = []
+    for number in range(60, 65):
+        day = NEXT + timedelta(days=number)
+        shop.report(f"{day}", f"{day},north,apple,9000,1.5", f"{day},south,apple,7,1.5")
+        shop.night()
+        require_equal(shop)
+        counts.append(shop.lake.read("rejected_sales").height)
+    assert counts == [1, 2, 0, 0, 0]
 
 
 def test_the_same_night_twice_changes_no_table(shop: Shop) -> None:

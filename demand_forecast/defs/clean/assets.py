@@ -1,7 +1,7 @@
 """Clean sales lines, and every rejected line with its reason; the tables beside them."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 
 import dagster as dg
@@ -23,19 +23,22 @@ from demand_forecast.domain.cleaning.inputs import (
     clean_products,
     clean_stock,
     clean_stores,
+    left_out,
     require_static,
     unreadable,
 )
+from demand_forecast.domain.cleaning.rules import ABSURD, NO_CLASSES, rejections_by_reason
 from demand_forecast.domain.cleaning.rules import clean_sales as clean
-from demand_forecast.domain.cleaning.rules import rejections_by_reason
 from demand_forecast.domain.cleaning.text import identifier
+from demand_forecast.domain.features.launches import product_groups
 from demand_forecast.lake.tables import Lake
 from demand_forecast.settings import Cleaning
 from demand_forecast.sources.configured import date_readings, decimals
 from demand_forecast.sources.delivery import InputTable
 
 IDS = {"clean_products": ("product_id", "unknown_product"), "clean_stores": ("store_id", "unknown_store")}
-UNREADABLE = "unreadable"  # the note with a line for each column that has cells that are no numbers
+UNREADABLE = "unreadable"  # the note with a line for each column and file that has cells that cannot be read
+TOLD = 20  # such lines
 CLEANERS: dict[InputTable, Callable[[pl.DataFrame, InputReading], pl.DataFrame]] = {
     "products": clean_products,
     "stores": clean_stores,
@@ -70,6 +73,9 @@ def cleaned_sales(context: dg.AssetExecutionContext, project: Project):  # type:
         context.log.info("no new row, nothing to clean")
     else:
         kept, rejected = _clean(project, since, read["raw_sales"])
+        if since > date.min and _absurd_again(lake, rejected, since):
+            since = date.min  # what was absurd may be a level that lasts: its first lines count, too
+            kept, rejected = _clean(project, since, read["raw_sales"])
         days = "" if since == date.min else f" from {since} on"
         rows = len(kept) + len(rejected)
         context.log.info(f"{rows:,} rows in{days}, {len(kept):,} clean, {len(rejected):,} rejected")
@@ -119,6 +125,23 @@ def _first_refused(lake: Lake, table: str, version: str, cleaning: Cleaning) -> 
     return refused.select(pl.col("day").min()).collect().item()  # type: ignore[no-any-return]
 
 
+def _absurd_again(lake: Lake, rejected: pl.DataFrame, since: date) -> bool:
+    """Whether a series with absurd lines among `rejected` had some before `since`, too."""
+    of_series = ["store_id", "product_id"]
+    tonight = rejected.filter(pl.col("reason") == ABSURD).select(of_series).unique()
+    if tonight.is_empty():
+        return False
+    before = lake.scan("rejected_sales").filter(pl.col("reason") == ABSURD, pl.col("day") < since)
+    return before.join(tonight.lazy(), on=of_series, how="semi").head(1).collect().height > 0
+
+
+def _classes(products: pl.DataFrame, static: Sequence[str]) -> pl.DataFrame:
+    """`product_id, class` of the finest declared text column of products that groups several."""
+    grouping = [name for name in product_groups(products, static) if products[name].n_unique() < len(products)]
+    named = products.select("product_id", pl.col(grouping[-1:]).name.map(lambda _: "class"))
+    return named.drop_nulls() if grouping else NO_CLASSES
+
+
 def _clean(project: Project, since: date, version: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     lake, settings = project.lake, project.settings
     require_static(settings.covariates, lake.read("raw_products"), lake.read("raw_stores"))
@@ -133,6 +156,7 @@ def _clean(project: Project, since: date, version: int) -> tuple[pl.DataFrame, p
         decimals=decimals(settings),
         history_start=settings.history_start,
         before=None if since == date.min else lake.scan("clean_sales").filter(pl.col("date") < since),
+        classes=_classes(products, settings.covariates.static),
     )
 
 
@@ -167,7 +191,7 @@ def _attribute_asset(name: InputTable, description: str) -> dg.AssetsDefinition:
         if not lake.exists(table) or not notes.items() <= lake.notes(table).items():
             raw = lake.read(f"raw_{name}")
             cleaned = CLEANERS[name](raw, reading)
-            lines = _told(unreadable(raw, cleaned, reading))
+            lines = [*_told(unreadable(raw, cleaned, reading)), *_told(left_out(name, raw, reading), "is left out")]
             lake.replace(table, cleaned, notes | {UNREADABLE: json.dumps(lines)})
         for line in read_unreadable(lake, table):
             context.log.warning(line)
@@ -176,18 +200,20 @@ def _attribute_asset(name: InputTable, description: str) -> dg.AssetsDefinition:
     return clean_attributes
 
 
-def _told(cells: pl.DataFrame) -> list[str]:
-    """A line for each column: its first cell that is no number, and how many more there are."""
-    firsts = cells.group_by("column", maintain_order=True).agg(pl.all().first(), more=pl.len() - 1)
-    return [
-        f"{row['column']}: {row['value']!r} in {row['file']}, line {row['line']}, is no number: unknown"
-        + (f", as are {row['more']:,} more" if row["more"] else "")
-        for row in firsts.iter_rows(named=True)
-    ]
+def _told(cells: pl.DataFrame, left_out: str = "") -> Iterator[str]:
+    """A line for each column and file: its first cell that cannot be read, and how many more there are."""
+    firsts = cells.group_by("column", "file", maintain_order=True).agg(pl.all().first(), more=pl.len() - 1)
+    for row in firsts.head(TOLD).iter_rows(named=True):
+        said = repr(row["value"]) if row["value"] else "nothing"
+        read = f"cannot be read: the row {left_out}" if left_out else "is no number: unknown"
+        more = f", as are {row['more']:,} more" if row["more"] else ""
+        yield f"{row['column']}: {said} in {row['file']}, line {row['line']}, {read}{more}"
+    if len(firsts) > TOLD:
+        yield f"and {len(firsts) - TOLD:,} more columns and files"
 
 
 def read_unreadable(lake: Lake, table: str) -> list[str]:
-    """A line for each column of a clean table with cells that were no numbers. Raises LakeError without the table."""
+    """A line for each column and file with cells that could not be read. Raises LakeError without the table."""
     lines: list[str] = json.loads(lake.notes(table).get(UNREADABLE, "[]"))
     return lines
 

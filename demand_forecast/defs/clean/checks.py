@@ -1,21 +1,32 @@
 """Blocking checks: a lost row, a broken table or a mostly rejected night stops the run; a bad row does not."""
 
+from collections.abc import Iterable
+from datetime import date
+
 import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.clean.assets import CLEANERS, read_unreadable
 from demand_forecast.defs.metadata import contract_check
 from demand_forecast.defs.project import Project
+from demand_forecast.domain.cleaning.rejections import (
+    LOOKED_BACK,
+    REPLACED,
+    absurd_lately,
+    refused_lines,
+    vanished,
+)
 
 MOST_REJECTED = 0.5
-REPLACED = ("superseded", "extract_overlap", "exact_duplicate")  # replaced by a newer line: no sign of a broken source
+NAMED = 8  # stores and products that a check names
 
 
 def _numbers_check(table: str) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=table,
         name=f"{table}_numbers",
-        description="Every value of a column of numbers is a number. One that is not is unknown: this only warns.",
+        description="Every value of a column of numbers is a number, every row has a date and ids that can be read. A "
+        "value that is none is unknown, a row without is left out: this only warns.",
     )
     def are_numbers(project: Project) -> dg.AssetCheckResult:
         lines = read_unreadable(project.lake, table)
@@ -62,11 +73,47 @@ def newest_day_is_mostly_clean(project: Project) -> dg.AssetCheckResult:
     replaced = rejected.filter(pl.col("reason").is_in(REPLACED)).select(pl.len()).collect().item()
     arrived = raw.filter(pl.col("day") == newest).select(pl.len()).collect().item() - replaced
     refused = rejected.filter(~pl.col("reason").is_in(REPLACED))
-    reasons = refused.group_by("reason").len().sort("len", descending=True).collect()
+    reasons = refused.group_by("reason").len().sort("len", "reason", descending=[True, False]).collect()
     share = reasons["len"].sum() / max(arrived, 1)
-    most = f", most of them {reasons['reason'][0]}" if len(reasons) else ""
+    most = f": {', '.join(f'{rows:,} {reason}' for reason, rows in reasons.head(3).rows())}" if len(reasons) else ""
+    passed = share <= MOST_REJECTED
+    whose = "" if passed or newest is None else _some(map(str, vanished(*_lines_since(project, newest))))
     return dg.AssetCheckResult(
-        passed=share <= MOST_REJECTED,
-        description=f"{newest}: {share:.1%} of {arrived:,} rows rejected{most}",
+        passed=passed,
+        description=f"{newest}: {share:.1%} of {arrived:,} rows rejected{most}" + (f". {whose}" if whose else ""),
         metadata={"share_rejected": share},
     )
+
+
+@dg.asset_check(
+    asset="rejected_sales",
+    description="No store or product vanishes behind rejected lines, and none is absurd, whatever their share of a "
+    "night. This only warns.",
+)
+def no_store_or_product_vanishes(project: Project) -> dg.AssetCheckResult:
+    newest = project.lake.newest("raw_sales", "day")
+    found = []
+    if newest is not None:
+        kept, refused = _lines_since(project, newest - LOOKED_BACK)
+        found = [*map(str, vanished(kept, refused)), *map(str, absurd_lately(refused, newest))]
+    return dg.AssetCheckResult(
+        passed=not found,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=_some(found) or "none does",
+        metadata={"vanished": len(found)},
+    )
+
+
+def _lines_since(project: Project, since: date) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Clean lines counted by store, product and day, and the lines that were refused."""
+    lake = project.lake
+    kept = lake.scan("clean_sales").filter(pl.col("date") >= since).group_by("store_id", "product_id", "date")
+    rejected = lake.scan("rejected_sales").filter(pl.col("day") >= since)
+    refused = refused_lines(rejected, project.settings.cleaning)
+    return kept.agg(lines=pl.len()).collect(), refused.collect()
+
+
+def _some(lines: Iterable[str]) -> str:
+    named = [*lines]
+    more = f"; and {len(named) - NAMED:,} more" if len(named) > NAMED else ""
+    return "; ".join(named[:NAMED]) + more

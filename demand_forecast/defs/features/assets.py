@@ -22,8 +22,10 @@ from demand_forecast.defs.metadata import (
 )
 from demand_forecast.defs.project import Project, recipe
 from demand_forecast.domain.demand.calendar import Calendar
+from demand_forecast.domain.demand.exceptions import without_exceptions
 from demand_forecast.domain.demand.panel import build_daily_demand, continues
 from demand_forecast.domain.demand.periods import Recognised, recognise
+from demand_forecast.domain.demand.silence import Silence, Silences, first_difference, read_silences, silences
 from demand_forecast.domain.evaluation.backtest import backtest_origins
 from demand_forecast.domain.features import (
     FeatureContract,
@@ -37,6 +39,7 @@ from demand_forecast.domain.tables import SERIES
 from demand_forecast.lake.tables import Lake
 from demand_forecast.sources.days import local_day
 
+SILENCES = "silences"  # the note with what was found of stores of which nothing was heard
 PANEL_TABLES = ("clean_sales", "clean_stock", "clean_plan")
 ATTRIBUTE_TABLES = ("clean_plan", "clean_products", "clean_stores", "clean_stock")
 EMPTY = "daily_demand is empty: no sales line counts; the asset rejected_sales has the reasons"
@@ -48,22 +51,23 @@ MODEL_TABLES = ("raw_sales", "clean_sales", *ATTRIBUTE_TABLES, "daily_demand")
     group_name="features",
     kinds=TABLE_KINDS,
     description="One row per series and period from the series' first sale to the last closed day, zeros filled in. "
-    "A day without stock or with a closed shop is marked: it is not a day without demand.",
+    "A day without stock or with a closed shop is marked: it is not a day without demand. Of a store of which nothing "
+    "was heard nothing is known: no units; a day with an exceptional order has no in_stock.",
 )
 def daily_demand(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
     from demand_forecast.reports.charts.data import demand_over_time
 
     lake, settings = project.lake, project.settings
-    kept = _recognised(project)
+    kept, found = _recognised(project), _silences(lake)
     context.log.info(kept.said)
     how = recipe(kept.calendar.code, settings.missing_day, settings.covariates.past_only)
     notes = {table: str(version) for table, version in lake.versions(PANEL_TABLES).items()}
-    notes |= {"how": how, "frequency": kept.calendar.code}
-    since = _first_day_to_build(lake, how)
+    notes |= {"how": how, "frequency": kept.calendar.code, SILENCES: found.to_json()}
+    since = _first_day_to_build(lake, how, found)
     if since is None:
         context.log.info("nothing changed on any day")
     else:
-        _build(project, kept.calendar, since, notes)
+        _build(project, kept.calendar, since, notes, found.days)
         context.log.info(f"built from {lake.notes('daily_demand').get('since', 'the first day')} on")
     series, last = len(first_sales(lake)), last_day(lake)
     context.log.info(f"{series:,} series to {last}")
@@ -78,12 +82,26 @@ def daily_demand(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
     return dg.MaterializeResult(metadata=shown | table)
 
 
-def _first_day_to_build(lake: Lake, how: str) -> date | None:
+def _silences(lake: Lake) -> Silences:
+    """Judged by all lines: a late one ends a silence, a night without one makes days before it unknown."""
+    lines = lake.scan("clean_sales").select("store_id", "date").unique().collect(engine="streaming")
+    plan = lake.read("clean_plan")
+    closed = plan.filter(pl.col("open") == 0, pl.col("product_id").is_null()) if "open" in plan.columns else None
+    return silences(lines, closed)
+
+
+def read_heard(lake: Lake) -> tuple[Silence, ...]:
+    """The silences in daily_demand. Raises LakeError without that table."""
+    return read_silences(lake.notes("daily_demand").get(SILENCES, "[]"))
+
+
+def _first_day_to_build(lake: Lake, how: str, found: Silences) -> date | None:
     """The first day of daily_demand whose inputs changed; None where none did, date.min where all may have."""
     notes = lake.notes("daily_demand") if lake.exists("daily_demand") else {}
     if notes.get("how") != how:
         return date.min
     changes = [lake.first_change(table, int(notes[table])) for table in PANEL_TABLES]
+    changes.append(first_difference(read_heard(lake), found.found))
     first = min((day for day in changes if day is not None), default=None)
     newest = lake.newest("clean_sales")
     return None if first is None or newest is None or first > max(newest, last_day(lake)) else first
@@ -96,21 +114,25 @@ def _recognised(project: Project) -> Recognised:
     return recognise(days, project.settings, tuple(name for name in names if isinstance(name, str)))
 
 
-def _build(project: Project, calendar: Calendar, since: date, notes: dict[str, str]) -> None:
+def _build(project: Project, calendar: Calendar, since: date, notes: dict[str, str], unknown: pl.DataFrame) -> None:
     """Writes daily_demand from `since` on, or all of it where earlier days change too."""
     lake = project.lake
     since = min(since, last_day(lake) + timedelta(days=1)) if since > date.min else since
     if since > date.min and calendar.frequency == "daily":
         history = lake.scan("daily_demand").filter(pl.col("date") < since)
         before = history.filter(pl.col("date") == since - timedelta(days=1)).collect()
-        after = _panel(project, calendar, since, before) if len(before) else before
+        after = _panel(project, calendar, since, before, unknown) if len(before) else before
         if continues(before, after, history):
+            after = without_exceptions(after, 1, history)
             lake.replace_since("daily_demand", after, since, notes=notes | {"since": str(since)})
             return
-    lake.replace("daily_demand", _panel(project, calendar, date.min, None), notes)
+    whole = _panel(project, calendar, date.min, None, unknown)
+    lake.replace("daily_demand", without_exceptions(whole, calendar.step), notes)
 
 
-def _panel(project: Project, calendar: Calendar, since: date, before: pl.DataFrame | None) -> pl.DataFrame:
+def _panel(
+    project: Project, calendar: Calendar, since: date, before: pl.DataFrame | None, unknown: pl.DataFrame
+) -> pl.DataFrame:
     lake, settings = project.lake, project.settings
     read = [*SERIES, "date", "units", "price", *settings.covariates.past_only]
     return build_daily_demand(
@@ -121,6 +143,7 @@ def _panel(project: Project, calendar: Calendar, since: date, before: pl.DataFra
         missing_day=settings.missing_day,
         past_only=settings.covariates.past_only,
         before=before,
+        unknown=unknown,
         arrived=_newest_arrived(project) if calendar.totals else None,
     )
 
@@ -231,7 +254,7 @@ def forecast_features(context: dg.AssetExecutionContext, project: Project) -> dg
     notes = {table: str(lake.replace(table, frame)) for table, frame in beside.items()}  # the versions that fit
     version = lake.replace("forecast_features", made.rows, notes | night_notes(made, inputs))
     context.log.info(f"{len(made.rows):,} rows at {newest_origin(made.rows)}")
-    for line in made.unfamiliar:
+    for line in (*made.unfamiliar, *made.ends):
         context.log.warning(line)
     shown: Metadata = {"unfamiliar": [*made.unfamiliar]}
     table = table_metadata(made.rows, version, declared_columns(project.settings.covariates))

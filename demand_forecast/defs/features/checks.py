@@ -1,14 +1,17 @@
 """Checks before models read the data: a broken panel or an implausible volume stops the run."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import dagster as dg
 import polars as pl
 
-from demand_forecast.defs.features.assets import last_day
-from demand_forecast.defs.features.contract import read_unfamiliar
+from demand_forecast.defs.features.assets import last_day, read_heard
+from demand_forecast.defs.features.contract import read_ends, read_unfamiliar
 from demand_forecast.defs.metadata import contract_check
 from demand_forecast.defs.project import Project
+from demand_forecast.domain.demand.calendar import calendar_of
+from demand_forecast.domain.demand.exceptions import USUAL as USUAL_BEFORE
+from demand_forecast.domain.demand.exceptions import exceptions
 
 COLLAPSED = 0.1  # of the usual volume
 BURST = 10.0
@@ -16,6 +19,9 @@ RECENT = timedelta(days=7)
 USUAL = timedelta(days=56)
 EARLIER = 8  # days of the same weekday, weeks or months
 ODD = 4.0  # times the usual units of such a day, or a fourth of them
+UNHEARD = timedelta(days=182)  # a silence that ended before moves no level any more
+TOLD = timedelta(days=14)  # an exceptional day is told for so long
+NAMED = 10  # that a check names
 
 daily_demand_contract = contract_check("daily_demand")
 
@@ -28,7 +34,7 @@ daily_demand_contract = contract_check("daily_demand")
 def volume_is_usual(project: Project) -> dg.AssetCheckResult:
     last = last_day(project.lake)
     known = pl.col("open") & (pl.col("date") > last - RECENT - USUAL)
-    demand = project.lake.scan("daily_demand").filter(known)
+    demand = _heard_of(project, last - RECENT).filter(known)
     recent = pl.col("date") > last - RECENT
     usual = pl.col("date").is_between(last - RECENT - USUAL, last - RECENT, closed="right")
     totals = demand.group_by("date").agg(pl.col("units").sum())
@@ -55,7 +61,8 @@ def newest_day_is_usual(project: Project) -> dg.AssetCheckResult:
     alike = pl.col("open") & pl.col("date").is_between(since, last)
     if calendar.cycle > 1:
         alike &= pl.col("date").dt.weekday() == last.isoweekday()
-    totals = project.lake.scan("daily_demand").filter(alike).group_by("date").agg(pl.col("units").sum()).collect()
+    totals = _heard_of(project, last - timedelta(days=1)).filter(alike)
+    totals = totals.group_by("date").agg(pl.col("units").sum()).collect()
     newest, earlier = pl.col("date") == last, pl.col("date") < last
     units = pl.col("units").cast(pl.Float64)
     now, usual = totals.select(units.filter(newest).sum(), usual=units.filter(earlier).median()).row(0)
@@ -70,6 +77,53 @@ def newest_day_is_usual(project: Project) -> dg.AssetCheckResult:
     )
 
 
+def _heard_of(project: Project, after: date) -> pl.LazyFrame:
+    """daily_demand of the stores that are known on all days after `after`: others cannot be compared."""
+    demand = project.lake.scan("daily_demand")
+    unheard = demand.filter(pl.col("date") > after, pl.col("units").is_null()).select("store_id").unique()
+    return demand.join(unheard, on="store_id", how="anti")
+
+
+@dg.asset_check(
+    asset="daily_demand",
+    description="Every store has lines on its usual days. One that has none is late or silent: its days are unknown "
+    "until they arrive, forecasts are made of what was known before. Where a store was closed, `open: 0` in the plan "
+    "says so. This only warns.",
+)
+def every_store_is_heard_of(project: Project) -> dg.AssetCheckResult:
+    found, since = read_heard(project.lake), last_day(project.lake) - UNHEARD
+    lines = [str(silence) for silence in found if silence.last >= since]
+    return dg.AssetCheckResult(
+        passed=not lines,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=_some(lines) or "all stores are heard of",
+        metadata={"silences": [str(silence) for silence in found]},
+    )
+
+
+@dg.asset_check(
+    asset="daily_demand",
+    description="No series sold more than ten times its largest day before. Such an order counts as sold and says "
+    "nothing of demand: levels and models leave it out. This only warns.",
+)
+def no_exceptional_order(project: Project) -> dg.AssetCheckResult:
+    since = last_day(project.lake) - max(TOLD, timedelta(days=calendar_of(project.settings.frequency).step))
+    recent = project.lake.scan("daily_demand").filter(pl.col("date") >= since - USUAL_BEFORE)
+    found = exceptions(recent.collect(), since)
+    told = "store {store_id}, product {product_id}, {date}: {units:,.0f} units, {usual:,.1f} a period are usual"
+    return dg.AssetCheckResult(
+        passed=found.is_empty(),
+        severity=dg.AssetCheckSeverity.WARN,
+        description=_some([told.format(**row) for row in found.iter_rows(named=True)]) or "none lately",
+        metadata={"orders": found.height},
+    )
+
+
+def _some(lines: list[str]) -> str:
+    more = f"; and {len(lines) - NAMED:,} more" if len(lines) > NAMED else ""
+    return "; ".join(lines[:NAMED]) + more
+
+
 @dg.asset_check(
     asset="forecast_features",
     description="Every shop and category is one that the models have seen, every value of the kind that they learned. "
@@ -82,6 +136,21 @@ def night_is_as_the_models_know_it(project: Project) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.WARN,
         description="; ".join(lines) or "nothing is new to the models",
         metadata={"unfamiliar": [*lines]},
+    )
+
+
+@dg.asset_check(
+    asset="forecast_features",
+    description="Every column of the plan that is known of nearly all days is known of the days to forecast. Where one "
+    "ends before, its values are unknown from there on, a price holds on: this only warns.",
+)
+def plan_reaches_the_horizon(project: Project) -> dg.AssetCheckResult:
+    lines = read_ends(project.lake)
+    return dg.AssetCheckResult(
+        passed=not lines,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=_some([*lines]) or "every column does",
+        metadata={"ends": [*lines]},
     )
 
 

@@ -51,13 +51,18 @@ def read_contract(lake: Lake, version: int | None = None) -> FeatureContract:
 
 def night_notes(made: ForecastFeatures, inputs: Mapping[str, int]) -> dict[str, str]:
     """Notes of forecast_features: its contract, the versions of its inputs, and the lines about what is unfamiliar."""
-    lines = {"inputs": dict(inputs), "unfamiliar": made.unfamiliar}
+    lines = {"inputs": dict(inputs), "unfamiliar": made.unfamiliar, "ends": made.ends}
     return {"contract": made.contract.to_json()} | {name: json.dumps(value) for name, value in lines.items()}
 
 
 def read_unfamiliar(lake: Lake) -> tuple[str, ...]:
     """What models did not know of the newest forecast_features. Raises LakeError without that table."""
     return tuple(json.loads(lake.notes("forecast_features").get("unfamiliar", "[]")))
+
+
+def read_ends(lake: Lake) -> tuple[str, ...]:
+    """Which columns of the plan end before the newest forecast_features. Raises LakeError without that table."""
+    return tuple(json.loads(lake.notes("forecast_features").get("ends", "[]")))
 
 
 def data_versions(lake: Lake) -> dict[str, int]:

@@ -51,9 +51,11 @@ def drift_report(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
 
 
 def _recent_and_reference(project: Project, columns: list[str]) -> tuple[pl.DataFrame, pl.DataFrame, date]:
-    """The last four whole weeks of days, the year of days before them, and the last day."""
+    """The last four whole weeks of days, the year of days before them, without those that say nothing of demand, and
+    the last day.
+    """
     weekday = (pl.col("date").dt.weekday() - 1).cat.to(pl.Enum(list(day_name)))
-    demand = project.lake.scan("daily_demand").with_columns(weekday=weekday)
+    demand = project.lake.scan("daily_demand").filter(pl.col("in_stock").is_not_null()).with_columns(weekday=weekday)
     last = last_day(project.lake)
     since = last - timedelta(days=RECENT_DAYS)
     before = pl.col("date").is_between(since - timedelta(days=364), since, closed="right")

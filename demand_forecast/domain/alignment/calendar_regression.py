@@ -8,6 +8,7 @@ import polars as pl
 
 from demand_forecast.domain.demand.calendar import Calendar
 from demand_forecast.domain.features import PanelInputs
+from demand_forecast.domain.features.plan_ends import DENSE
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -83,8 +84,15 @@ def _effects(panel: pl.DataFrame, inputs: PanelInputs, calendar: Calendar, known
     for name in inputs.future_category:
         yield Effects(list(_around(panel[name], calendar.event_reach)), EVENT)
     for name in inputs.future_number + inputs.future_binary:
-        values = panel[name].cast(pl.Float64).fill_null(0).to_numpy()
+        values = _known(panel[name].cast(pl.Float64), known)
         yield Effects([(values - values.mean()) / max(values.std(), 1e-9)], COVARIATE)
+
+
+def _known(values: pl.Series, past: int) -> Array:
+    """`values` with what is unknown as usual where nearly all of the `past` is known, else as nothing."""
+    share = values.head(past).is_not_null().mean()
+    usual = values.mean() if share is not None and share >= DENSE else 0.0
+    return values.fill_null(usual or 0.0).to_numpy()  # type: ignore[arg-type]
 
 
 def _harmonics(phase: Array, count: int) -> Iterator[Array]:

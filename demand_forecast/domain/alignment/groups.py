@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from demand_forecast.domain.demand.covariates import as_text
-from demand_forecast.domain.demand.exposure import exposure
+from demand_forecast.domain.demand.exposure import exposure, units_of_demand
 from demand_forecast.domain.demand.hierarchy import TOTAL, Level, attach_static, hierarchy_levels
 from demand_forecast.domain.demand.precedence import Keys, by_key
+from demand_forecast.domain.features.plan_ends import DENSE
 from demand_forecast.domain.tables import SERIES
 from demand_forecast.settings import Covariates
 
@@ -125,10 +126,10 @@ def _group_demand(demand: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
     cells = members.group_by(SERIES).agg(cell=pl.struct("level", *GROUP).sort_by("level"))
     numbers = cells.select("cell").unique().with_row_index("number")
     numbered = cells.join(numbers, on="cell").select(*SERIES, "number")
-    sums = [pl.col("units", "usual", "usual_in_stock").sum(), pl.col("open").any()]
+    sums = [pl.col("units", "usual", "usual_in_stock").sum(), pl.col("open").fill_null(value=True).any()]
     small = (
         demand.lazy()
-        .select(*SERIES, "date", pl.col("units").cast(pl.Float64), "open", *_usual(demand))
+        .select(*SERIES, "date", units_of_demand().cast(pl.Float64), "open", *_usual(demand))
         .join(numbered.lazy(), on=SERIES)
         .group_by("number", "date")
         .agg(sums)
@@ -145,17 +146,17 @@ def _usual(demand: pl.DataFrame) -> list[pl.Expr]:
     """`usual`, what each series sells a period (over the USUAL periods before, of as many as there are), and
     `usual_in_stock`, the part of it that goods were there for.
 
-    A group's share in stock is the ratio of their sums: units / share is then its demand, whatever of it was missing. A
-    closed shop misses nothing. Where all was in stock nothing needs to be known.
+    A group's share in stock is the ratio of their sums: units / share is then its demand, whatever of it was missing,
+    be it out of stock or unknown. A closed shop misses nothing. Where all was in stock nothing needs to be known.
     """
-    missed = exposure() < 1
-    if not demand.select((missed & pl.col("open")).any()).item():
+    missed, opened = exposure() < 1, pl.col("open").fill_null(value=True)
+    if not demand.select((missed & opened).any()).item():
         return [pl.lit(0.0).alias("usual"), pl.lit(0.0).alias("usual_in_stock")]
     could = exposure().cast(pl.Float64)
     sold = pl.when(could > 0).then(pl.col("units").cast(pl.Float64)).otherwise(0.0)
     before = [value.rolling_sum(USUAL, min_samples=1).shift(1) for value in (sold, could)]
     usual = (before[0] / before[1]).fill_nan(None).forward_fill().over(SERIES, order_by="date").fill_null(0.0)
-    there = pl.when(pl.col("open")).then(could).otherwise(1.0)
+    there = pl.when(opened).then(could).otherwise(1.0)
     return [usual.alias("usual"), (usual * there).alias("usual_in_stock")]
 
 
@@ -189,8 +190,16 @@ def _numbers(plan: pl.DataFrame) -> list[str]:
     return [name for name in plan.columns if plan.schema[name].is_numeric()]
 
 
+def _members(total: pl.DataFrame, name: str) -> pl.Expr:
+    """By how many members the sum of a number is divided: all, or those stated where others are unknown."""
+    stated = total[f"known_{name}"].sum() / max(total["size"].sum(), 1)
+    known = pl.col(f"known_{name}")
+    return pl.when(known > 0).then(known) if stated >= DENSE else pl.col("size")
+
+
 def _to_groups(part: pl.DataFrame, members: pl.DataFrame, keys: Keys) -> pl.DataFrame:
-    """Numbers as the mean over a group's shops (products, series), a missing one as 0; texts as the most frequent.
+    """Numbers as the mean over a group's shops (products, series), a missing one as 0, or as unknown where nearly all
+    are stated; texts as the most frequent.
 
     `part`: rows of the plan that name exactly `keys`.
     """
@@ -202,6 +211,10 @@ def _to_groups(part: pl.DataFrame, members: pl.DataFrame, keys: Keys) -> pl.Data
         pl.col(numbers).cast(pl.Float64).mean(), *(pl.col(name).drop_nulls().first() for name in texts)
     )
     usual = (pl.col(name).drop_nulls().mode().sort().first() for name in texts)
-    total = stated.join(belongs, on=keys).group_by(*GROUP, "date").agg(pl.col(numbers).sum(), *usual)
-    mean = total.join(size, on=GROUP).with_columns(pl.col(numbers) / pl.col("size"))
+    of_groups = stated.join(belongs, on=keys).group_by(*GROUP, "date")
+    known = of_groups.agg(
+        pl.col(numbers).sum(), *(pl.col(name).count().alias(f"known_{name}") for name in numbers), *usual
+    )
+    total = known.join(size, on=GROUP)
+    mean = total.with_columns(pl.col(name) / _members(total, name) for name in numbers)
     return mean.rename(dict(zip(GROUP, SERIES, strict=True))).select(part.columns)

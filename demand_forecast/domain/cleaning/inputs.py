@@ -14,8 +14,13 @@ from demand_forecast.settings import Cleaning, Covariates
 
 PROVENANCE = ("source", "file", "line", "content_hash", "arrived_at", "extra")
 UNKNOWN = ("n/a", "#n/a", "na", "nan", "null", "none", "nil", "-", "--", "?", "#value!", "#ref!", "#div/0!")
+NO_TEXT = tuple(word for word in UNKNOWN if word != "na")  # NA may be a country or a department
 FEW = 0.01  # of a column's values: so many that are no numbers are slips, more are names
+SEVERAL = 10  # values, of which one may be a slip, too
+CODE = r"^0\d"  # 007 is a name that is written in digits
 PLAN_KEYS = ["date", "store_id", "product_id"]
+PLACE = ["source", "file", "line"]
+KEYS = {"products": ["product_id"], "stores": ["store_id"], "plan": ["date"], "stock": PLAN_KEYS}  # a row must have
 
 
 class UnreadableDatesError(ValueError):
@@ -36,8 +41,9 @@ def clean_products(raw: pl.DataFrame, reading: InputReading) -> pl.DataFrame:
     """`product_id` (unique, in the case of `cleaning.id_case`) and those static covariates that products have.
 
     A column is Float32 when its values are numbers (or true and false) but for those that say unknown, as n/a does, and
-    for one in a hundred, which are unknown too (see `unreadable`); else text. Of several rows of a product the
-    last known value of each column counts, by source, file and line. Rows without id are left out.
+    for one in a hundred or a single one, which are unknown too (see `unreadable`); else text, as where they are codes
+    like 007. Of several rows of a product the last known value of each column counts, by source, file and line. Rows
+    without id are left out (see `left_out`).
     """
     return _by_id(raw, "product_id", reading)
 
@@ -125,9 +131,13 @@ def _number(raw: pl.DataFrame, name: str, reading: InputReading) -> pl.Series:
 def _number_or_text(raw: pl.DataFrame, name: str, reading: InputReading) -> pl.Series:
     text = raw.select(strip_to_null(pl.col(name)))[name]
     numbers = _number_or_truth(raw, name, reading)
-    said = text.count() - int(text.str.to_lowercase().is_in(UNKNOWN).sum())
-    few = numbers.count() >= (1 - FEW) * said and (numbers.count() or not text.count())
-    return numbers if few else text
+    words = text.str.to_lowercase()
+    said = text.count() - int(words.is_in(UNKNOWN).sum())
+    slips, codes = said - numbers.count(), int(text.str.contains(CODE).sum())
+    few = max(FEW * said, 1 if said >= SEVERAL else 0)
+    if slips <= few and codes <= few and (numbers.count() or not text.count()):
+        return numbers
+    return text.set(words.is_in(NO_TEXT).fill_null(value=False), None)
 
 
 def _number_or_truth(raw: pl.DataFrame, name: str, reading: InputReading) -> pl.Series:
@@ -138,20 +148,43 @@ def _number_or_truth(raw: pl.DataFrame, name: str, reading: InputReading) -> pl.
 
 def unreadable(raw: pl.DataFrame, cleaned: pl.DataFrame, reading: InputReading) -> pl.DataFrame:
     """`column, value, source, file, line` of every cell of `raw` that says something and is no number where its column
-    of `cleaned`, the table made of it, holds numbers.
+    of `cleaned`, the table made of it, holds numbers; of `in_stock` no share, 0..1.
     """
-    place = ["source", "file", "line"]
-    found = [
-        pl.DataFrame(schema={"column": pl.String, "value": pl.String} | {name: raw.schema[name] for name in place})
-    ]
+    found = [_no_cells(raw)]
     for name in cleaned.columns:
         if name in raw.columns and cleaned.schema[name].is_numeric():
             text = strip_to_null(pl.col(name))
-            odd = raw.filter(text.is_not_null(), text.cast(pl.Float64, strict=False).is_finite().ne_missing(True))
+            number = text.cast(pl.Float64, strict=False)
+            fits = number.is_between(0, 1) if name == "in_stock" else number.is_finite()
+            odd = raw.filter(text.is_not_null(), fits.ne_missing(True))
             truth = pl.col(name).str.strip_chars().str.to_lowercase().is_in([*TRUTH])
-            lost = odd.filter(_number(odd, name, reading).is_null(), ~truth)
-            found.append(lost.select(pl.lit(name).alias("column"), text.alias("value"), *place))
+            read = _number(odd, name, reading)
+            lost = read.is_null() | (~read.is_between(0, 1) if name == "in_stock" else False)
+            found.append(_cells(odd.filter(lost.fill_null(value=True), ~truth), name))
     return pl.concat(found)
+
+
+def left_out(table: str, raw: pl.DataFrame, reading: InputReading) -> pl.DataFrame:
+    """`column, value, source, file, line` of the rows of `raw` (raw_<table>) that are left out, because a date cannot
+    be read as one day or an id is missing; of the first such column.
+    """
+    keys = _ids(raw, [name for name in KEYS[table] if name != "date"], reading)
+    if "date" in KEYS[table]:
+        keys = {"date": _date(table, raw, reading)} | keys
+    found, rest = [_no_cells(raw)], raw.with_columns(series.alias(f"key_{name}") for name, series in keys.items())
+    for name in keys:
+        found.append(_cells(rest.filter(pl.col(f"key_{name}").is_null()), name))
+        rest = rest.filter(pl.col(f"key_{name}").is_not_null())
+    return pl.concat(found)
+
+
+def _no_cells(raw: pl.DataFrame) -> pl.DataFrame:
+    texts = {"column": pl.String, "value": pl.String}
+    return pl.DataFrame(schema=texts | {name: raw.schema[name] for name in PLACE})
+
+
+def _cells(rows: pl.DataFrame, name: str) -> pl.DataFrame:
+    return rows.select(pl.lit(name).alias("column"), _text(rows, name).str.strip_chars().alias("value"), *PLACE)
 
 
 def _text(raw: pl.DataFrame, name: str) -> pl.Expr:

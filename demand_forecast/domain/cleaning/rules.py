@@ -18,7 +18,10 @@ from demand_forecast.domain.cleaning.sales_lines import (
 from demand_forecast.settings import Cleaning
 
 MODEST_UNITS = 100  # no line up to this is absurd
-ENOUGH_LINES = 100  # fewer lines say nothing about a 99th percentile
+ENOUGH_LINES = 100  # fewer lines say little about a 99th percentile
+FEW_LINES = 5  # of a series or a product: fewer say nothing of its own level
+ABSURD = "absurd_units"
+LASTING = 4  # the so many-th largest line of a series is its level, too
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,12 @@ class Known:
     cleaning: Cleaning
     products: pl.Series | None
     stores: pl.Series | None
+    classes: pl.DataFrame
     first_day: date
     before: pl.LazyFrame | None  # clean_sales of the days before
 
 
+NO_CLASSES = pl.DataFrame(schema={"product_id": pl.String, "class": pl.String})
 Condition = pl.Expr | Callable[[pl.DataFrame, Known], pl.Expr]
 
 
@@ -67,6 +72,7 @@ def clean_sales(
     decimals: Mapping[str, str],
     history_start: date | None,
     before: pl.LazyFrame | None = None,
+    classes: pl.DataFrame | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """clean_sales and rejected_sales: every row of `raw` (raw_sales) is in exactly one of them, in the order of `raw`.
 
@@ -77,13 +83,15 @@ def clean_sales(
 
     Every rule but two asks a line's own day alone, so that `raw` may be the newest days, with `before` the clean_sales
     of the days before them: by these absurd units are judged. With a cancellation in `cleaning`, `raw` must be whole.
+    `classes` (`product_id, class`): products of a class sell alike, as far as a new one is concerned.
 
     Raises MissingCovariateError for a past-only covariate that sales do not have, ValueError where `cleaning` names a
     column that sales do not have, ConservationError where `raw` changed while it was read.
     """
     rows = numbered(raw)
     lines = read_sales_lines(rows, SalesReading(cleaning, past_only, dates, decimals))
-    known = Known(rows, cleaning, _ids(products), _ids(stores), history_start or EARLIEST_DAY, before)
+    first_day, alike = history_start or EARLIEST_DAY, NO_CLASSES if classes is None else classes
+    known = Known(rows, cleaning, _ids(products), _ids(stores), alike, first_day, before)
     lines = _with_reason(lines, known)
     clean, rejected = _clean(lines, known, past_only), _rejected(lines, known)
     if clean.height + rejected.height != lines.height:
@@ -171,7 +179,11 @@ def _cancelled_sale(lines: pl.DataFrame, known: Known) -> pl.Expr:
 
 
 def _absurd(lines: pl.DataFrame, known: Known) -> pl.Expr:
-    """Above `max_units`, or above `absurd_ratio` times what its series, its product or all lines usually say."""
+    """Above `max_units`, or above `absurd_ratio` times what is usual.
+
+    That is what lines of the series usually say, where there are enough. Of fewer, the most that they, its product or
+    its class say, or where it has none all lines: a new series may sell as others do, and a level that lasts is one.
+    """
     cleaning = known.cleaning
     units = lines.select("row", "store_id", "product_id", "units", "reason").filter(
         pl.col("reason").is_null() & (pl.col("units") > 0)
@@ -179,20 +191,31 @@ def _absurd(lines: pl.DataFrame, known: Known) -> pl.Expr:
     suspects = units.filter(pl.col("units") > min(MODEST_UNITS, cleaning.max_units)).drop("reason")
     if suspects.is_empty():
         return pl.lit(False)
-    usual = _usual_lines(units, suspects, known)
-    for level, keys in enumerate((["store_id", "product_id"], ["product_id"])):
-        suspects = suspects.join(_usual(usual, suspects, keys).rename({"usual": f"usual_{level}"}), on=keys, how="left")
-    limit = pl.coalesce("usual_0", "usual_1", pl.lit(_overall(units, known), pl.Float32)) * cleaning.absurd_ratio
-    absurd = (pl.col("units") > cleaning.max_units) | (pl.col("units") > limit).fill_null(False)
+    usual, suspects = (_in_classes(frame, known) for frame in (_usual_lines(units, suspects, known), suspects))
+    for name, keys in (("own", ["store_id", "product_id"]), ("product", ["product_id"]), ("class", ["class"])):
+        of_keys = _usual(usual, suspects, keys).rename({"usual": f"of_{name}", "lines": f"lines_{name}"})
+        suspects = suspects.join(of_keys, on=keys, how="left")
+    enough = {name: pl.when(pl.col(f"lines_{name}") >= ENOUGH_LINES).then(f"of_{name}") for name in ("own", "class")}
+    alike = pl.coalesce(enough["class"], pl.lit(_overall(units, known), pl.Float32))
+    several = pl.max_horizontal("of_own", "of_product", alike)
+    limit = pl.coalesce(enough["own"], pl.when(alike.is_not_null()).then(several))
+    absurd = (pl.col("units") > cleaning.max_units) | (pl.col("units") > limit * cleaning.absurd_ratio).fill_null(False)
     return _one_of(suspects.filter(absurd)["row"])
 
 
+def _in_classes(lines: pl.DataFrame, known: Known) -> pl.DataFrame:
+    return lines.join(known.classes, on="product_id", how="left", maintain_order="left")
+
+
 def _usual_lines(units: pl.DataFrame, suspects: pl.DataFrame, known: Known) -> pl.DataFrame:
-    """Lines that say what is usual: these, and those of the days before of the suspects' products."""
+    """Lines that say what is usual: these, and those of the days before of the suspects' products and classes."""
     usual = units.filter(pl.col("units") <= known.cleaning.max_units).select("store_id", "product_id", "units")
     if known.before is None:
         return usual
-    related = known.before.filter(pl.col("product_id").is_in(suspects["product_id"].unique().implode()))
+    products = suspects["product_id"].unique()
+    classes = known.classes.filter(pl.col("product_id").is_in(products.implode()))["class"].drop_nulls()
+    alike = known.classes.filter(pl.col("class").is_in(classes.implode()))["product_id"]
+    related = known.before.filter(pl.col("product_id").is_in(pl.concat([products, alike]).implode()))
     return pl.concat([usual, related.filter(pl.col("units") > 0).select(usual.columns).collect()])
 
 
@@ -204,13 +227,15 @@ def _overall(units: pl.DataFrame, known: Known) -> float | None:
 
 
 def _usual(units: pl.DataFrame, suspects: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    """`usual`: the 99th percentile of a line's units, where there are lines enough to know it.
+    """`lines`, and `usual` of them: the fourth largest of their units, of enough lines the 99th percentile if larger.
 
-    The lower percentile of 100 lines or more always leaves out the largest: an absurd line does not vouch for itself.
+    The lower percentile of 100 lines leaves out the largest: an absurd line does not vouch for itself, nor do three.
     """
     related = units.join(suspects.select(keys).unique(), on=keys, how="semi")
-    usual = related.group_by(keys).agg(lines=pl.len(), usual=pl.col("units").quantile(0.99, "lower"))
-    return usual.filter(pl.col("lines") >= ENOUGH_LINES).drop("lines")
+    percentile = pl.when(pl.len() >= ENOUGH_LINES).then(pl.col("units").quantile(0.99, "lower"))
+    lasting = pl.col("units").top_k(LASTING).min()
+    usual = related.group_by(keys).agg(lines=pl.len(), usual=pl.max_horizontal(percentile, lasting))
+    return usual.filter(pl.col("lines") >= FEW_LINES)
 
 
 def _not_among(column: str, ids: pl.Series | None) -> pl.Expr:
@@ -241,7 +266,7 @@ RULES = (
     Rule("cancellation", "undoes an earlier sale", pl.col("cancellation")),
     Rule("cancelled_sale", "undone by a later cancellation", _cancelled_sale),
     Rule("return", "negative units: goods that came back", pl.col("units") < 0),
-    Rule("absurd_units", "far more units than this series, or any, ever sells", _absurd),
+    Rule(ABSURD, "far more units than this series, or any, ever sells", _absurd),
     Rule(
         "unreadable_price",
         "a price that cannot be read as a number",

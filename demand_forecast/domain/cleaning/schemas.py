@@ -50,15 +50,17 @@ class CleanStock(dy.Schema):
 
 
 class DailyDemand(dy.Schema):
-    """Sorted and without a gap, which together mean that no key is there twice."""
+    """Sorted and without a gap, which together mean that no key is there twice. Nothing is known of a day without
+    units; one with units and without in_stock is an exceptional one.
+    """
 
     store_id = dy.String(min_length=1)
     product_id = dy.String(min_length=1)
     date = dy.Date()
-    units = dy.Float32(min=0)
+    units = dy.Float32(nullable=True, min=0)
     price = dy.Float32(nullable=True)
-    in_stock = dy.Float32(min=0, max=1)
-    open = dy.Bool()
+    in_stock = dy.Float32(nullable=True, min=0, max=1)
+    open = dy.Bool(nullable=True)
 
     @dy.rule()
     def in_order(cls) -> pl.Expr:
@@ -89,6 +91,11 @@ class DailyDemand(dy.Schema):
     @dy.rule()
     def closed_sells_nothing(cls) -> pl.Expr:
         return pl.col("open") | (pl.col("units") == 0)
+
+    @dy.rule()
+    def unknown_throughout(cls) -> pl.Expr:
+        unknown = pl.col("units").is_null()
+        return (unknown == pl.col("open").is_null()) & (~unknown | pl.col("in_stock").is_null())
 
 
 class DemandForecast(dy.Schema):

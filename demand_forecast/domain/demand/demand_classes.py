@@ -21,7 +21,7 @@ def demand_classes(demand: pl.DataFrame, origins: Sequence[date], key: Sequence[
 
     `demand`: `key`, date, units, in_stock, open; a series' first row is its first sale. With the mean interval between
     selling days (all days over days with sales) and CV^2 of the units sold on them, over the last 52 weeks up to the
-    origin on days that count (open, in stock for at least half of it; unknown counts):
+    origin on days that count (known, open, in stock for at least half of it):
     smooth: interval <= 1.32, CV^2 <= 0.49; erratic: CV^2 above; intermittent: interval above; lumpy: both above.
     dormant: no sale in these weeks; new: first sale less than 8 weeks before the origin.
 
@@ -33,10 +33,10 @@ def demand_classes(demand: pl.DataFrame, origins: Sequence[date], key: Sequence[
 
 
 def counts() -> pl.Expr:
-    """Whether a day of `daily_demand` shows how a series sells: open, in stock for half of it; unknown counts as
-    such.
+    """Whether a day of `daily_demand` shows how a series sells: known, nothing exceptional, open, in stock for half of
+    it.
     """
-    return pl.col("open").fill_null(True) & (pl.col("in_stock").fill_null(1) >= MIN_IN_STOCK)
+    return pl.col("open").fill_null(False) & (pl.col("in_stock").fill_null(0) >= MIN_IN_STOCK)
 
 
 def _at_origin(counting: pl.LazyFrame, first: pl.DataFrame, origin: date, key: Sequence[str]) -> pl.DataFrame:

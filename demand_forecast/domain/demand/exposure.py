@@ -9,7 +9,8 @@ SHORTEST = 0.01  # of the opening time: what stock reports say of a few minutes 
 
 
 def exposure() -> pl.Expr:
-    """The share, 0..1, of a day of `daily_demand` in which there was something to sell; an unknown one counts as 1.
+    """The share, 0..1, of a day of `daily_demand` in which there was something to sell; 0 of a day that says nothing of
+    demand: one of which nothing is known, or an exceptional one.
 
     Expected sales are exposure * demand, with demand spread evenly over the opening time. So demand is the ratio of
     sums sum(units) / sum(exposure): the maximum-likelihood rate of a Poisson process seen for so long, and unbiased
@@ -20,9 +21,21 @@ def exposure() -> pl.Expr:
 
 
 def in_stock() -> pl.Expr:
-    """The share of the opening time that goods were there, 0..1; an unknown one counts as 1, of a few minutes as 0."""
-    share = pl.col("in_stock").fill_null(1).cast(pl.Float32)
+    """The share of the opening time that goods were there, 0..1; an unknown one counts as 0, as of a few minutes."""
+    share = pl.col("in_stock").fill_null(0).cast(pl.Float32)
     return pl.when(share >= SHORTEST).then(share).otherwise(pl.lit(0, pl.Float32))
+
+
+def units_of_demand() -> pl.Expr:
+    """`units` of the days of `daily_demand` that say something of demand; null of one of which nothing is known and of
+    an exceptional one.
+    """
+    return pl.when(pl.col("in_stock").is_not_null()).then("units").alias("units")
+
+
+def outcome_units() -> pl.Expr:
+    """`units` of a period as an outcome: of one that says nothing of demand 0, as of one without goods."""
+    return pl.when(pl.col("exposure") == 0).then(pl.col("units").fill_null(0)).otherwise("units").alias("units")
 
 
 def outcome_exposure() -> pl.Expr:

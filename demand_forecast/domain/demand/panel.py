@@ -26,6 +26,7 @@ def build_daily_demand(
     missing_day: Literal["no_sale", "closed"],
     past_only: Sequence[str] = (),
     before: pl.DataFrame | None = None,
+    unknown: pl.DataFrame | None = None,
     arrived: date | None = None,
 ) -> pl.DataFrame:
     """daily_demand: `store_id, product_id, date, units, price, in_stock, open, <past_only>`, complete and sorted.
@@ -34,7 +35,9 @@ def build_daily_demand(
     lines summed. `price`: what the plan asks (it holds until the next), else the units-weighted mean of the day's
     lines, else the last price known, before the first price that one. `in_stock`: 1 where `stock` does not say.
     `open`: false where the plan's `open` is 0 and, with `missing_day` closed, where the store has no line at all that
-    day; a store that sold was open. `past_only`: mean of the day's lines.
+    day; a store that sold was open. `past_only`: mean of the day's lines. Of the days in `unknown` (`store_id, date`), on
+    which nothing was heard of the store (see `silences`), and of periods that hold one, units, in_stock and open are
+    null.
 
     Weekly and monthly: whole periods of the sales history, from that of the first sale, with their dates (see
     `Calendar`); units are summed, price, in_stock and past-only columns averaged, open is any day open. Where the
@@ -55,15 +58,35 @@ def build_daily_demand(
     price = _price(grid, columns.pop("price"), plan, before)
     is_open = _open(grid, sales, plan, missing_day) | (units > 0)
     daily = {"units": units, "price": price, "in_stock": _in_stock(grid, stock), "open": is_open, **columns}
-    return grid.table(daily) if frequency == "daily" else _by_period(grid, daily, calendar)
-
-
-def _by_period(grid: Grid, daily: dict[str, np.ndarray], calendar: Calendar) -> pl.DataFrame:
-    """The columns of daily_demand by period, from its days."""
-    number = pl.Series(grid.day).cast(pl.Date).to_frame("day").select(calendar.number(pl.col("day"))).to_series()
-    starts = np.flatnonzero(np.diff(number.to_numpy(), prepend=-1) | np.diff(grid.number, prepend=-1))
+    silent = _silent(grid, unknown)
+    if frequency == "daily":
+        return _without(grid.table(daily), silent)
+    starts = _period_starts(grid, calendar)
     table = grid.table({name: _period(name, days, starts) for name, days in daily.items()}, starts)
-    return table.with_columns(calendar.dated(pl.col("date")))
+    unheard = np.logical_or.reduceat(silent, starts) if len(starts) else silent
+    return _without(table, unheard).with_columns(calendar.dated(pl.col("date")))
+
+
+def _silent(grid: Grid, unknown: pl.DataFrame | None) -> np.ndarray:
+    """Whether nothing is known of each position's store on its day."""
+    silent = np.zeros(len(grid), bool)
+    if unknown is not None and len(unknown):
+        silent[grid.positions(unknown.select("store_id", "date"), ["store_id"])["position"].to_numpy()] = True
+    return silent
+
+
+def _without(table: pl.DataFrame, silent: np.ndarray) -> pl.DataFrame:
+    """daily_demand with the `silent` rows unknown."""
+    if not silent.any():
+        return table
+    known = pl.Series("known", ~silent)
+    return table.with_columns(pl.when(known).then(name).alias(name) for name in ("units", "in_stock", "open"))
+
+
+def _period_starts(grid: Grid, calendar: Calendar) -> np.ndarray:
+    """The positions at which a period begins."""
+    number = pl.Series(grid.day).cast(pl.Date).to_frame("day").select(calendar.number(pl.col("day"))).to_series()
+    return np.flatnonzero(np.diff(number.to_numpy(), prepend=-1) | np.diff(grid.number, prepend=-1))
 
 
 def _period(name: str, days: np.ndarray, starts: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from demand_forecast.domain.demand.demand_classes import DEMAND_CLASSES, NEW, demand_classes
-from demand_forecast.domain.demand.exposure import for_the_time_in_stock
+from demand_forecast.domain.demand.exposure import for_the_time_in_stock, units_of_demand
 from demand_forecast.domain.demand.hierarchy import Level, attach_static
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, SERIES
 
@@ -180,7 +180,8 @@ def _history(demand: pl.DataFrame, series: pl.DataFrame, origins: list[date]) ->
 
 
 def _past(demand: pl.DataFrame, series: pl.DataFrame, last: date) -> pl.DataFrame:
-    """The rows of `demand` up to `last` with the number of their `series`.
+    """The rows of `demand` up to `last` with the number of their `series`; units that say nothing of demand as they last
+    were, so that they move no scale.
 
     Rows of a series lie together, so only the first of each run is joined: six times faster than joining every row.
     """
@@ -188,8 +189,14 @@ def _past(demand: pl.DataFrame, series: pl.DataFrame, last: date) -> pl.DataFram
     begins = keys.select(pl.any_horizontal((pl.col(key) != pl.col(key).shift(1)).fill_null(True) for key in SERIES))
     starts = begins.to_series()
     firsts = keys.filter(starts).join(series, on=SERIES, how="left", maintain_order="left")
-    rows = demand.select("date", "units", "price", "in_stock", "open", firsts["series"].gather(starts.cum_sum() - 1))
-    return rows.filter(pl.col("date") <= last, pl.col("series").is_not_null())
+    own = firsts["series"].gather(starts.cum_sum() - 1)
+    rows = demand.select("date", units_of_demand(), "price", "in_stock", "open", own)
+    rows = rows.filter(pl.col("date") <= last, pl.col("series").is_not_null())
+    return (
+        rows.with_columns(pl.col("units").forward_fill().over("series").fill_null(0))
+        if rows["units"].null_count()
+        else rows
+    )
 
 
 def _weights(past: pl.DataFrame, origin: date, count: int) -> Array:

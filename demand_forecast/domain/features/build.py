@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from demand_forecast.domain.demand.calendar import Calendar
-from demand_forecast.domain.demand.exposure import outcome_exposure
+from demand_forecast.domain.demand.exposure import outcome_exposure, outcome_units
 from demand_forecast.domain.features.contract import ContractError, FeatureContract
 from demand_forecast.domain.features.declaration import Feature, PanelInputs, with_levels
 from demand_forecast.domain.features.history import History
@@ -23,7 +23,8 @@ def build_features(history: History, rows: pl.DataFrame, contract: FeatureContra
 
     `rows`: `store_id, product_id, forecast_origin, horizon`, and any other column, which is kept. Adds `date` (the
     target), the contract's columns (float32; Int32 codes for categories; null where not known), `expected_open` (0..1),
-    `units` and `exposure`, the share of the time in which they could be sold (null after the history's last day).
+    `units` and `exposure`, the share of the time in which they could be sold (null after the history's last day; both 0
+    of a day that says nothing of demand).
     Raises ContractError for a series, an origin or a horizon that the history does not have.
     """
     series = history.series.select(*series_key(), "series")
@@ -97,7 +98,7 @@ def _build_shard(
         if read_at not in ("row", "series"):
             source = panel.select(known_ahead(contract.inputs)) if read_at == "target" else panel
             parts.append(read_features(source, group, _index(placed, read_at, ahead, history.calendar)))
-    outcome = panel.select("date", "units", outcome_exposure()).select(pl.all().gather(placed["target"]))
+    outcome = panel.select("date", outcome_units(), outcome_exposure()).select(pl.all().gather(placed["target"]))
     return _for_its_days(finished(pl.concat([*parts, outcome], how="horizontal"), features, contract), history.calendar)
 
 

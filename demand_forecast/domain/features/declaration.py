@@ -55,6 +55,7 @@ class PanelInputs:
     future_category: tuple[str, ...] = ()
     future_number: tuple[str, ...] = ()
     future_binary: tuple[str, ...] = ()
+    future_dense: tuple[str, ...] = ()  # binaries that the plan says of every period; others are 0 where it does not
     past_only: tuple[str, ...] = ()
 
     @property
@@ -124,8 +125,8 @@ def _support(calendar: Calendar) -> Iterator[Feature]:
     usual: ReadAt = "last_same_season" if calendar.cycle > 1 else "origin"
     for name, kind, read_at, expression, reason in (
         ("base_level", "past_only", "origin", base_level(), "mean of short, middle and long trailing means"),
-        ("last_units", "past_only", "origin", pl.col("units").fill_null(0), "units at the origin"),
-        ("last_season_units", "past_only", "last_same_season", pl.col("units"), "the seasonal naive forecast"),
+        ("last_units", "past_only", "origin", _last_known(), "units at the origin, or the last known before"),
+        ("last_season_units", "past_only", "last_same_season", _of_season(calendar), "the seasonal naive forecast"),
         ("season_scale", "past_only", "origin", scale, "root mean squared difference over a season"),
         ("open_usual", "past_only", usual, pl.col("open_usual"), "share of such days on which the shop was open"),
         (
@@ -137,6 +138,16 @@ def _support(calendar: Calendar) -> Iterator[Feature]:
         ),
     ):
         yield Feature(name, kind, read_at, expression, reason, model_input=False)  # type: ignore[arg-type]
+
+
+def _last_known() -> pl.Expr:
+    return pl.col("units").forward_fill().fill_null(0)
+
+
+def _of_season(calendar: Calendar) -> pl.Expr:
+    """Units of the day, or where nothing is known of it those of the last such day that is known."""
+    earlier = calendar.open_windows[0] if calendar.cycle > 1 else 0
+    return pl.coalesce(pl.col("units").shift(calendar.season * back) for back in range(earlier + 1))
 
 
 def _past(name: str, expression: pl.Expr, reason: str, relative_to: str | None = None) -> Feature:
@@ -199,7 +210,7 @@ def _last_year(calendar: Calendar) -> Iterator[Feature]:
 
 def _rhythm(calendar: Calendar) -> Iterator[Feature]:
     window = calendar.spread_window
-    position = pl.int_range(pl.len(), dtype=pl.Int64)
+    position = pl.col("units").is_not_null().cum_sum().cast(pl.Int64)
     last_sale = pl.when(pl.col("units") > 0).then(position).forward_fill()
     full = _mostly_on_sale(pl.col("sellable") / pl.col("evidence"))
     spread = full.rolling_var(window, min_samples=2) / (mean(window) + MIN_LEVEL)
@@ -210,7 +221,7 @@ def _rhythm(calendar: Calendar) -> Iterator[Feature]:
         )
     yield from _kind(calendar)
     since = (position - last_sale).fill_null(pl.col("age").clip(0)).clip(0, calendar.year)
-    yield _past("since_sale", since, "periods since the last sale, or on sale without one, up to a year")
+    yield _past("since_sale", since, "known periods since the last sale, or on sale without one, up to a year")
     missed = _missed_sales(calendar.level_windows[2])
     yield _past("missed_sales", missed, "selling periods that the silence would have had at the rate before it")
     yield _past("age", pl.col("age"), "periods on sale, up to a year; below zero: periods until it is")
@@ -289,7 +300,8 @@ def _covariates(calendar: Calendar, inputs: PanelInputs) -> Iterator[Feature]:
     for name in inputs.future_number:
         yield Feature(name, "known_future", "target", pl.col(name), f"{name} on the day")
     for name in inputs.future_binary:
-        yield Feature(name, "known_future", "target", pl.col(name).fill_null(0), f"{name} on the day")
+        on_the_day = pl.col(name) if name in inputs.future_dense else pl.col(name).fill_null(0)
+        yield Feature(name, "known_future", "target", on_the_day, f"{name} on the day")
         yield _past(
             f"{name}_response", _response(name, calendar.year), f"the series' own demand with {name} against without"
         )

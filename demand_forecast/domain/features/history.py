@@ -8,7 +8,7 @@ import polars as pl
 
 from demand_forecast.domain.demand.calendar import Calendar, Frequency, calendar_of
 from demand_forecast.domain.demand.covariates import require_covariates
-from demand_forecast.domain.demand.exposure import exposure
+from demand_forecast.domain.demand.exposure import exposure, units_of_demand
 from demand_forecast.domain.demand.plan import PlanColumns, open_planned, plan_columns, plan_opens, spread_plan
 from demand_forecast.domain.features.contract import ContractError
 from demand_forecast.domain.features.declaration import PanelInputs
@@ -20,6 +20,7 @@ from demand_forecast.domain.features.launches import (
     with_launches,
 )
 from demand_forecast.domain.features.new_products import with_new_products
+from demand_forecast.domain.features.plan_ends import dense_columns
 from demand_forecast.domain.tables import series_key
 from demand_forecast.settings import Covariates
 
@@ -93,6 +94,8 @@ def build_history(
     panel = _shop_opening(_product_units(panel, calendar), calendar).drop("store", "product")
     series = _places(series, panel)
     found = replace(inputs, frequency=frequency) if inputs else _inputs(series, planned, covariates, frequency)
+    if inputs is None:
+        found = replace(found, future_dense=dense_columns(panel, planned.binary, calendar, last_day))
     return History(panel, series, last_day, horizon, found)
 
 
@@ -175,7 +178,7 @@ def _panel(
     past = demand.filter(pl.col("date") >= (since or date.min)).select(
         "series",
         "date",
-        pl.col("units").cast(pl.Float32),
+        units_of_demand().cast(pl.Float32),
         "exposure",
         pl.col("price").cast(pl.Float32),
         "open",
@@ -237,12 +240,19 @@ def _shop_opening(panel: pl.DataFrame, calendar: Calendar) -> pl.DataFrame:
     """
     lately, usually = calendar.open_windows
     weekday = pl.col("date").dt.weekday() if calendar.cycle > 1 else pl.lit(0)
-    shops = panel.drop_nulls("open").group_by("store", "date").agg(pl.col("open").any().cast(pl.Float64)).sort("date")
+    known = panel.drop_nulls("open")
+    shops = known.group_by("store", "date").agg(pl.col("open").any().cast(pl.Float64)).sort("date")
     recent, long = (
         pl.col("open").rolling_mean(window, min_samples=1).over("store", weekday) for window in (lately, usually)
     )
     share = pl.when(recent > 0).then(pl.max_horizontal(recent, long)).otherwise(0).cast(pl.Float32)
     shops = shops.select("store", "date", open_usual=share)
+    last = known["date"].max()
+    unheard = panel.filter(pl.col("open").is_null(), pl.col("date") <= last).select("store", "date").unique()
+    unheard = unheard.join(shops, on=["store", "date"], how="anti").with_columns(open_usual=pl.lit(None, pl.Float32))
+    if len(unheard):  # as it was on such a weekday before
+        held = pl.col("open_usual").forward_fill().over("store", weekday)
+        shops = pl.concat([shops, unheard]).sort("store", "date").with_columns(held)
     return panel.join(shops, on=["store", "date"], how="left", maintain_order="left")
 
 

@@ -89,7 +89,7 @@ def waiting_days(
     numbers = pl.int_ranges(calendar.number(pl.col("on_sale")) - lead, calendar.number(end))
     waiting = series.filter("listed").select("series", "store_id", "on_sale", number=numbers)
     waiting = waiting.explode("number", empty_as_null=False).with_columns(date=calendar.date_of(pl.col("number")))
-    opened = demand.group_by("store_id", "date").agg(pl.col("open").any())
+    opened = demand.group_by("store_id", "date").agg(pl.col("open").max())  # null where nothing is known
     waiting = waiting.join(opened, on=["store_id", "date"], how="left", maintain_order="left")
     zero = pl.when(pl.col("date") >= pl.col("on_sale")).then(pl.lit(0, pl.Float32))
     exposure = pl.when(zero.is_not_null()).then(pl.col("open").fill_null(value=False).cast(pl.Float32))

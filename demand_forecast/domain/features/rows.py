@@ -4,7 +4,7 @@ The draw is a counter-based hash of (seed, series, origin, copy): it does not de
 are appended change nothing about the rows drawn before.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from hashlib import blake2b
@@ -20,6 +20,7 @@ from demand_forecast.domain.features.contract import ContractError, FeatureContr
 from demand_forecast.domain.features.declaration import base_level, with_levels
 from demand_forecast.domain.features.history import History, build_history
 from demand_forecast.domain.features.new_products import is_new_product
+from demand_forecast.domain.features.plan_ends import plan_ends
 from demand_forecast.domain.features.replan import planned_days
 from demand_forecast.domain.tables import SERIES, series_key
 from demand_forecast.settings import Covariates, Training
@@ -49,7 +50,8 @@ class Vintage:
 class ForecastFeatures:
     """What models read for the next forecast: `rows`, those of `new_products` that nobody sells yet, without a price,
     and the `planned_days` of both; the `contract` of all. `unfamiliar`: a line for everything in the tables that the
-    models have not seen or that is read otherwise than it stands.
+    models have not seen or that is read otherwise than it stands, `ends`: one for each column of the plan that is
+    unknown on days to forecast.
     """
 
     rows: pl.DataFrame
@@ -57,6 +59,7 @@ class ForecastFeatures:
     planned: pl.DataFrame
     contract: FeatureContract
     unfamiliar: tuple[str, ...]
+    ends: tuple[str, ...] = ()
 
 
 def build_demand_features(
@@ -141,7 +144,14 @@ def build_forecast_features(
         planned=planned_days(history),
         contract=contract,
         unfamiliar=(*unseen(contract, previous), *known.unfamiliar),
+        ends=(*_ends(history),),
     )
+
+
+def _ends(history: History) -> Iterator[str]:
+    sold = history.series.filter(~is_new_product(), pl.col("first_sale").is_not_null())["series"]
+    panel = history.panel.filter(pl.col("series").is_in(sold.implode()))
+    return plan_ends(panel, history.inputs.future, history.calendar, history.last_day, history.horizon)
 
 
 def looked_back(origin: date, frequency: Frequency) -> date:

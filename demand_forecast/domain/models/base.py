@@ -221,6 +221,7 @@ class LevelModel(SpreadModel):
 
     averaged: ClassVar[bool] = False  # whether the ensemble takes it
     learner_file: ClassVar[str]  # what it learned, in the learner's own format
+    _typical: dict[str, float]
 
     def _learn(self, rows: pl.DataFrame) -> None:
         if rows.is_empty():
@@ -228,6 +229,7 @@ class LevelModel(SpreadModel):
                 f"{self.name}: no rows to train on: no series has a forecast origin and a later target day"
             )
         matrix, level = self.contract.matrix(rows), column(rows, "base_level") * exposure(rows)
+        self._typical = self._always_known(matrix)
         units, weight, about = column(rows, "units"), column(rows, "weight"), Irregularity.of(rows)
         # a loss with a logarithm needs something sold somewhere: 1e-9 units change no forecast
         self._train(matrix, np.maximum(units, 1e-9), level, weight * _evidence(about))
@@ -236,14 +238,27 @@ class LevelModel(SpreadModel):
         self.spread = Spread.everywhere(fit_dispersion(mean, units, about.ratio, weight**2))
 
     def _mean(self, rows: pl.DataFrame, expected_open: Floats) -> Floats:
-        return self._ratio(self.contract.matrix(rows)) * column(rows, "base_level") * expected_open
+        matrix = self.contract.matrix(rows)
+        for name, value in self._typical.items():
+            values = matrix[:, self.contract.model_columns.index(name)]
+            values[np.isnan(values)] = value
+        return self._ratio(matrix) * column(rows, "base_level") * expected_open
+
+    def _always_known(self, matrix: Any) -> dict[str, float]:
+        """The median of each column of the plan that no row is without: one that ends is as usual, where a tree that
+        saw no unknown value would take it as 0.
+        """
+        inputs, places = self.contract.inputs, self.contract.model_columns
+        planned = {name: matrix[:, places.index(name)] for name in (*inputs.future_number, *inputs.future_dense)}
+        return {name: float(np.median(values)) for name, values in planned.items() if not np.isnan(values).any()}
 
     def _fitted(self, folder: Path) -> dict[str, Any]:
         self._save_learner(folder / self.learner_file)
-        return {"spread": asdict(self.spread)}
+        return {"spread": asdict(self.spread), "typical": self._typical}
 
     def _restore(self, content: dict[str, Any], folder: Path) -> None:
         self.spread = Spread.from_dict(content["spread"])
+        self._typical = content.get("typical", {})
         file = folder / self.learner_file
         if not file.is_file():
             raise ModelError(f"{file}: missing; train and register the model again")

@@ -14,6 +14,7 @@ from demand_forecast.domain.cleaning.inputs import (
     clean_products,
     clean_stock,
     clean_stores,
+    left_out,
     require_static,
     unreadable,
 )
@@ -88,6 +89,45 @@ def test_more_names_than_one_in_a_hundred_are_names() -> None:
     table, found = in_plan(["hot"] * 3)
     assert found["heat"].dtype == pl.String
     assert unreadable(table, found, reading(known_future=["heat"])).is_empty()
+
+
+@pytest.mark.parametrize("odd", ["n/a", "#N/A", "NULL", "-", "12,5", "about 3"])
+@pytest.mark.parametrize("table", ["products", "stores"])
+def test_one_slip_of_ten_leaves_a_column_of_numbers(table: str, odd: str) -> None:
+    key, clean = {"products": ("product_id", clean_products), "stores": ("store_id", clean_stores)}[table]
+    rows: list[Row] = [{key: f"K{number}", "size": str(number)} for number in range(9)] + [{key: "K9", "size": odd}]
+    raw_table, known = raw([key, "size"], rows), reading(static=["size"])
+    found = clean(raw_table, known)
+    assert found["size"].dtype == pl.Float32
+    assert found.filter(pl.col(key) == "K9")["size"].to_list() == [None]
+    assert unreadable(raw_table, found, known).select("column", "value", "line").rows() == [("size", odd, 11)]
+
+
+def test_codes_are_text_and_a_text_that_says_nothing_is_unknown() -> None:
+    rows: list[Row] = [{"product_id": f"P{number}", "shelf": f"{number:03}"} for number in range(9)]
+    words: list[Row] = [{"product_id": f"W{number}", "shelf": word} for number, word in enumerate(["n/a", "-", "NA"])]
+    known = reading(static=["shelf"])
+    found = clean_products(raw(["product_id", "shelf"], rows), known)
+    assert found["shelf"].to_list() == [f"{number:03}" for number in range(9)]
+    assert clean_products(raw(["product_id", "shelf"], rows + words), known)["shelf"].to_list()[9:] == [
+        None, None, "NA"
+    ]  # fmt: skip
+
+
+def test_rows_that_are_left_out_are_told() -> None:
+    columns = ["date", "store_id", "product_id", "in_stock"]
+    rows: list[Row] = [
+        {"date": "2024-05-01", "store_id": "S1", "product_id": "P1", "in_stock": "0.5"},
+        {"date": "someday", "store_id": "S1", "product_id": "P1", "in_stock": "1"},
+        {"date": "2024-05-01", "store_id": " ", "product_id": "P1", "in_stock": "1"},
+        {"date": "2024-05-02", "store_id": "S1", "product_id": "P1", "in_stock": "17"},
+    ]
+    table = raw(columns, rows)
+    lost = left_out("stock", table, reading())
+    assert lost.select("column", "value", "line").rows() == [("date", "someday", 3), ("store_id", "", 4)]
+    assert left_out("plan", table, reading()).height == 1  # of every store
+    odd = unreadable(table, clean_stock(table, reading()), reading())
+    assert odd.select("column", "value", "line").rows() == [("in_stock", "17", 5)]
 
 
 def test_open_is_a_number_whatever_it_says() -> None:

@@ -64,7 +64,7 @@ def raw_sales(rows: Sequence[Mapping[str, object]]) -> pl.DataFrame:
 def cleaned(raw: pl.DataFrame | pl.LazyFrame, **given: object) -> tuple[pl.DataFrame, pl.DataFrame]:
     options: dict[str, object] = {
         "cleaning": TILL,
-        "products": ["P1", "P2", "POST"],
+        "products": ["P1", "P2", "P3", "POST"],
         "stores": ["S1", "S2"],
         "past_only": ["visitors"],
         "dates": {"tills": PLAIN, "web": DateReading("%d/%m/%Y")},
@@ -243,6 +243,40 @@ def test_a_series_of_large_lines_is_not_absurd() -> None:
     small = [{"units": "1", "invoice": str(number)} for number in range(300)]
     large = [{"units": "900", "product_id": "P2", "invoice": str(number)} for number in range(300)]
     assert not any(reasons(small + large))
+
+
+def many(units: int, count: int, **other: object) -> list[Row]:
+    return [{"units": str(units), "invoice": f"{units} {number} {other}", **other} for number in range(count)]
+
+
+def test_a_steady_best_seller_among_slow_ones_is_not_absurd() -> None:
+    assert not any(reasons([*many(1, 300), *many(900, 20, product_id="P2")]))
+
+
+def test_a_level_that_lasts_is_one_from_the_first_line_on() -> None:
+    """The product is sold by the gram now: three lines are absurd, with the fourth they are a level."""
+    for lines, expected in ((3, {"absurd_units"}), (4, {None})):
+        assert set(reasons([*many(2, 1000), *many(1500, lines)])[1000:]) == expected
+
+
+def test_a_new_series_sells_as_its_class_or_its_product_elsewhere() -> None:
+    grams = {"product_id": "P2", "units": "1500"}
+    classes = pl.DataFrame({"product_id": ["P1", "P2", "P3"], "class": ["pieces", "loose", "loose"]})
+    known = [*many(1, 30_000), *many(1400, 150, product_id="P3")]
+    assert reasons([*known, grams])[-1] == "absurd_units"
+    assert reasons([*known, grams], classes=classes)[-1] is None
+    assert reasons([*known, *many(1400, 5, product_id="P2", store_id="S2"), grams])[-1] is None
+
+
+def test_the_lines_of_a_class_before_say_what_is_usual_for_a_new_one() -> None:
+    classes = pl.DataFrame({"product_id": ["P1", "P2", "P3"], "class": ["pieces", "loose", "loose"]})
+    known = [*many(1, 30_000), *many(1400, 150, product_id="P3")]
+    later: Row = {"product_id": "P2", "units": "1500", "date": "2024-05-02", "day": date(2024, 5, 2)}
+    raw = raw_sales([*known, later])
+    whole, rejected = cleaned(raw, classes=classes)
+    assert rejected.is_empty()
+    before = whole.lazy().filter(pl.col("date") < date(2024, 5, 2))
+    assert cleaned(raw.filter(pl.col("day") == date(2024, 5, 2)), before=before, classes=classes)[1].is_empty()
 
 
 def test_without_require_price_a_bad_price_is_not_said() -> None:

@@ -94,4 +94,4 @@ def test_days_without_goods_or_opening_say_nothing_of_demand() -> None:
     assert class_of(history(units)) == "intermittent"
     assert class_of(history(units, in_stock=[float(there) for there in sold])) == "smooth"
     assert class_of(history(units, opened=sold)) == "smooth"
-    assert class_of(history(units, in_stock=[None] * 200)) == "intermittent"
+    assert class_of(history(units, in_stock=[1.0 if amount else None for amount in units])) == "smooth"

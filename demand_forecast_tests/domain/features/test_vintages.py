@@ -27,7 +27,7 @@ def ahead(features: pl.DataFrame, *origins: object) -> pl.DataFrame:
 
 
 def without_news(retailer: Retailer) -> pl.DataFrame:
-    """The plan before anything was planned after EARLY: no event, no promotion, and the last price goes on."""
+    """The plan before anything was planned after EARLY: no event, nothing said of promotions, and the last price goes on."""
     later = pl.col("date") > EARLY
     known = retailer.plan.filter(~later | pl.col("product_id").is_not_null())
     return known.with_columns(promo=pl.when(~later).then("promo"), price=pl.when(~later).then("price"))
@@ -43,7 +43,7 @@ def test_what_was_planned_after_an_origin_is_not_in_its_rows(today: tuple[pl.Dat
     assert contract == today[1]
     rows = ahead(features, EARLY)
     assert len(rows) == len(ahead(today[0], EARLY))
-    assert set(rows["promo"]) == {0.0}
+    assert set(rows["promo"]) == {None}
     assert rows["event"].null_count() == len(rows)
     asked = NOW.plan.filter(pl.col("date") == EARLY).select("product_id", asked="price")
     both = rows.join(asked, on="product_id", maintain_order="left")
@@ -107,7 +107,7 @@ def test_what_the_training_does_not_know_is_unknown(today: tuple[pl.DataFrame, F
     assert features.select(same).equals(today[0].select(same))
     rows = ahead(features, EARLY)
     assert rows["price"].null_count() == 0
-    assert set(rows["promo"]) <= {0.0, 1.0}
+    assert set(rows["promo"]) <= {None, 0.0, 1.0}
     known = len(contract.categories["event"])
     assert (rows["event"].drop_nulls() < known).all()
 

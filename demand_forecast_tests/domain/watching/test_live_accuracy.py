@@ -103,11 +103,10 @@ def counting(published: pl.DataFrame, demand: pl.DataFrame) -> list[dict[str, An
     pairs = []
     for row in published.to_dicts():
         sold = actual.get((row["store_id"], row["product_id"], row["date"]))
-        if sold is None or sold["open"] is False:
+        if sold is None or sold["open"] is False or sold["in_stock"] is None:
             continue
         if row["forecast_origin"] >= first[row["store_id"], row["product_id"]]:
-            share = 1.0 if sold["in_stock"] is None else sold["in_stock"]
-            could = {name: row[name] * share for name in ("mean", *QUANTILE_COLUMNS)}
+            could = {name: row[name] * sold["in_stock"] for name in ("mean", *QUANTILE_COLUMNS)}
             pairs.append(row | could | {"units": sold["units"]})
     return pairs
 
