@@ -47,6 +47,9 @@ class Dispersion:
         return bounds(mean, variance, units)
 
 
+POISSON = Dispersion(1.0, 0.0, 0.0, counts=True)  # where nothing is known
+
+
 def fit_dispersion(
     mean: Floats, units: Floats, ratio: Floats, weight: Floats, *, counts: bool | None = None
 ) -> Dispersion:
