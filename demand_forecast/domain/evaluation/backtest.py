@@ -42,6 +42,19 @@ def proven_periods(periods: int, horizon: int, frequency: Frequency) -> int:
     return min(horizon, max((periods - least) // 2, 1 if periods > 1 else 0))
 
 
+def unproven(backtest: pl.DataFrame, horizon: int, frequency: Frequency) -> list[str]:
+    """What the table `backtest` cannot say of any model's forecast of `horizon` periods, and what would, in words."""
+    reached = 0 if counting_rows(backtest).is_empty() else int(backtest["horizon"].max())  # type: ignore[arg-type]
+    if not reached:
+        return [
+            "nothing is proven: on no day of the history could a forecast made before it be compared with what was "
+            "sold; more history would tell"
+        ]
+    needed = 2 * horizon + MIN_CYCLES * calendar_of(frequency).cycle
+    said = f"only the first {reached} of {horizon} periods ahead are proven; a history of {needed} periods proves all"
+    return [said] if reached < horizon else []
+
+
 def backtest_origins(
     first_day: date,
     last_day: date,
