@@ -7,7 +7,7 @@ from rich.console import Console
 
 from demand_forecast.alerts.log import AlertLog, Trouble
 from demand_forecast.cli.service_probe import ServiceState, ask_service
-from demand_forecast.cli.summary import check_lines, decision_of, forecast_totals
+from demand_forecast.cli.summary import check_lines, decision_of, forecast_totals, reserved
 from demand_forecast.domain.demand.calendar import Calendar
 from demand_forecast.domain.tables import now
 from demand_forecast.lake.tables import Lake
@@ -46,7 +46,7 @@ def print_status(settings: Settings, out: Console) -> None:
 
 
 def _live(lake: Lake, settings: Settings, forecast: dict[str, Any]) -> list[Line]:
-    """Who is champion and since when; the last decision and its reasons."""
+    """Who is champion and since when, its reservations; the last decision and its reasons."""
     ledger = PromotionLedger(lake)
     promotion, decisions = ledger.last_promotion(), ledger.rows()
     if not decisions:
@@ -55,11 +55,12 @@ def _live(lake: Lake, settings: Settings, forecast: dict[str, Any]) -> list[Line
     if promotion is not None:
         version = promotion["to_version"]
         model = f"{forecast['model']} " if forecast.get("version") == version else ""
-        live = Line(f"{model}version {version}, champion since {_moment(promotion['decided_at'])}")
+        since = f"champion since {_moment(promotion['decided_at'])}"
+        live = Line(f"{model}version {version}, {since}{', with reservations' if ledger.reservations() else ''}")
     last = decisions[-1]
     decided = Line(f"{_moment(last['decided_at'])}: {decision_of(last)}")
     reasons = [Line(reason, "dim", "-") for reason in last["reasons"].splitlines()]
-    return [live, *([] if last == promotion else [decided]), *reasons]
+    return [live, *reserved(ledger.reservations()), *([] if last == promotion else [decided]), *reasons]
 
 
 def _forecast(lake: Lake, settings: Settings, calendar: Calendar, row: dict[str, Any]) -> list[Line]:

@@ -12,6 +12,7 @@ from demand_forecast.cli.run_profile import Profile, Stage
 from demand_forecast.lake.tables import Lake
 from demand_forecast.reports.terminal import Line, print_hanging, print_lines
 from demand_forecast.settings import Settings
+from demand_forecast.tracking.ledger import PromotionLedger
 from demand_forecast.workspace.home import Home
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def _metrics_table(lake: Lake) -> Table:
 
     metrics = lake.read("backtest_metrics")
     origins = metrics["forecast_origin"].drop_nulls().unique().sort()
-    table = _table(f"Candidates on {len(origins)} rolling origins, {_dates(origins)}")
+    compared = f"on {len(origins)} rolling origins, {_dates(origins)}" if len(origins) else "could not be compared"
+    table = _table(f"Candidates {compared}")
     table.add_column("model", no_wrap=True)
     for label, _ in MEASURES.values():
         table.add_column(label, justify="right")
@@ -98,15 +100,24 @@ def _shown(value: float | None, form: str) -> str:
 
 def decision_of(line: Mapping[str, Any]) -> str:
     """A line of the promotion ledger in words."""
-    return DECISIONS[line["decision"]].format(**line)
+    reserved = " with reservations" if line["decision"] == "promoted" and line.get("reservations") else ""
+    return DECISIONS[line["decision"]].format(**line) + reserved
 
 
 def _print_decision(lake: Lake, out: Console) -> None:
-    last = lake.read("promotion_ledger").sort("decided_at").row(-1, named=True)
+    ledger = PromotionLedger(lake)
+    last = ledger.rows()[-1]
     out.print()
     print_hanging(out, "[bold]Promotion[/]: ", decision_of(last))
     for reason in last["reasons"].splitlines():
         print_hanging(out, "  - ", reason)
+    if reservations := ledger.reservations():
+        out.print("[bold yellow]With reservations[/]:")
+        print_lines(out, reserved(reservations), "", 2)
+
+
+def reserved(reservations: Sequence[str]) -> list[Line]:
+    return [Line(reservation, "yellow", "!") for reservation in reservations]
 
 
 def forecast_totals(lake: Lake) -> dict[str, Any]:

@@ -45,7 +45,9 @@ class NoPackageError(PackageError):
 
 
 class PackageInfo(BaseModel):
-    """Which model a package holds, and why. `promotion` is the ledger line that made it the champion."""
+    """Which model a package holds, and why. `promotion` is the ledger line that made it the champion, `reservations` what
+    is not sound, or not proven, of it.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
@@ -56,6 +58,7 @@ class PackageInfo(BaseModel):
     data_versions: dict[str, int]
     metrics: dict[str, float | None]
     promotion: dict[str, Any] = {}
+    reservations: list[str] = []
     frequency: Frequency = "daily"
 
 

@@ -102,7 +102,7 @@ def evaluation_report(
     best = best_model(summary, metric)
     return _page(
         title=title,
-        generated_at=f"{style.day_text(generated_at)}, {generated_at:%H:%M} {generated_at.tzname() or ''}".strip(),
+        generated_at=_moment(generated_at),
         scope=scope(backtest, demand),
         headline=headline(summary, best, metric),
         findings=findings(summary, metrics, best, metric),
@@ -114,6 +114,25 @@ def evaluation_report(
         data_versions=data_versions,
         reproduce=reproduce,
     )
+
+
+def report_of_nothing(why: str, *, title: str, generated_at: datetime, data_versions: Mapping[str, int | str]) -> str:
+    """The page where no forecast could be compared with sales, and why, as a sentence."""
+    parts: dict[str, Any] = {"findings": [], "highlights": [], "sections": [], "examples": [], "glossary": []}
+    return _page(
+        title=title,
+        generated_at=_moment(generated_at),
+        scope=scope(pl.DataFrame(), pl.DataFrame()),
+        headline=f"No model could be compared: {why}.",
+        decision=None,
+        data_versions=data_versions,
+        reproduce=(),
+        **parts,
+    )
+
+
+def _moment(at: datetime) -> str:
+    return f"{style.day_text(at)}, {at:%H:%M} {at.tzname() or ''}".strip()
 
 
 def _page(**content: Any) -> str:

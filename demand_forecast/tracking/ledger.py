@@ -21,12 +21,15 @@ LEDGER_SCHEMA: dict[str, pl.DataType] = {
     "challenger_value": pl.Float64(),
     "improvement": pl.Float64(),
     "bias": pl.Float64(),
+    "bias_allowance": pl.Float64(),
     "calibration_error": pl.Float64(),
+    "calibration_allowance": pl.Float64(),
     "loss_difference": pl.Float64(),
     "standard_error": pl.Float64(),
     "p_value": pl.Float64(),
     "verdict": pl.String(),
     "reasons": pl.String(),
+    "reservations": pl.String(),
 }
 SAME_DECISION = ("run_id", "decision", "from_version", "to_version")
 Row = Mapping[str, Any]
@@ -84,6 +87,15 @@ class PromotionLedger:
     def last_comparison(self) -> dict[str, Any] | None:
         """The last decision based on a backtest; None before the first."""
         return self._last(*PROVEN)
+
+    def reservations(self) -> list[str]:
+        """What is not sound, or not proven, of the version that serves, as the last comparison judged it."""
+        live = self.last_promotion()
+        for row in reversed(self.rows() if live else []):
+            serves = row["to_version"] if row["decision"] == "promoted" else row["from_version"]
+            if row["decision"] in PROVEN and serves == live["to_version"]:  # type: ignore[index]
+                return (row["reservations"] or "").splitlines()
+        return []
 
     def taken_back(self) -> set[str]:
         """The versions that were rolled back and not restored by a later rollback."""

@@ -28,7 +28,8 @@ from demand_forecast.defs.models.group_model import read_group_backtest
 from demand_forecast.defs.project import SETTINGS, Project, recipe
 from demand_forecast.domain.demand.demand_classes import demand_classes
 from demand_forecast.domain.demand.hierarchy import hierarchy_levels
-from demand_forecast.domain.evaluation.backtest import Candidate, run_backtest
+from demand_forecast.domain.evaluation.backtest import Candidate, run_backtest, unproven
+from demand_forecast.domain.evaluation.chance import read_chance
 from demand_forecast.domain.evaluation.difference import (
     LOSSES,
     Difference,
@@ -54,6 +55,7 @@ from demand_forecast.workspace.atomic_write import replace_text
 
 BY = "promoted_model"  # who decided, in the ledger
 EVIDENCE = ["metric", "champion_value", "challenger_value", "improvement"]
+EVIDENCE += ["bias", "bias_allowance", "calibration_error", "calibration_allowance"]
 EVIDENCE += ["loss_difference", "standard_error", "p_value", "verdict"]
 
 
@@ -189,6 +191,8 @@ def evaluation_report(context: dg.AssetExecutionContext, project: Project) -> dg
     version = lake.replace("backtest_metrics", metrics)
     summary = summary_table(metrics)
     _prove(project, summary)
+    if summary.is_empty():
+        return _nothing_compared(project, version)
     if _is_echo(made):
         tables = (summary, made, metrics, learned)
         summary, made, metrics, learned = (frame.filter(pl.col("model") != CHAMPION) for frame in tables)
@@ -214,6 +218,18 @@ def evaluation_report(context: dg.AssetExecutionContext, project: Project) -> dg
     return dg.MaterializeResult(metadata=decision_first(shown, table_metadata(metrics, version)))
 
 
+def _nothing_compared(project: Project, version: int) -> dg.MaterializeResult:
+    from demand_forecast.reports.evaluation import report_of_nothing
+
+    lake, settings = project.lake, project.settings
+    said = unproven(lake.read("backtest"), settings.horizon, settings.frequency)[0]
+    file = project.home.reports / "evaluation_report.html"
+    about = {"title": f"Evaluation of {settings.name}", "generated_at": now(), "data_versions": data_versions(lake)}
+    replace_text(file, report_of_nothing(said, **about))
+    shown: Metadata = {"best": said, "report": report(file)}
+    return dg.MaterializeResult(metadata=shown | table_metadata(lake.read("backtest_metrics"), version))
+
+
 def _findings(summary: pl.DataFrame, pictures: Mapping[str, bytes], file: Path) -> Metadata:
     best = summary.row(0, named=True)
     return {
@@ -236,6 +252,8 @@ def _prove(project: Project, summary: pl.DataFrame) -> None:
     figures = {row.pop("model"): row for row in summary.to_dicts()}
     proofs = dict(project.lake.read("proofs").iter_rows())
     for name, version in registered_candidates(project).items():
+        if name not in figures:  # nothing was compared
+            continue
         known = {metric: value for metric, value in figures[name].items() if value is not None}
         project.tracking.finished_run(version.run_id).log_metrics(known)
         project.tracking.keep_proof(version.version, replace(Proof.from_json(proofs[name]), figures=figures[name]))
@@ -261,8 +279,8 @@ class PromotionConfig(dg.Config):
     group_name="evaluation",
     kinds={"mlflow", "deltalake"},
     description="Who serves: the best challenger takes over only if it beats the champion on the same origins by the "
-    "stated margin and by more than chance, with bias and calibration in bounds; the first champion must beat seasonal "
-    "naive. A training decides once. In a rollback the previous champion takes over again, once it has shown that it "
+    "stated margin and by more than chance, with bias and calibration in bounds. Where nobody serves yet, the best that "
+    "beats seasonal naive does, else seasonal naive itself, with reservations. A training decides once. In a rollback the previous champion takes over again, once it has shown that it "
     "loads and serves. The decision goes to the append-only promotion ledger first, then the registry's aliases move.",
 )
 def promoted_model(
@@ -276,11 +294,14 @@ def promoted_model(
     outcome, reasons = act(project, ledger, config, context.run_id)
     champion = project.tracking.champion()
     context.log.info(f"{outcome}: {reasons[-1]}")
-    rows = ledger.table()
+    rows, reservations = ledger.table(), ledger.reservations()
+    for line in reservations:
+        context.log.warning(f"with reservations: {line}")
     shown: Metadata = {
         "decision": outcome,
         "champion": f"{champion.model} version {champion.version}" if champion else "none",
-        "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in reasons)),
+        "reservations": _listed(reservations or ["none"]),
+        "reasons": _listed(reasons),
     }
     if len(rows):
         shown["evidence"] = dg.MetadataValue.md(markdown_table(rows.tail(1).select(EVIDENCE)))
@@ -290,6 +311,10 @@ def promoted_model(
         shown["history"] = picture(promotion_history(rows))
         shown = decision_first(shown, table_metadata(rows, meaning={"decision": ", ".join(DECISIONS)}))
     return dg.MaterializeResult(metadata=shown | {"aliases": dg.MetadataValue.json(project.tracking.aliases())})
+
+
+def _listed(lines: Sequence[str]) -> dg.MetadataValue:
+    return dg.MetadataValue.md("\n".join(f"- {line}" for line in lines))
 
 
 def _promote(project: Project, ledger: PromotionLedger, _: PromotionConfig, run_id: str) -> tuple[str, Sequence[str]]:
@@ -336,17 +361,20 @@ def _decide(project: Project, ledger: PromotionLedger) -> Decision:
     defending = _name_in_backtest(champion, figures, candidates) if champion else None
     barred = ledger.taken_back() | ({champion.version} if champion else set())
     entrants = {name: version.version for name, version in candidates.items() if version.version not in barred}
-    origins = _origins(metrics)
+    origins, chances = _origins(metrics), read_chance(metrics)
     differences = _differences(project, [*entrants], defending or BASELINE_MODEL, tested_loss(rules.metric))
 
     def contender(version: str, model: str, name: str) -> Contender:
-        return Contender(version, model, figures[name], origins.get(name, ()), differences.get(name))
+        figures_of = figures.get(name, {})
+        return Contender(version, model, figures_of, origins.get(name, ()), differences.get(name), chances.get(name))
 
+    baseline = candidates.get(BASELINE_MODEL)
     return decide(
         [contender(version, name, name) for name, version in entrants.items()],
         contender(champion.version, champion.model, defending) if champion and defending else None,
-        contender("", BASELINE_MODEL, BASELINE_MODEL),
+        contender(baseline.version if baseline else "", BASELINE_MODEL, BASELINE_MODEL),
         rules,
+        unproven(project.lake.read("backtest"), project.settings.horizon, project.settings.frequency),
     )
 
 
@@ -375,11 +403,11 @@ def _name_in_backtest(
 ) -> str:
     """The name the champion was backtested under: the candidate that it is, else champion.
 
-    Raises ValueError where it was not.
+    Raises ValueError where it was not and others were.
     """
     same = [name for name, found in candidates.items() if found.version == champion.version]
     for name in (*same, CHAMPION):  # once it is promoted, the backtest's champion is the one before it
-        if name in figures:
+        if name in figures or not figures:
             return name
     raise ValueError(
         f"backtest_metrics: champion version {champion.version} is not among the models compared; materialize "
@@ -407,10 +435,13 @@ def _ledger_row(decision: Decision, run_id: str) -> dict[str, object]:
         "challenger_value": decision.challenger_value,
         "improvement": decision.improvement,
         "bias": decision.bias,
+        "bias_allowance": decision.bias_allowance,
         "calibration_error": decision.calibration_error,
+        "calibration_allowance": decision.calibration_allowance,
         "loss_difference": decision.loss_difference,
         "standard_error": decision.standard_error,
         "p_value": decision.p_value,
         "verdict": decision.verdict,
         "reasons": "\n".join(decision.reasons),
+        "reservations": "\n".join(decision.reservations) or None,
     }

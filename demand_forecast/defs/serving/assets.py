@@ -1,6 +1,7 @@
 """The serving package of the champion, and of a challenger on trial."""
 
 import json
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,7 +43,8 @@ def forecast_service(context: dg.AssetExecutionContext, project: Project) -> dg.
     # the challenger's package first, and pointed at last: a run that is killed leaves at most a trial of another
     # origin, which no server tries out
     choice, trial = _pack_challenger(project, tables)
-    info = _info(project, champion, forecast, PromotionLedger(project.lake).last_promotion())
+    ledger = PromotionLedger(project.lake)
+    info = _info(project, champion, forecast, ledger.last_promotion(), ledger.reservations())
     package = _pack(project, champion, forecast, info, tables)
     point_trial(project.home.serving, trial)
     tag = build_bento(package, project.home.bentoml)
@@ -107,7 +109,11 @@ def _tables(project: Project, origin: date) -> dict[str, pl.DataFrame]:
 
 
 def _info(
-    project: Project, version: ModelVersion, forecast: pl.DataFrame, decision: dict[str, Any] | None
+    project: Project,
+    version: ModelVersion,
+    forecast: pl.DataFrame,
+    decision: dict[str, Any] | None,
+    reservations: Sequence[str] = (),
 ) -> PackageInfo:
     """The package's description; `decision`: the ledger's line about the version."""
     return PackageInfo(
@@ -118,5 +124,6 @@ def _info(
         data_versions=version.data_versions,
         metrics=dict(project.tracking.proof(version.version).figures),
         promotion={name: str(value) for name, value in (decision or {}).items() if value is not None},
+        reservations=[*reservations],
         frequency=project.frequency,
     )

@@ -15,8 +15,8 @@ from demand_forecast.domain.features import FeatureContract
 from demand_forecast.domain.models.base import ForecastModel, SpreadModel, column, exposure
 from demand_forecast.domain.models.distribution import Floats
 from demand_forecast.domain.models.spread import SPREAD_COLUMNS, Irregularity, Spread, fit_spread
-from demand_forecast.domain.models.training_rows import HistoryTooShort, training_rows
-from demand_forecast.domain.tables import SERIES
+from demand_forecast.domain.models.training_rows import training_rows
+from demand_forecast.domain.tables import FORECAST_NUMBERS, SERIES
 
 Candidate = Callable[[date], ForecastModel]
 ALIGNMENT = {
@@ -26,7 +26,33 @@ ALIGNMENT = {
     "error_before": pl.Float64,
     "error_after": pl.Float64,
 }
-MIN_CYCLES = 2  # weeks of history, beside one horizon, that the oldest origin needs
+FORECASTS = {
+    **dict.fromkeys(SERIES, pl.String),
+    **{"date": pl.Date, "forecast_origin": pl.Date, "horizon": pl.Int32},
+    **dict.fromkeys(FORECAST_NUMBERS, pl.Float32),
+    **{"model": pl.String, "units": pl.Float32, "exposure": pl.Float32, "kind": pl.String},
+    **{"pit_low": pl.Float32, "pit_high": pl.Float32},
+}
+MIN_CYCLES = 2  # weeks of history, beside what is proven, that the oldest origin has where there are as many
+
+
+def proven_periods(periods: int, horizon: int, frequency: Frequency) -> int:
+    """How many periods ahead a history of so many can prove: the horizon, or half of what is left beside two weeks."""
+    least = min(MIN_CYCLES * calendar_of(frequency).cycle, periods // 2)
+    return min(horizon, max((periods - least) // 2, 1 if periods > 1 else 0))
+
+
+def unproven(backtest: pl.DataFrame, horizon: int, frequency: Frequency) -> list[str]:
+    """What the table `backtest` cannot say of any model's forecast of `horizon` periods, and what would, in words."""
+    reached = 0 if counting_rows(backtest).is_empty() else int(backtest["horizon"].max())  # type: ignore[arg-type]
+    if not reached:
+        return [
+            "nothing is proven: on no day of the history could a forecast made before it be compared with what was "
+            "sold; more history would tell"
+        ]
+    needed = 2 * horizon + MIN_CYCLES * calendar_of(frequency).cycle
+    said = f"only the first {reached} of {horizon} periods ahead are proven; a history of {needed} periods proves all"
+    return [said] if reached < horizon else []
 
 
 def backtest_origins(
@@ -47,20 +73,18 @@ def backtest_origins(
         |-----------------------------|oooooo|
         |------------------------------------|oooooo|         newest origin, last in the list
 
-    Fewer are returned where the history holds fewer: the oldest keeps one horizon and two weeks before it.
-    Raises HistoryTooShort where it holds none.
+    Fewer are returned where the history holds fewer: the oldest keeps one horizon and two weeks before it. Where it
+    holds none so, the newest is placed so that `proven_periods` are known after it. None of a history of one period:
+    nothing can be proven.
     """
     calendar = calendar_of(frequency)
     periods = calendar.count(first_day, last_day) + 1
-    apart = step or horizon
-    needed = 2 * horizon + MIN_CYCLES * calendar.cycle
-    possible = (periods - needed) // apart + 1 if periods >= needed else 0
-    if not possible:
-        raise HistoryTooShort(
-            f"horizon: {horizon} {calendar.frequency} periods need a history of {needed} to prove a forecast; there "
-            f"are {periods} ({first_day} to {last_day}); shorten horizon:, or bring older sales"
-        )
-    return [calendar.ahead(last_day, -horizon - apart * back) for back in reversed(range(min(count, possible)))]
+    ahead = proven_periods(periods, horizon, frequency)
+    if not ahead:
+        return []
+    apart, spare = step or ahead, max(periods - 2 * ahead - MIN_CYCLES * calendar.cycle, 0)
+    possible = spare // apart + 1
+    return [calendar.ahead(last_day, -ahead - apart * back) for back in reversed(range(min(count, possible)))]
 
 
 def counting_rows(backtest: pl.DataFrame) -> pl.DataFrame:
@@ -110,10 +134,12 @@ def run_backtest(
     was known there; a fitted model is used as it is, with the weight and the spread of its own proof: unfair where it
     has seen days after the origin. All candidates forecast the same rows. `on_fit` is called with every candidate,
     origin and the seconds of its fit.
-    Raises HistoryTooShort where an origin has nothing to train on or no known outcome, ContractError where `features`
-    is not what `contract` says.
+    An origin without a known outcome has no rows, and one that is less than a horizon ago has those of the days that are
+    over. Raises ContractError where `features` is not what `contract` says.
     """
     made = [one for origin in origins for one in _at_origin(features, contract, candidates, origin, on_fit)]
+    if not made:
+        return Backtest(pl.DataFrame(schema=FORECASTS), pl.DataFrame(schema=ALIGNMENT), {})
     learned = _alignment(made, groups)
     weights = {(row["model"], row["forecast_origin"]): row["weight"] for row in learned.iter_rows(named=True)}
     parts, spreads = [], {}
@@ -195,15 +221,12 @@ def _at_origin(
     on_fit: Callable[[str, date, float], None] | None,
 ) -> Iterator[OriginForecast]:
     known = training_rows(features, origin)
-    ahead = features.filter(~pl.col("training") & (pl.col("forecast_origin") == origin))
+    over = pl.col("date") <= features.drop_nulls("units")["date"].max()
+    ahead = features.filter(~pl.col("training") & (pl.col("forecast_origin") == origin) & over)
     # a series that starts after the origin is known from its first sale only: scoring it would look like a low bias
     scored = ahead.filter(pl.col("units").is_not_null().all().over(SERIES))
-    for rows, what in ((known, "to train on"), (scored, "with a known outcome")):
-        if rows.is_empty():
-            raise HistoryTooShort(
-                f"backtest origin {origin}: no rows {what} in demand_features (horizon {contract.horizon}); lower "
-                "backtest: origins or horizon:, bring older sales, or materialize demand_features again"
-            )
+    if scored.is_empty():
+        return
     fitted: dict[str, ForecastModel] = {}
     for name, candidate in candidates.items():
         started = perf_counter()

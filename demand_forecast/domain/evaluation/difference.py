@@ -98,10 +98,17 @@ def compare(cells: pl.DataFrame, loss: str) -> Difference | None:
     difference = challenger - champion
     gap = pl.col(f"{loss}_challenger") - pl.col(loss)
     influence = cells.select(*SERIES, "date", e=(gap - difference * pl.col("units")) / units)
-    by_series, by_day, by_both = (_variance(influence, by) for by in (SERIES, ("date",), (*SERIES, "date")))
-    error = sqrt(max(by_series.variance + by_day.variance - by_both.variance, by_series.variance, by_day.variance))
-    free = _degrees_of_freedom(by_series, by_day) if by_day.clusters > 1 else 0.0
+    error, free = clustered_error(influence, SERIES)
     return Difference(champion, challenger, difference, error, _p_value(difference, error, free), free)
+
+
+def clustered_error(influence: pl.DataFrame, alike: Sequence[str], of: Sequence[str] = ("e",)) -> tuple[float, float]:
+    """The root of the variances of the sums of columns `of`, added up, and their degrees of freedom: clustered by the
+    columns `alike` and by `date` as `compare` says, zero degrees where there are fewer than two dates.
+    """
+    by_alike, by_day, by_both = (_variance(influence, by, of) for by in (alike, ("date",), (*alike, "date")))
+    total = max(by_alike.variance + by_day.variance - by_both.variance, by_alike.variance, by_day.variance)
+    return sqrt(total), _degrees_of_freedom(by_alike, by_day) if by_day.clusters > 1 else 0.0
 
 
 class _Part(NamedTuple):
@@ -111,8 +118,8 @@ class _Part(NamedTuple):
     clusters: int
 
 
-def _variance(influence: pl.DataFrame, by: Sequence[str]) -> _Part:
-    sums = influence.group_by(*by, maintain_order=True).agg(pl.col("e").sum())["e"]
+def _variance(influence: pl.DataFrame, by: Sequence[str], of: Sequence[str]) -> _Part:
+    sums = influence.group_by(*by, maintain_order=True).agg(pl.col(of).sum()).select(of).to_numpy()
     count = len(sums)
     return _Part(float((sums**2).sum()) * (count / (count - 1) if count > 1 else 1.0), count)
 

@@ -154,7 +154,12 @@ def coverage_80() -> pl.Expr:
 
 
 def pit_below(level: float) -> pl.Expr:
-    """Share of the probability integral transform below `level`: F_bar(level).
+    """Share of the probability integral transform below `level`: F_bar(level), the mean of `pit_part_below`."""
+    return pit_part_below(level).mean()
+
+
+def pit_part_below(level: float) -> pl.Expr:
+    """The part of each pair's probability integral transform below `level`.
 
     A pair's transform is spread evenly from F(y-1) (`pit_low`) to F(y) (`pit_high`), where a randomised one would draw
     it; where these are equal it is a point; a pair that says nothing has null. Source: Czado, Gneiting & Held (2009),
@@ -162,7 +167,7 @@ def pit_below(level: float) -> pl.Expr:
     """
     low, width = pl.col("pit_low"), pl.col("pit_high") - pl.col("pit_low")
     spread = ((level - low) / width).clip(0, 1)
-    return pl.when(width == 0).then((low < level).cast(pl.Float64)).otherwise(spread).mean()
+    return pl.when(width == 0).then((low < level).cast(pl.Float64)).otherwise(spread)
 
 
 def pit_shares() -> dict[str, pl.Expr]:

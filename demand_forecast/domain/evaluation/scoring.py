@@ -9,6 +9,8 @@ import polars as pl
 from demand_forecast.domain.demand.demand_classes import DEMAND_CLASSES
 from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL, TOTAL, Level
 from demand_forecast.domain.evaluation import metrics
+from demand_forecast.domain.evaluation.backtest import counting_rows
+from demand_forecast.domain.evaluation.chance import CHANCE, chance_metrics, measure_chance
 from demand_forecast.domain.evaluation.scoring_inputs import Array, ScoringInputs, Whole, gather
 from demand_forecast.domain.models import BASELINE_MODEL
 
@@ -30,6 +32,7 @@ SUMMARY = {
 }
 RUN = ["model", "origin"]
 PLACE = ["model", "forecast_origin", "level"]
+SCORES = {"model": pl.String, "forecast_origin": pl.Date, "level": pl.String, "metric": pl.String, "value": pl.Float64}
 
 
 def score_backtest(
@@ -54,14 +57,17 @@ def score_backtest(
     day without goods is none, one of which half was out of stock counts half. That is without bias for the mean and
     weighs its quantiles' losses alike. Closed days count. Weights take the mean price for an unknown one.
 
+    A null origin also has the CHANCE in bias and calibration error. Empty where no day counts.
     Raises ValueError when the models did not forecast the same series and days.
     """
+    if counting_rows(backtest).is_empty():
+        return pl.DataFrame(schema=SCORES)
     inputs = gather(backtest, demand, levels, products, stores)
     by_level = [part for level in levels for part in _score_level(inputs, level, season)]
     by_origin = pl.concat([*by_level, *_score_quantiles(inputs), _class_sizes(inputs)])
     by_origin = pl.concat([by_origin, _wrmsse(by_origin)])
     scores = pl.concat([by_origin, _mean_over_origins(by_origin)])
-    return pl.concat([scores, _calibration(scores), _value_added(scores)]).sort(*PLACE, "metric")
+    return pl.concat([scores, _calibration(scores), _value_added(scores), _chance(inputs)]).sort(*PLACE, "metric")
 
 
 def summary_table(scores: pl.DataFrame) -> pl.DataFrame:
@@ -195,6 +201,15 @@ def _mean_over_origins(by_origin: pl.DataFrame) -> pl.DataFrame:
 def _calibration(scores: pl.DataFrame) -> pl.DataFrame:
     shares = scores.filter(pl.col("metric").is_in(metrics.PIT_SHARES)).pivot("metric", index=PLACE, values="value")
     return _long(shares.select(*PLACE, calibration_error=metrics.calibration_error()))
+
+
+def _chance(inputs: ScoringInputs) -> pl.DataFrame:
+    rows: list[tuple[str, None, str, str, float]] = []
+    for number, model in enumerate(inputs.models):
+        pairs = inputs.pairs.filter(pl.col("model") == number).join(inputs.slots, on="slot")
+        values = chance_metrics(measure_chance(pairs))
+        rows += [(model, None, CHANCE[metric], metric, value) for metric, value in values.items()]
+    return pl.DataFrame(rows, schema=SCORES, orient="row")
 
 
 def _value_added(scores: pl.DataFrame) -> pl.DataFrame:

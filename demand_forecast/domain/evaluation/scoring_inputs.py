@@ -50,6 +50,7 @@ class ScoringInputs:
 
     models: list[str]
     origins: list[date]
+    slots: pl.DataFrame
     origin_of: Whole
     pairs: pl.DataFrame
     history: SalesHistory
@@ -106,6 +107,7 @@ def gather(
     return ScoringInputs(
         models=models,
         origins=origins,
+        slots=slots.drop("origin"),
         origin_of=slots["origin"].to_numpy().astype(np.int64),
         pairs=_counting(pairs),
         history=history,
@@ -154,10 +156,7 @@ def _require_same_days(pairs: pl.DataFrame, models: list[str], origins: list[dat
 
 def _counting(pairs: pl.DataFrame) -> pl.DataFrame:
     """The days whose units are known and on which there were goods at some time."""
-    counting = pairs.filter(pl.col("units").is_not_null(), pl.col("exposure") > 0)
-    if counting.is_empty():
-        raise ValueError("backtest: no day with known units and goods in stock to score; check units and in_stock")
-    return counting.drop("exposure")
+    return pairs.filter(pl.col("units").is_not_null(), pl.col("exposure") > 0).drop("exposure")
 
 
 def _history(demand: pl.DataFrame, series: pl.DataFrame, origins: list[date]) -> SalesHistory:

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from demand_forecast.domain.features import FeatureContract
-from demand_forecast.domain.models.distribution import Floats, fit_dispersion
+from demand_forecast.domain.models.distribution import POISSON, Floats, fit_dispersion
 from demand_forecast.domain.models.proof import CORRELATION, Proof
 from demand_forecast.domain.models.spread import Irregularity, Spread
 from demand_forecast.domain.tables import FORECAST_NUMBERS, series_key
@@ -83,7 +83,7 @@ class ForecastModel(ABC):
         """Learns from `rows`, a feature frame with `units`, their `exposure` and a `weight`, both above zero; their
         order does not matter.
 
-        Raises ContractError where `rows` is not what `contract` says, ModelError where there is nothing to learn from.
+        Raises ContractError where `rows` is not what `contract` says. Without a row it forecasts what it knows unlearned.
         """
         contract.check(rows)
         self._contract, self._expected = contract, None
@@ -225,9 +225,8 @@ class LevelModel(SpreadModel):
 
     def _learn(self, rows: pl.DataFrame) -> None:
         if rows.is_empty():
-            raise ModelError(
-                f"{self.name}: no rows to train on: no series has a forecast origin and a later target day"
-            )
+            self._learn_nothing()
+            return
         matrix, level = self.contract.matrix(rows), column(rows, "base_level") * exposure(rows)
         self._typical = self._always_known(matrix)
         units, weight, about = column(rows, "units"), column(rows, "weight"), Irregularity.of(rows)
@@ -236,6 +235,12 @@ class LevelModel(SpreadModel):
         mean = self._ratio(matrix) * level
         # a row was drawn with a chance of 1 / weight^2: so weighted, every series and day counts the same
         self.spread = Spread.everywhere(fit_dispersion(mean, units, about.ratio, weight**2))
+
+    def _learn_nothing(self) -> None:
+        """From one made-up row that sold its level: a history of a few days is forecast at its level."""
+        unknown = np.full((1, len(self.contract.model_columns)), np.nan, np.float32)
+        self._train(unknown, np.ones(1), np.ones(1), np.ones(1))
+        self.spread = Spread.everywhere(POISSON)
 
     def _mean(self, rows: pl.DataFrame, expected_open: Floats) -> Floats:
         matrix = self.contract.matrix(rows)

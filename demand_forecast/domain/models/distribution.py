@@ -47,6 +47,9 @@ class Dispersion:
         return bounds(mean, variance, units)
 
 
+POISSON = Dispersion(1.0, 0.0, 0.0, counts=True)  # where nothing is known
+
+
 def fit_dispersion(
     mean: Floats, units: Floats, ratio: Floats, weight: Floats, *, counts: bool | None = None
 ) -> Dispersion:
@@ -64,13 +67,18 @@ def fit_dispersion(
     density = _count_log_density if counts else _continuous_log_density
 
     def negative_likelihood(parameters: Floats) -> float:
-        return -float(np.average(density(m, terms @ np.exp(parameters), y), weights=w))
+        return -float(np.average(density(m, terms @ _bounded(parameters), y), weights=w))
 
     fit = minimize(
         negative_likelihood, START, method="Nelder-Mead", options={"xatol": 0.01, "fatol": 1e-6, "maxiter": 300}
     )
-    constant, own, square = np.exp(np.clip(fit.x, -20, 5))
+    constant, own, square = _bounded(fit.x)
     return Dispersion(float(constant), float(own), float(square), counts)
+
+
+def _bounded(parameters: Floats) -> Floats:
+    """Of their logarithms; a few rows would drive them anywhere."""
+    return np.exp(np.clip(parameters, -20, 5))
 
 
 def count_quantiles(mean: Floats, variance: Floats, levels: Levels = QUANTILE_LEVELS) -> Floats:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from demand_forecast.domain.demand.demand_classes import INTERVAL_CUT, VARIATION_CUT
-from demand_forecast.domain.models.distribution import Dispersion, Floats, fit_dispersion
+from demand_forecast.domain.models.distribution import POISSON, Dispersion, Floats, fit_dispersion
 from demand_forecast.domain.tables import QUANTILE_LEVELS
 
 Kinds = np.ndarray[Any, np.dtype[np.int64]]
@@ -130,7 +130,7 @@ def fit_spread(mean: Floats, units: Floats, about: Irregularity, origin: Floats)
     told = mean > 0
     mean, units, about, origin = mean[told], units[told], about.only(told), origin[told]
     if not len(mean):
-        return Spread.everywhere(Dispersion(1.0, 0.0, 0.0, counts=True))
+        return Spread.everywhere(POISSON)
     counts = bool(np.all(units == np.round(units)))
     whole = fit_dispersion(mean, units, about.ratio, np.ones(len(mean)), counts=counts)
     kinds = []

@@ -144,7 +144,7 @@ function origin() {
 
 /** What the reader should know about what is live, as pairs of title and sentence. */
 function standing() {
-  const { refused, prediction_log: log } = model;
+  const { refused, reservations, prediction_log: log } = model;
   const periods = new Periods(model);
   const age = daysBetween(periods.last(model.forecast_origin), today());
   const found = [];
@@ -154,6 +154,7 @@ function standing() {
       `It knows sales until ${origin()}, ${whole(age)} days ago. Has the nightly run stopped?`,
     ]);
   }
+  if (reservations.length) found.push(["With reservations", `${reservations.map(capital).join(". ")}.`]);
   if (refused) found.push(["A newer forecast was refused", `${refused.reason}. The one before stays.`]);
   if (!log.written) found.push(["Answers are not written down", log.reason ?? "The log of answers is switched off."]);
   else if (log.lost) found.push(["Answers were not written down", `The log lost ${whole(log.lost)} of them.`]);

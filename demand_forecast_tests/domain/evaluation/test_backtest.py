@@ -5,11 +5,12 @@ from datetime import date, timedelta
 import polars as pl
 import pytest
 
-from demand_forecast.domain.evaluation.backtest import backtest_origins, run_backtest
+from demand_forecast.domain.demand.calendar import Frequency, calendar_of
+from demand_forecast.domain.evaluation.backtest import backtest_origins, proven_periods, run_backtest
 from demand_forecast.domain.models import create
-from demand_forecast.domain.models.training_rows import HistoryTooShort, training_rows
+from demand_forecast.domain.models.training_rows import training_rows
 from demand_forecast.domain.tables import FORECAST_NUMBERS, QUANTILE_COLUMNS, QUANTILE_LEVELS
-from demand_forecast_tests.domain.small_retailer import make_retailer
+from demand_forecast_tests.domain.small_retailer import make_retailer, tiny_series
 
 LAST = date(2024, 6, 30)
 
@@ -23,15 +24,31 @@ def test_origins_leave_their_whole_horizon_known() -> None:
     assert weekly == [date(2024, 6, 24) - timedelta(weeks=weeks) for weeks in (8, 4)]
 
 
-def test_a_short_history_has_fewer_origins_then_none() -> None:
+def test_a_short_history_has_fewer_origins() -> None:
     def origins(days: int) -> list[date]:
         return backtest_origins(LAST - timedelta(days=days - 1), LAST, horizon=28, count=3)
 
     assert len(origins(70)) == 1
     assert len(origins(97)) == 1
     assert len(origins(98)) == 2
-    with pytest.raises(HistoryTooShort, match=r"28 daily periods need a history of 70 .* there are 69"):
-        origins(69)
+
+
+@pytest.mark.parametrize(
+    ("frequency", "periods", "ahead"),
+    [
+        *(("daily", 140, 28), ("daily", 70, 28), ("daily", 69, 27), ("daily", 42, 14), ("daily", 20, 5)),
+        *(("daily", 10, 2), ("daily", 3, 1), ("daily", 2, 1), ("daily", 1, 0)),
+        *(("weekly", 58, 28), ("weekly", 30, 14), ("weekly", 4, 1)),
+    ],
+)
+def test_what_a_history_is_too_short_for_is_proven_as_far_as_it_reaches(
+    frequency: Frequency, periods: int, ahead: int
+) -> None:
+    step = timedelta(days=calendar_of(frequency).step)
+    found = backtest_origins(LAST - (periods - 1) * step, LAST, horizon=28, count=3, frequency=frequency)
+    assert proven_periods(periods, 28, frequency) == ahead
+    assert found[-1:] == ([LAST - ahead * step] if ahead else [])
+    assert all(origin >= LAST - (periods - 1) * step for origin in found)
 
 
 def test_every_candidate_forecasts_the_same_rows() -> None:
@@ -76,11 +93,47 @@ def test_nothing_after_the_origin_is_learned_from() -> None:
     assert training_rows(features, origin).select((pl.col("date") <= origin).all()).item()
 
 
-def test_an_origin_without_outcome_is_named() -> None:
+def test_an_origin_whose_horizon_is_not_over_is_scored_on_the_days_that_are() -> None:
+    retailer = make_retailer(days=100, products=2)
+    origins = [retailer.last_day - timedelta(days=5), retailer.last_day]
+    features, contract = retailer.features(origins)
+    made = run_backtest(features, contract, {"m": lambda _: create("lightgbm", threads=1)}, origins[:1]).forecasts
+    assert made.group_by("store_id", "product_id").len()["len"].to_list() == [5] * 4
+    assert made["date"].max() == retailer.last_day
+    assert made["units"].null_count() == 0
+
+
+def test_without_an_outcome_nothing_is_said() -> None:
     retailer = make_retailer(days=100, products=1)
     features, contract = retailer.features([retailer.last_day])
-    with pytest.raises(HistoryTooShort, match="no rows with a known outcome"):
-        run_backtest(features, contract, {"m": lambda _: create("seasonal_naive")}, [retailer.last_day])
+    seen, _ = retailer.features([retailer.last_day - timedelta(days=14)])
+    candidates = {"m": lambda _: create("seasonal_naive")}
+    nothing = run_backtest(features, contract, candidates, [retailer.last_day])
+    something = run_backtest(seen, contract, candidates, [retailer.last_day - timedelta(days=14)])
+    assert nothing.forecasts.is_empty()
+    assert nothing.forecasts.schema == something.forecasts.schema
+    assert nothing.alignment.is_empty()
+    assert nothing.spreads == {}
+
+
+@pytest.mark.parametrize("weekly", [False, True])
+@pytest.mark.parametrize("units", [[3.0], [3.0, 0.0], [3.0, 0.0, 2.0]], ids=len)
+def test_a_history_of_a_few_periods_is_forecast_and_scored_as_far_as_it_goes(units: list[float], weekly: bool) -> None:
+    """There is not a single row to train on."""
+    retailer = tiny_series(units, weekly=weekly)
+    shop = {"horizon": retailer.horizon, "frequency": retailer.frequency}
+    origins = backtest_origins(retailer.demand["date"].min(), retailer.last_day, count=3, **shop)  # type: ignore[arg-type]
+    features, contract = retailer.features([*origins, retailer.last_day])
+    names = ("seasonal_naive", "gradient_boosting", "lightgbm", "ensemble")
+    candidates = {name: lambda _, name=name: create(name, threads=1) for name in names}
+    made = run_backtest(features, contract, candidates, origins).forecasts
+    assert made["model"].n_unique() == (4 if origins else 0)
+    ahead = retailer.ahead(contract).rows
+    for name in names:
+        forecast = create(name, threads=1).fit(training_rows(features, retailer.last_day), contract).forecast(ahead)
+        assert len(forecast) == retailer.horizon
+        assert forecast.select(pl.col(FORECAST_NUMBERS).is_finite().all()).row(0) == (True,) * len(FORECAST_NUMBERS)
+        assert (forecast["mean"] > 0).all() or name == "seasonal_naive"
 
 
 def test_the_ensemble_adopts_what_was_fitted_and_is_the_mean_of_it() -> None:

@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import norm, t
 
 from demand_forecast.domain.demand.hierarchy import hierarchy_levels
+from demand_forecast.domain.evaluation.chance import Chance, Deviation, read_chance
 from demand_forecast.domain.evaluation.difference import Difference, by_series_and_day, compare
 from demand_forecast.domain.evaluation.promotion import Contender, decide
 from demand_forecast.domain.evaluation.scoring import score_backtest, summary_table
@@ -28,10 +29,21 @@ def difference(p_better: float, champion: float = 0.5, error: float = 0.01) -> D
 PROVEN, CHANCE = difference(0.001), difference(0.3)
 
 
+def chance(bias: float, calibration: float) -> Chance:
+    """That allows for so much beyond the limits of RULES, with 36 outcomes."""
+    free = 1e9
+    errors = (
+        min(beyond / t.isf(0.05, free), (beyond + limit) / t.isf(of_both, free))
+        for beyond, limit, of_both in ((bias, 0.10, 0.025), (calibration, 0.05, 0.00933))
+    )
+    return Chance(36, *(Deviation(error, free) for error in errors))
+
+
 def candidate(wrmsse: float | None, model: str = "lightgbm", version: str = "7", **changes: object) -> Contender:
     metrics = {"wrmsse": wrmsse, "wape": 0.7, "bias": 0.031, "calibration_error": 0.02}
     origins, found = changes.pop("origins", ORIGINS), changes.pop("difference", PROVEN)
-    return Contender(version, model, {**metrics, **changes}, origins, found)  # type: ignore[arg-type, dict-item]
+    lucky = changes.pop("chance", None)
+    return Contender(version, model, {**metrics, **changes}, origins, found, lucky)  # type: ignore[arg-type, dict-item]
 
 
 NAIVE = candidate(0.80, "seasonal_naive", "1", bias=0.0, calibration_error=0.09)
@@ -154,12 +166,12 @@ def test_the_best_admissible_challenger_is_compared() -> None:
         ({"wrmsse": math.inf}, "lightgbm 7 has no finite wrmsse; look for missing forecasts in backtest"),
     ],
 )
-@pytest.mark.parametrize("champion", [CHAMPION, None], ids=["champion", "first"])
-def test_a_challenger_that_fails_a_gate_is_refused(champion: Contender | None, changes: dict, reason: str) -> None:
-    decision = decide([candidate(**{"wrmsse": 0.1, **changes})], champion, NAIVE, RULES)
+def test_a_challenger_that_fails_a_gate_is_refused(changes: dict, reason: str) -> None:
+    decision = decide([candidate(**{"wrmsse": 0.1, **changes})], CHAMPION, NAIVE, RULES)
     assert (decision.outcome, decision.challenger) == ("refused", "7")
-    assert decision.to_version == decision.from_version == (champion.version if champion else None)
-    assert reason in decision.reasons
+    assert decision.to_version == decision.from_version == CHAMPION.version
+    assert decision.reasons[0] == reason or decision.reasons[1] == reason
+    assert decision.reservations == []
 
 
 @pytest.mark.parametrize("origins", [(), ORIGINS[:1], (ORIGINS[0], date(2024, 3, 1))])
@@ -179,19 +191,164 @@ def test_a_champion_that_cannot_be_scored_is_not_replaced_unseen() -> None:
     assert decision.reasons[0].startswith("gradient_boosting 3 has no finite wrmsse")
 
 
-@pytest.mark.parametrize(("wrmsse", "outcome", "version"), [(0.7, "promoted", "7"), (0.795, "refused", None)])
-def test_the_first_champion_must_beat_seasonal_naive(wrmsse: float, outcome: str, version: str | None) -> None:
-    decision = decide([candidate(wrmsse), NAIVE], None, NAIVE, RULES)
-    assert (decision.outcome, decision.from_version, decision.to_version) == (outcome, None, version)
-    assert decision.challenger == "7"
-    assert decision.champion_value == 0.80
+class TestAlwaysAForecast:
+    """Nobody serves yet."""
+
+    def test_a_sound_candidate_that_beats_seasonal_naive_by_the_margin_has_no_reservations(self) -> None:
+        decision = decide([candidate(0.7), NAIVE], None, NAIVE, RULES)
+        assert (decision.outcome, decision.from_version, decision.to_version) == ("promoted", None, "7")
+        assert (decision.champion_value, decision.reservations) == (0.80, [])
+
+    def test_a_sound_one_goes_before_a_better_one_that_is_not(self) -> None:
+        decision = decide([candidate(0.5, version="6", bias=0.3), candidate(0.7)], None, NAIVE, RULES)
+        assert (decision.to_version, decision.reservations) == ("7", [])
+
+    @pytest.mark.parametrize(
+        ("changes", "reservation"),
+        [
+            (
+                {"bias": 0.31},
+                "lightgbm 7: bias +31.0% is outside ±10.0% + 12.0% of chance with 36 outcomes; "
+                "more history to learn from may lift it, or another promotion.max_bias",
+            ),
+            (
+                {"calibration_error": 0.2},
+                "lightgbm 7: calibration error 0.200 is above 0.050 + 0.100 of chance with 36 outcomes; "
+                "more history to learn from may lift it, or another promotion.max_calibration_error",
+            ),
+            (
+                {"wrmsse": 0.795},
+                "lightgbm 7: wrmsse 0.7950 against 0.8000 of seasonal_naive 1 is an improvement of +0.62%; "
+                "a change needs +1.00%; more history to learn from may lift it",
+            ),
+        ],
+    )
+    def test_else_the_best_of_those_that_beat_it_serves_with_reservations(
+        self, changes: dict, reservation: str
+    ) -> None:
+        best = candidate(**{"wrmsse": 0.7, "chance": chance(0.12, 0.10), **changes})
+        field = [best, candidate(version="8", **{"bias": 0.3, **changes, "wrmsse": 0.799})]
+        decision = decide([*field, NAIVE], None, NAIVE, RULES)
+        assert (decision.outcome, decision.to_version) == ("promoted", "7")
+        assert decision.reservations == [reservation]
+
+    @pytest.mark.parametrize(
+        "changes", [{"wrmsse": 0.80}, {"wrmsse": 0.9}, {"bias": None}, {"calibration_error": math.nan}, {"origins": ()}]
+    )
+    def test_where_none_beats_it_seasonal_naive_serves_and_it_is_said(self, changes: dict) -> None:
+        decision = decide([candidate(**{"wrmsse": 0.5, **changes}), NAIVE], None, NAIVE, RULES)
+        assert (decision.outcome, decision.challenger, decision.to_version) == ("promoted", "1", "1")
+        assert decision.reservations == [
+            "seasonal_naive 1 serves because nothing beats it yet: the forecast is what was sold a season ago; "
+            "more history, or covariates that say why demand moves, may let one"
+        ]
+        assert decision.reasons[-1] == "seasonal_naive 1: no candidate beats it; it serves"
+
+    def test_where_seasonal_naive_is_the_only_candidate_it_serves(self) -> None:
+        assert decide([NAIVE], None, NAIVE, RULES).to_version == "1"
+
+    def test_where_it_is_perfect_nothing_beats_it(self) -> None:
+        assert decide([candidate(0.0), NAIVE], None, candidate(0.0, "seasonal_naive", "1"), RULES).to_version == "1"
+
+    def test_where_nothing_was_compared_seasonal_naive_serves(self) -> None:
+        silent = Contender("1", "seasonal_naive", {})
+        decision = decide([Contender("7", "lightgbm", {}), silent], None, silent, RULES, ["nothing is proven"])
+        assert (decision.outcome, decision.to_version) == ("promoted", "1")
+        assert decision.reservations[1:] == ["nothing is proven"]
+        assert (decision.champion_value, decision.improvement, decision.bias) == (None, 0.0, None)
+
+    def test_what_the_backtest_cannot_prove_of_anyone_is_a_reservation_of_whoever_serves(self) -> None:
+        assert decide([candidate(0.7)], None, NAIVE, RULES, ["14 of 28"]).reservations == ["14 of 28"]
+        assert decide([candidate(0.7)], CHAMPION, NAIVE, RULES, ["14 of 28"]).reservations == ["14 of 28"]
+
+    def test_without_a_registered_version_of_it_nothing_can_serve(self) -> None:
+        decision = decide([candidate(0.9)], None, Contender("", "seasonal_naive", NAIVE.metrics, ORIGINS), RULES)
+        assert (decision.outcome, decision.to_version, decision.reservations) == ("refused", None, [])
 
 
-@pytest.mark.parametrize("margin", [0.0, 0.01])
-def test_seasonal_naive_never_becomes_the_first_champion(margin: float) -> None:
-    decision = decide([NAIVE], None, NAIVE, Promotion(margin=margin))
-    assert (decision.outcome, decision.to_version) == ("refused", None)
-    assert decision.reasons == ["there is no challenger"]
+class TestSeasonalNaiveServes:
+    SERVING = candidate(0.80, "seasonal_naive", "2")
+
+    @pytest.mark.parametrize(
+        ("changes", "version", "reserved"),
+        [
+            ({"wrmsse": 0.78}, "7", False),
+            ({"wrmsse": 0.78, "bias": 0.3}, "7", True),
+            ({"wrmsse": 0.795}, "2", True),
+            ({"wrmsse": 0.9}, "2", True),
+        ],
+    )
+    def test_it_is_replaced_as_a_first_champion_is_chosen(self, changes: dict, version: str, reserved: bool) -> None:
+        decision = decide([candidate(**changes, difference=CHANCE), NAIVE], self.SERVING, NAIVE, RULES)
+        assert (decision.outcome, decision.to_version) == ("promoted" if version == "7" else "kept", version)
+        assert bool(decision.reservations) == reserved
+
+    def test_a_newer_seasonal_naive_changes_nothing(self) -> None:
+        decision = decide([NAIVE], self.SERVING, NAIVE, RULES)
+        assert (decision.outcome, decision.to_version) == ("kept", "2")
+
+
+class TestAChampionWithReservations:
+    DOUBTFUL = candidate(0.60, "gradient_boosting", "3", bias=0.3)
+
+    @pytest.mark.parametrize(
+        ("changes", "outcome"),
+        [
+            ({"wrmsse": 0.60}, "promoted"),
+            ({"wrmsse": 0.601}, "kept"),
+            ({"wrmsse": 0.60, "bias": 0.2}, "refused"),
+        ],
+    )
+    def test_a_sound_challenger_that_is_not_worse_needs_no_significance(self, changes: dict, outcome: str) -> None:
+        decision = decide([candidate(**changes, difference=CHANCE)], self.DOUBTFUL, NAIVE, RULES)
+        assert decision.outcome == outcome
+        assert bool(decision.reservations) == (outcome != "promoted")
+        assert decide([candidate(**changes, difference=CHANCE)], CHAMPION, NAIVE, RULES).outcome != "promoted"
+
+    def test_it_has_to_beat_seasonal_naive_by_the_margin(self) -> None:
+        champion = candidate(0.80, "gradient_boosting", "3")
+        assert decide([candidate(0.795, difference=CHANCE)], champion, NAIVE, RULES).outcome == "kept"
+        assert decide([candidate(0.79, difference=CHANCE)], champion, NAIVE, RULES).outcome == "promoted"
+
+    def test_another_with_reservations_has_to_beat_it_as_any_champion(self) -> None:
+        """Else a retailer whose demand no model gets right would keep its first model for ever."""
+        proven = decide([candidate(0.55, bias=0.2)], self.DOUBTFUL, NAIVE, RULES)
+        assert (proven.outcome, proven.to_version) == ("promoted", "7")
+        assert proven.reservations[0].startswith("lightgbm 7: bias +20.0% is outside ±10.0%")
+        assert decide([candidate(0.55, bias=0.2, difference=CHANCE)], self.DOUBTFUL, NAIVE, RULES).outcome == "refused"
+        assert decide([candidate(0.55, bias=0.2)], CHAMPION, NAIVE, RULES).outcome == "refused"
+
+    def test_a_later_backtest_that_finds_none_ends_them(self) -> None:
+        found = decide([candidate(0.65)], self.DOUBTFUL, NAIVE, RULES).reservations
+        assert [line[:32] for line in found] == ["gradient_boosting 3: bias +30.0%"]
+        assert decide([candidate(0.65)], CHAMPION, NAIVE, RULES).reservations == []
+
+
+@pytest.mark.parametrize(
+    ("allowances", "outcome"), [((0.25, 0.15), "promoted"), ((0.15, 0.15), "refused"), ((0.25, 0.09), "refused")]
+)
+def test_bounds_allow_for_chance(allowances: tuple[float, float], outcome: str) -> None:
+    lucky = candidate(0.5, bias=-0.3, calibration_error=0.149, chance=chance(*allowances))
+    decision = decide([lucky], CHAMPION, NAIVE, RULES)
+    assert decision.outcome == outcome
+    assert decision.bias_allowance == pytest.approx(allowances[0])
+    assert decision.calibration_allowance == pytest.approx(allowances[1])
+    if outcome == "promoted":
+        assert decision.reasons[:2] == [
+            "lightgbm 7: bias -30.0% is within ±10.0% + 25.0% of chance with 36 outcomes",
+            "lightgbm 7: calibration error 0.149 is within 0.050 + 0.150 of chance with 36 outcomes",
+        ]
+
+
+def test_what_chance_adds_may_not_be_known() -> None:
+    blind = Chance(28, Deviation(math.nan, 0), Deviation(math.nan, 0))
+    decision = decide([candidate(0.5, calibration_error=0.06, chance=blind)], None, NAIVE, RULES)
+    assert (decision.to_version, decision.calibration_allowance) == ("7", None)
+    assert decision.reservations == [
+        "lightgbm 7: calibration error 0.060 is above 0.050, and what chance adds with 28 outcomes of one series cannot "
+        "be told; more history, or more backtest origins, would tell"
+    ]
+    assert decide([candidate(0.5, chance=blind)], None, NAIVE, RULES).reservations == []
 
 
 def test_without_a_challenger_the_champion_stays() -> None:
@@ -234,25 +391,24 @@ def _slow_sellers() -> tuple[pl.DataFrame, pl.DataFrame]:
     return demand, pl.concat(rows.with_columns(mean=mean, model=pl.lit(model)) for model, mean in means.items())
 
 
-@pytest.mark.parametrize("with_champion", [False, True])
-def test_a_median_sold_as_a_mean_is_refused(with_champion: bool) -> None:
+def test_a_median_sold_as_a_mean_is_refused() -> None:
     """On slow sellers the median wins WAPE from the true mean and sells the planner far too little."""
     demand, backtest = _slow_sellers()
     levels = hierarchy_levels(pl.DataFrame(), pl.DataFrame(), [])
-    table = summary_table(
-        score_backtest(backtest, demand, levels, pl.DataFrame(), pl.DataFrame(), season=7)
-    ).rows_by_key("model", named=True, unique=True)
+    scores = score_backtest(backtest, demand, levels, pl.DataFrame(), pl.DataFrame(), season=7)
+    table = summary_table(scores).rows_by_key("model", named=True, unique=True)
+    lucky = read_chance(scores)
     honest, median, naive = (
-        Contender("1", model, table[model], ORIGINS, PROVEN) for model in ("honest", "median", "seasonal_naive")
+        Contender("1", model, table[model], ORIGINS, PROVEN, lucky[model])
+        for model in ("honest", "median", "seasonal_naive")
     )
     assert median.value("wape") < 0.95 * honest.value("wape")
     assert median.value("bias") < -0.38
 
-    decision = decide(
-        [median], honest if with_champion else None, naive, Promotion(metric="wape", max_calibration_error=1)
-    )
+    decision = decide([median], honest, naive, Promotion(metric="wape", max_calibration_error=1))
     assert decision.outcome == "refused"
     assert decision.reasons[0].startswith("median 1: bias -")
+    assert "outside" in decision.reasons[0]
     assert decide([honest, median], None, naive, Promotion(metric="wape")).outcome == "promoted"
 
 

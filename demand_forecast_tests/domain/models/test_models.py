@@ -108,18 +108,26 @@ def test_the_contract_is_checked_at_fit_and_at_forecast(name: str, data: Data, f
 
 
 def test_errors_name_the_repair(data: Data, fitted: Fitted, tmp_path: Path) -> None:
-    known, asked, contract = data
+    _, asked, _ = data
     with pytest.raises(ModelError, match="Known here: ensemble, gradient_boosting, lightgbm, seasonal_naive"):
         family("prophet")
     with pytest.raises(ModelError, match="not fitted"):
         create("lightgbm").forecast(asked)
-    with pytest.raises(ModelError, match="no rows to train on"):
-        create("lightgbm").fit(known.clear(), contract)
     with pytest.raises(ModelError, match=r"model\.json: not a saved model"):
         load_model(tmp_path)
     fitted["seasonal_naive"].save(tmp_path)
     with pytest.raises(ModelError, match="holds a seasonal_naive"):
         family("lightgbm").load(tmp_path)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "seasonal_naive"])
+def test_without_a_row_to_learn_from_the_level_is_forecast(name: str, data: Data, tmp_path: Path) -> None:
+    known, asked, contract = data
+    model = create(name, threads=1).fit(known.clear(), contract)
+    level = asked["base_level"].cast(pl.Float64) * asked["expected_open"]
+    assert model.expected(asked) == pytest.approx(level.to_numpy(), rel=1e-4)
+    model.save(tmp_path)
+    assert load_model(tmp_path).forecast(asked).equals(model.forecast(asked))
 
 
 def test_a_file_with_foreign_types_is_refused(fitted: Fitted, tmp_path: Path) -> None:

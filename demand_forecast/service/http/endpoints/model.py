@@ -56,6 +56,7 @@ EXAMPLE = {
     "data_versions": {"daily_demand": 412, "clean_plan": 412},
     "metrics": {"wape": 0.2931, "bias": 0.0086, "wrmsse": 0.3986, "coverage_80": 0.8864},
     "promotion": {"decision": "promoted", "metric": "wrmsse", "challenger_value": "0.3986"},
+    "reservations": [],
     "frequency": "daily",
     "dated_by": "first",
     "package": "4-96730187",
@@ -76,7 +77,9 @@ EXAMPLE = {
 
 @get("What is live", tag="model", response=ServedModel, example=EXAMPLE)
 async def model(request: Request) -> Response:
-    """What is live, since when, trained on which data, how good it was, and what it may be asked."""
+    """What is live, since when, trained on which data, how good it was, what is not proven of it (`reservations`), and
+    what it may be asked.
+    """
     worker = worker_of(request)
     arms, log = worker.live.arms(), worker.log
     served = arms.champion
