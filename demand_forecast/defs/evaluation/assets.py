@@ -222,7 +222,7 @@ def _nothing_compared(project: Project, version: int) -> dg.MaterializeResult:
     from demand_forecast.reports.evaluation import report_of_nothing
 
     lake, settings = project.lake, project.settings
-    said = unproven(lake.read("backtest"), settings.horizon, settings.frequency)[0]
+    said = unproven(lake.read("backtest"), settings.horizon, project.frequency)[0]
     file = project.home.reports / "evaluation_report.html"
     about = {"title": f"Evaluation of {settings.name}", "generated_at": now(), "data_versions": data_versions(lake)}
     replace_text(file, report_of_nothing(said, **about))
@@ -374,7 +374,7 @@ def _decide(project: Project, ledger: PromotionLedger) -> Decision:
         contender(champion.version, champion.model, defending) if champion and defending else None,
         contender(baseline.version if baseline else "", BASELINE_MODEL, BASELINE_MODEL),
         rules,
-        unproven(project.lake.read("backtest"), project.settings.horizon, project.settings.frequency),
+        unproven(project.lake.read("backtest"), project.settings.horizon, project.frequency),
     )
 
 

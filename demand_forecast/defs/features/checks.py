@@ -107,7 +107,7 @@ def every_store_is_heard_of(project: Project) -> dg.AssetCheckResult:
     "nothing of demand: levels and models leave it out. This only warns.",
 )
 def no_exceptional_order(project: Project) -> dg.AssetCheckResult:
-    since = last_day(project.lake) - max(TOLD, timedelta(days=calendar_of(project.settings.frequency).step))
+    since = last_day(project.lake) - max(TOLD, timedelta(days=project.calendar.step))
     recent = project.lake.scan("daily_demand").filter(pl.col("date") >= since - USUAL_BEFORE)
     found = exceptions(recent.collect(), since)
     told = "store {store_id}, product {product_id}, {date}: {units:,.0f} units, {usual:,.1f} a period are usual"
