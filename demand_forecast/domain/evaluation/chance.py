@@ -19,7 +19,9 @@ from demand_forecast.domain.tables import QUANTILE_LEVELS
 
 ONE_SIDED = 0.05
 TWO_SIDED = ONE_SIDED / 2
-LARGEST_OF_NINE = 0.00933  # one-sided, where P(max |B(p)| > c) = 0.05 at the nine p: c = 1.176 = 2.352 B(0.5)'s deviation
+LARGEST_OF_NINE = (
+    0.00933  # one-sided, where P(max |B(p)| > c) = 0.05 at the nine p: c = 1.176 = 2.352 B(0.5)'s deviation
+)
 PIECE = ["series", "block"]
 LEVELS = [f"below_{10 * tenth}" for tenth in range(1, 10)]
 CHANCE = {  # as metrics of `backtest_metrics`, each at its level

@@ -102,9 +102,7 @@ def compare(cells: pl.DataFrame, loss: str) -> Difference | None:
     return Difference(champion, challenger, difference, error, _p_value(difference, error, free), free)
 
 
-def clustered_error(
-    influence: pl.DataFrame, alike: Sequence[str], of: Sequence[str] = ("e",)
-) -> tuple[float, float]:
+def clustered_error(influence: pl.DataFrame, alike: Sequence[str], of: Sequence[str] = ("e",)) -> tuple[float, float]:
     """The root of the variances of the sums of columns `of`, added up, and their degrees of freedom: clustered by the
     columns `alike` and by `date` as `compare` says, zero degrees where there are fewer than two dates.
     """

@@ -136,7 +136,7 @@ def _first(entrants: Sequence[Contender], contest: Contest) -> Decision:
         return _decision("promoted", best, entrants, contest)
     if contest.champion is None and contest.baseline.version:
         return _decision("promoted", contest.baseline, entrants, contest)
-    outcome: Outcome = "kept" if contest.champion else "refused"
+    outcome: Outcome = "kept" if contest.champion and (sound or not entrants) else "refused"
     return _decision(outcome, _best(sound or entrants, contest.rules), entrants, contest)
 
 
@@ -172,7 +172,9 @@ def _own_reservations(one: Contender, contest: Contest) -> list[str]:
     """What is not sound of `one` itself, with what would lift it."""
     if one.model == contest.baseline.model:
         text = "nothing beats it yet: the forecast is what was sold a season ago"
-        return [f"{one.label} serves because {text}; more history, or covariates that say why demand moves, may let one"]
+        return [
+            f"{one.label} serves because {text}; more history, or covariates that say why demand moves, may let one"
+        ]
     gates = [*_admission(one, contest), _by_the_margin(one, contest.baseline, contest.rules)]
     return [f"{gate.reason}; {gate.lift}" if gate.lift else gate.reason for gate in gates if not gate.passed]
 
