@@ -45,8 +45,8 @@ class NoPackageError(PackageError):
 
 
 class PackageInfo(BaseModel):
-    """Which model a package holds, and why. `promotion` is the ledger line that made it the champion, `reservations` what
-    is not sound, or not proven, of it.
+    """Which model a package holds, and why. `promotion` is the ledger line that made it the champion, `reservations`
+    what is not sound, or not proven, of it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())

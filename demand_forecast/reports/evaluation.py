@@ -1,6 +1,7 @@
 """The evaluation report: one HTML page that says which model is best, how good it is, and how that was measured."""
 
 import base64
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +12,7 @@ import polars as pl
 
 from demand_forecast.domain.demand.demand_classes import NEW
 from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL
+from demand_forecast.domain.evaluation.chance import read_chance
 from demand_forecast.domain.evaluation.scoring import SUMMARY
 from demand_forecast.domain.models import BASELINE_MODEL
 from demand_forecast.domain.tables import SERIES
@@ -19,6 +21,7 @@ from demand_forecast.reports.charts import accuracy, forecasts
 from demand_forecast.reports.charts.calibration import calibration, calibration_by_class, pit_shares
 from demand_forecast.reports.findings import findings, known
 from demand_forecast.reports.glossary import MEASURES
+from demand_forecast.settings import Promotion
 
 TEMPLATES = Path(__file__).parent / "templates"
 HIGHLIGHTS = {
@@ -86,6 +89,7 @@ def evaluation_report(
     pictures: Mapping[str, Picture],
     alignment: pl.DataFrame,
     metric: str = "wrmsse",
+    rules: Promotion | None = None,
     decision: str | None = None,
     reproduce: Sequence[str] = (),
 ) -> str:
@@ -93,8 +97,8 @@ def evaluation_report(
 
     `summary`: one row per model, columns `model` and measures (a missing or null one is shown as a dash); `metrics`:
     `backtest_metrics`; `backtest`, `alignment`, `demand`: the tables `backtest`, `alignment` and `daily_demand`;
-    `pictures`: those of `accuracy_pictures`. `metric` names the best model, `decision` is the promotion decision in
-    words, `reproduce` the commands that make these numbers again.
+    `pictures`: those of `accuracy_pictures`. `metric` names the best model, `rules` say what is in bounds, `decision`
+    is the promotion decision in words, `reproduce` the commands that make these numbers again.
     Raises ValueError when `summary` has no model.
     """
     if summary.is_empty():
@@ -108,7 +112,7 @@ def evaluation_report(
         findings=findings(summary, metrics, best, metric),
         highlights=highlights(summary, best),
         decision=decision,
-        sections=_sections(summary, metrics, pictures, alignment),
+        sections=_sections(summary, metrics, pictures, alignment, rules or Promotion()),
         examples=_examples(backtest, demand, best),
         glossary=[measure for key, measure in MEASURES.items() if key in summary.columns],
         data_versions=data_versions,
@@ -209,7 +213,11 @@ def show(key: str, value: Any) -> str:
 
 
 def _sections(
-    summary: pl.DataFrame, metrics: pl.DataFrame, pictures: Mapping[str, Picture], alignment: pl.DataFrame
+    summary: pl.DataFrame,
+    metrics: pl.DataFrame,
+    pictures: Mapping[str, Picture],
+    alignment: pl.DataFrame,
+    rules: Promotion,
 ) -> list[Section]:
     means = accuracy.over_origins(metrics)
     by_class = _by_class(means)
@@ -243,7 +251,7 @@ def _sections(
             "How sure: can the quantiles be taken at their word?",
             HONESTY,
             [pictures["calibration"], pictures["calibration_by_class"]],
-            [tenths_table(metrics)],
+            [tenths_table(metrics), bounds_table(summary, metrics, rules)],
         ),
     ]
 
@@ -336,9 +344,22 @@ def tenths_table(metrics: pl.DataFrame) -> Table:
     )
 
 
+def bounds_table(summary: pl.DataFrame, metrics: pl.DataFrame, rules: Promotion) -> Table:
+    """Models in rows: bias and calibration error, and what each may be with so many outcomes before it is refused."""
+    rows = []
+    for figures in summary.join(pl.DataFrame({"model": [*read_chance(metrics)]}), on="model").iter_rows(named=True):
+        chance = read_chance(metrics)[figures["model"]]
+        bias = rules.max_bias + chance.bias_allowance(rules.max_bias)
+        error = rules.max_calibration_error + chance.calibration_allowance(rules.max_calibration_error)
+        shares = map(_percent, (figures["bias"], bias, figures["calibration_error"], error))
+        rows.append([Cell(style.plain(figures["model"]), heading=True), *map(Cell, (f"{chance.outcomes:,}", *shares))])
+    columns = ["Model", "Outcomes", "Bias", "at most", "Calibration error", "at most"]
+    return Table("Bounds: the limits, and what chance adds to them with so many outcomes", columns, rows)
+
+
 def _percent(share: Any) -> str:
     found = known(share)
-    return UNKNOWN if found is None else f"{found:.1%}"
+    return UNKNOWN if found is None or math.isinf(found) else f"{found:.1%}"
 
 
 def _rivals(key: str, values: list[Any]) -> list[Cell]:

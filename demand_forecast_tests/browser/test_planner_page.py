@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, QUANTILE_LEVELS
 from demand_forecast.publishing.bento import build_bento
 from demand_forecast.service.state.keys import add_key, revoke_keys
-from demand_forecast_tests.served_night import CONFIG, Night
+from demand_forecast_tests.served_night import CONFIG, RESERVATION, Night
 from demand_forecast_tests.service.in_process import Running, serve_in_process
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -330,6 +330,7 @@ def test_a_newer_forecast_is_taken_over_and_a_refused_one_is_told(
         running.look()
         polled(page, "Renewed")
         expect(page.get_by_role("banner")).to_contain_text("Seasonal naive, version 4")
+        expect(page.locator("#notices")).to_contain_text("With reservations " + RESERVATION.capitalize() + ".")
         page.get_by_role("spinbutton", name="Stock on hand").fill("1")
         publish(night, place)
         running.look()

@@ -100,6 +100,19 @@ def test_it_says_what_is_live_since_when_and_how_old_the_forecast_is(settings: S
 
 
 @pytest.mark.usefixtures("no_checks")
+def test_reservations_of_the_champion_are_lines_of_their_own(settings: Settings) -> None:
+    forecast(settings, age=1)
+    assert "with reservations" not in status(settings)
+    lake = Lake(Home(settings.root).lake)
+    line = {"decided_at": now(), "decision": "promoted", "run_id": "s", "reasons": "none beats it", "to_version": "4"}
+    PromotionLedger(lake).append({**line, "reservations": "bias +31.0% is outside\nonly 14 of 28 periods are proven"})
+    said = status(settings)
+    assert ", with reservations\n" in said
+    assert "! bias +31.0% is outside\n" in said
+    assert "! only 14 of 28 periods are proven\n" in said
+
+
+@pytest.mark.usefixtures("no_checks")
 def test_an_old_forecast_is_called_old_with_what_to_do(settings: Settings) -> None:
     forecast(settings, age=9)
     assert ", 9 days ago: bring newer ones and run `demand-forecast night`" in status(settings)

@@ -33,12 +33,14 @@ def test_decisions_are_read_back_oldest_first_with_every_column(ledger: Promotio
 
 def test_a_ledger_from_before_the_figures_of_chance_is_read_and_appended_to(ledger: PromotionLedger) -> None:
     new = ("loss_difference", "standard_error", "p_value", "verdict")
+    new += ("bias_allowance", "calibration_allowance", "reservations")
     schema = {name: dtype for name, dtype in LEDGER_SCHEMA.items() if name not in new}
     old = {name: decision().get(name) for name in schema}
     ledger.lake.append("promotion_ledger", pl.DataFrame([old], schema=schema))
     assert ledger.rows() == [old | dict.fromkeys(new)]
     assert ledger.table().schema == LEDGER_SCHEMA
     figures = {"loss_difference": -0.01, "standard_error": 0.004, "p_value": 0.01, "verdict": "better"}
+    figures |= {"bias_allowance": 0.12, "calibration_allowance": 0.1, "reservations": "bias is out of bounds"}
     assert ledger.append(decision(run_id="b", decided_at=MOMENT + timedelta(days=1), **figures))
     assert [{name: row[name] for name in new} for row in ledger.rows()] == [dict.fromkeys(new), figures]
     assert not ledger.append(decision())
@@ -95,3 +97,24 @@ def test_a_wrong_row_is_refused_by_name_and_leaves_no_line(
     with pytest.raises(LedgerError, match=named):
         ledger.append(decision(**wrong))
     assert ledger.rows() == []
+
+
+def test_reservations_are_those_of_the_version_that_serves_as_last_compared(ledger: PromotionLedger) -> None:
+    days = (MOMENT + timedelta(days=number) for number in range(9))
+
+    def decide(made: str, before: str | None, considered: str, reservations: str | None = None) -> list[str]:
+        at = next(days)
+        line = {"from_version": before, "to_version": considered, "reservations": reservations, "run_id": str(at)}
+        ledger.append(decision(decision=made, decided_at=at, **line))
+        return ledger.reservations()
+
+    assert ledger.reservations() == []
+    assert decide("promoted", None, "1", "bias is out of bounds\nonly 14 of 28 days are proven") == [
+        "bias is out of bounds",
+        "only 14 of 28 days are proven",
+    ]
+    assert decide("refused", "1", "2", "bias is out of bounds") == ["bias is out of bounds"]
+    assert decide("kept", "1", "3") == []
+    assert decide("promoted", "1", "4", "it beats seasonal naive by less than the margin") != []
+    assert decide("rolled_back", "4", "1") == [], "as version 1 was compared last"
+    assert decide("rollback_failed", "1", "4") == []

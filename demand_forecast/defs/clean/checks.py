@@ -19,6 +19,7 @@ from demand_forecast.domain.cleaning.rejections import (
 
 MOST_REJECTED = 0.5
 NAMED = 8  # stores and products that a check names
+FEW = 20  # rows that tell a format from a slip
 
 
 def _numbers_check(table: str) -> dg.AssetChecksDefinition:
@@ -64,23 +65,23 @@ def every_row_accounted_for(project: Project) -> dg.AssetCheckResult:
 @dg.asset_check(
     asset="clean_sales",
     blocking=True,
-    description="Most rows of the newest day count; otherwise the source has changed its format.",
+    description="Most rows of the newest days count, of as many as have 20 rows; otherwise the source has changed its "
+    "format.",
 )
 def newest_day_is_mostly_clean(project: Project) -> dg.AssetCheckResult:
-    raw = project.lake.scan("raw_sales")
-    newest = project.lake.newest("raw_sales", "day")
-    rejected = project.lake.scan("rejected_sales").filter(pl.col("day") == newest)
-    replaced = rejected.filter(pl.col("reason").is_in(REPLACED)).select(pl.len()).collect().item()
-    arrived = raw.filter(pl.col("day") == newest).select(pl.len()).collect().item() - replaced
-    refused = rejected.filter(~pl.col("reason").is_in(REPLACED))
-    reasons = refused.group_by("reason").len().sort("len", "reason", descending=[True, False]).collect()
-    share = reasons["len"].sum() / max(arrived, 1)
-    most = f": {', '.join(f'{rows:,} {reason}' for reason, rows in reasons.head(3).rows())}" if len(reasons) else ""
+    raw, rejected = project.lake.scan("raw_sales"), project.lake.scan("rejected_sales")
+    days = _newest_days(raw, rejected)
+    first, last = days.select(first=pl.col("day").min(), last=pl.col("day").max()).row(0)
+    arrived, refused = (int(days[name].sum()) for name in ("arrived", "refused"))
+    reasons = rejected.filter(pl.col("day") >= first, ~pl.col("reason").is_in(REPLACED)).group_by("reason").len()
+    named = reasons.sort("len", "reason", descending=[True, False]).head(3).collect()
+    share, span = refused / max(arrived, 1), f"{last}" if first == last else f"{first} to {last}"
+    most = f": {', '.join(f'{rows:,} {reason}' for reason, rows in named.rows())}" if len(named) else ""
     passed = share <= MOST_REJECTED
-    whose = "" if passed or newest is None else _some(map(str, vanished(*_lines_since(project, newest))))
+    whose = "" if passed or last is None else _some(map(str, vanished(*_lines_since(project, last))))
     return dg.AssetCheckResult(
         passed=passed,
-        description=f"{newest}: {share:.1%} of {arrived:,} rows rejected{most}" + (f". {whose}" if whose else ""),
+        description=f"{span}: {share:.1%} of {arrived:,} rows rejected{most}" + (f". {whose}" if whose else ""),
         metadata={"share_rejected": share},
     )
 
@@ -117,3 +118,12 @@ def _some(lines: Iterable[str]) -> str:
     named = [*lines]
     more = f"; and {len(named) - NAMED:,} more" if len(named) > NAMED else ""
     return "; ".join(named[:NAMED]) + more
+
+
+def _newest_days(raw: pl.LazyFrame, rejected: pl.LazyFrame) -> pl.DataFrame:
+    """`day, arrived, refused` of the newest day, and of those before it until there are FEW rows."""
+    replaced = pl.col("reason").is_in(REPLACED)
+    without = rejected.group_by("day").agg(refused=(~replaced).sum(), replaced=replaced.sum())
+    days = raw.group_by("day").agg(arrived=pl.len()).join(without, on="day", how="left").fill_null(0)
+    newest = days.with_columns(arrived=pl.col("arrived") - pl.col("replaced")).sort("day", descending=True)
+    return newest.filter(pl.col("arrived").cum_sum().shift(1, fill_value=0) < FEW).collect()

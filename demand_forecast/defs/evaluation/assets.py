@@ -208,6 +208,7 @@ def evaluation_report(context: dg.AssetExecutionContext, project: Project) -> dg
         pictures=pictures,
         alignment=learned,
         metric=settings.promotion.metric,
+        rules=settings.promotion,
         reproduce=[f"demand-forecast run --config {settings.path.name}"],
     )
     file = project.home.reports / "evaluation_report.html"
@@ -224,8 +225,8 @@ def _nothing_compared(project: Project, version: int) -> dg.MaterializeResult:
     lake, settings = project.lake, project.settings
     said = unproven(lake.read("backtest"), settings.horizon, project.frequency)[0]
     file = project.home.reports / "evaluation_report.html"
-    about = {"title": f"Evaluation of {settings.name}", "generated_at": now(), "data_versions": data_versions(lake)}
-    replace_text(file, report_of_nothing(said, **about))
+    title = f"Evaluation of {settings.name}"
+    replace_text(file, report_of_nothing(said, title=title, generated_at=now(), data_versions=data_versions(lake)))
     shown: Metadata = {"best": said, "report": report(file)}
     return dg.MaterializeResult(metadata=shown | table_metadata(lake.read("backtest_metrics"), version))
 
@@ -279,9 +280,10 @@ class PromotionConfig(dg.Config):
     group_name="evaluation",
     kinds={"mlflow", "deltalake"},
     description="Who serves: the best challenger takes over only if it beats the champion on the same origins by the "
-    "stated margin and by more than chance, with bias and calibration in bounds. Where nobody serves yet, the best that "
-    "beats seasonal naive does, else seasonal naive itself, with reservations. A training decides once. In a rollback the previous champion takes over again, once it has shown that it "
-    "loads and serves. The decision goes to the append-only promotion ledger first, then the registry's aliases move.",
+    "stated margin and by more than chance, with bias and calibration in bounds. Where nobody serves yet, the best "
+    "that beats seasonal naive does, else seasonal naive itself, with reservations. A training decides once. In a "
+    "rollback the previous champion takes over again, once it has shown that it loads and serves. The decision goes to "
+    "the append-only promotion ledger first, then the registry's aliases move.",
 )
 def promoted_model(
     context: dg.AssetExecutionContext, config: PromotionConfig, project: Project
@@ -300,9 +302,10 @@ def promoted_model(
     shown: Metadata = {
         "decision": outcome,
         "champion": f"{champion.model} version {champion.version}" if champion else "none",
-        "reservations": _listed(reservations or ["none"]),
         "reasons": _listed(reasons),
     }
+    if reservations:
+        shown["reservations"] = _listed(reservations)
     if len(rows):
         shown["evidence"] = dg.MetadataValue.md(markdown_table(rows.tail(1).select(EVIDENCE)))
     if project.lake.exists("backtest_metrics"):  # a rollback needs no backtest

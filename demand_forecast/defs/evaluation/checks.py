@@ -37,13 +37,13 @@ def champion_is_in_the_ledger(project: Project) -> dg.AssetCheckResult:
 
 @dg.asset_check(
     asset="promoted_model",
-    description="The champion is sound and proven. One that serves with reservations is the best there was, or seasonal "
-    "naive: a retailer is never left without a forecast. This only warns.",
+    description="The champion is sound and proven. One that serves with reservations is the best there was, or "
+    "seasonal naive: a retailer is never left without a forecast. This only warns.",
 )
 def champion_has_no_reservations(project: Project) -> dg.AssetCheckResult:
     reservations = PromotionLedger(project.lake).reservations()
     return dg.AssetCheckResult(
         passed=not reservations,
         severity=dg.AssetCheckSeverity.WARN,
-        description="\n".join(reservations) or "none",
+        description=". ".join(reservations) or "none",
     )

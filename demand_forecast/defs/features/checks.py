@@ -9,12 +9,13 @@ from demand_forecast.defs.features.assets import last_day, read_heard
 from demand_forecast.defs.features.contract import read_ends, read_unfamiliar
 from demand_forecast.defs.metadata import contract_check
 from demand_forecast.defs.project import Project
-from demand_forecast.domain.demand.calendar import calendar_of
 from demand_forecast.domain.demand.exceptions import USUAL as USUAL_BEFORE
 from demand_forecast.domain.demand.exceptions import exceptions
+from demand_forecast.tracking.ledger import PromotionLedger
 
 COLLAPSED = 0.1  # of the usual volume
 BURST = 10.0
+BY_CHANCE = 0.01
 RECENT = timedelta(days=7)
 USUAL = timedelta(days=56)
 EARLIER = 8  # days of the same weekday, weeks or months
@@ -29,25 +30,36 @@ daily_demand_contract = contract_check("daily_demand")
 @dg.asset_check(
     asset="daily_demand",
     blocking=True,
-    description="Units per day in the last week are between a tenth and ten times those of the eight weeks before.",
+    description="Units per day in the last week are between a tenth and ten times those of the eight weeks before. Not "
+    "judged where a week without a sale may be chance. Only warns before the first champion: without a forecast that "
+    "could go on, any forecast is better than none.",
 )
 def volume_is_usual(project: Project) -> dg.AssetCheckResult:
     last = last_day(project.lake)
     known = pl.col("open") & (pl.col("date") > last - RECENT - USUAL)
-    demand = _heard_of(project, last - RECENT).filter(known)
-    recent = pl.col("date") > last - RECENT
-    usual = pl.col("date").is_between(last - RECENT - USUAL, last - RECENT, closed="right")
-    totals = demand.group_by("date").agg(pl.col("units").sum())
-    means = totals.select(now=pl.col("units").filter(recent).mean(), before=pl.col("units").filter(usual).mean())
-    now, before = means.collect().row(0)
-    ratio = now / before if before and now is not None else None
+    totals = _heard_of(project, last - RECENT).filter(known).group_by("date").agg(pl.col("units").sum())
+    totals = totals.collect() if isinstance(totals, pl.LazyFrame) else totals
+    late = pl.col("date") > last - RECENT
+    recent, usual = (totals.filter(which)["units"].cast(pl.Float64) for which in (late, ~late))
+    ratio = _ratio(recent, usual)
+    serves = PromotionLedger(project.lake).last_promotion() is not None
+    now, before = (float(units.mean() or 0) for units in (recent, usual))  # type: ignore[arg-type]
     return dg.AssetCheckResult(
         passed=ratio is None or COLLAPSED <= ratio <= BURST,
-        description="too little history to compare"
+        severity=dg.AssetCheckSeverity.ERROR if serves else dg.AssetCheckSeverity.WARN,
+        description="too little history, or too few days with a sale, to compare"
         if ratio is None
         else f"{now:,.0f} units per day in the week to {last}, {before:,.0f} before",
         metadata={} if ratio is None else {"ratio": ratio},
     )
+
+
+def _ratio(recent: pl.Series, usual: pl.Series) -> float | None:
+    """Units a period of late over those before; None where either is unknown or a silence as long may be chance."""
+    if not len(recent) or not usual.sum():
+        return None
+    silent = float((usual == 0).mean()) ** len(recent)  # type: ignore[arg-type]
+    return None if silent > BY_CHANCE else float(recent.mean()) / float(usual.mean())  # type: ignore[arg-type]
 
 
 @dg.asset_check(
@@ -157,7 +169,8 @@ def plan_reaches_the_horizon(project: Project) -> dg.AssetCheckResult:
 @dg.asset_check(
     asset="demand_features",
     blocking=True,
-    description="There are rows to train on and a row for every day to forecast, and no feature is infinite.",
+    description="There is a row for every day to forecast, and no feature is infinite. Without a row to train on the "
+    "level is forecast.",
 )
 def features_are_usable(project: Project) -> dg.AssetCheckResult:
     features = project.lake.read("demand_features")
@@ -166,6 +179,6 @@ def features_are_usable(project: Project) -> dg.AssetCheckResult:
     training = int(features["training"].sum())
     ahead = features.filter(pl.col("forecast_origin") == pl.col("forecast_origin").max(), ~pl.col("training")).height
     return dg.AssetCheckResult(
-        passed=not infinite and training > 0 and ahead > 0,
+        passed=not infinite and ahead > 0,
         description=f"{training:,} rows to train on, {ahead:,} to forecast; infinite: {', '.join(infinite) or 'none'}",
     )

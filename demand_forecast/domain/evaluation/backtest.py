@@ -134,8 +134,8 @@ def run_backtest(
     was known there; a fitted model is used as it is, with the weight and the spread of its own proof: unfair where it
     has seen days after the origin. All candidates forecast the same rows. `on_fit` is called with every candidate,
     origin and the seconds of its fit.
-    An origin without a known outcome has no rows, and one that is less than a horizon ago has those of the days that are
-    over. Raises ContractError where `features` is not what `contract` says.
+    An origin without a known outcome has no rows, one that is less than a horizon ago those of the days that are over.
+    Raises ContractError where `features` is not what `contract` says.
     """
     made = [one for origin in origins for one in _at_origin(features, contract, candidates, origin, on_fit)]
     if not made:

@@ -136,7 +136,7 @@ def _first(entrants: Sequence[Contender], contest: Contest) -> Decision:
         return _decision("promoted", best, entrants, contest)
     if contest.champion is None and contest.baseline.version:
         return _decision("promoted", contest.baseline, entrants, contest)
-    outcome: Outcome = "kept" if contest.champion else "refused"
+    outcome: Outcome = "kept" if contest.champion and (sound or not entrants) else "refused"
     return _decision(outcome, _best(sound or entrants, contest.rules), entrants, contest)
 
 

@@ -83,7 +83,8 @@ class ForecastModel(ABC):
         """Learns from `rows`, a feature frame with `units`, their `exposure` and a `weight`, both above zero; their
         order does not matter.
 
-        Raises ContractError where `rows` is not what `contract` says. Without a row it forecasts what it knows unlearned.
+        Without a row it forecasts what it knows unlearned. Raises ContractError where `rows` is not what `contract`
+        says.
         """
         contract.check(rows)
         self._contract, self._expected = contract, None

@@ -345,8 +345,8 @@ def test_what_chance_adds_may_not_be_known() -> None:
     decision = decide([candidate(0.5, calibration_error=0.06, chance=blind)], None, NAIVE, RULES)
     assert (decision.to_version, decision.calibration_allowance) == ("7", None)
     assert decision.reservations == [
-        "lightgbm 7: calibration error 0.060 is above 0.050, and what chance adds with 28 outcomes of one series cannot "
-        "be told; more history, or more backtest origins, would tell"
+        "lightgbm 7: calibration error 0.060 is above 0.050, and what chance adds with 28 outcomes of one series "
+        "cannot be told; more history, or more backtest origins, would tell"
     ]
     assert decide([candidate(0.5, chance=blind)], None, NAIVE, RULES).reservations == []
 

@@ -223,6 +223,7 @@ def test_the_live_model_is_described(client: httpx.Client) -> None:
         "data_versions": {"daily_demand": 4},
         "metrics": {"wape": 0.31},
         "promotion": {"decision": "promoted"},
+        "reservations": [],
         "frequency": "daily",
         "dated_by": "first",
         "horizon": 28,
