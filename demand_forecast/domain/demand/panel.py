@@ -34,8 +34,8 @@ def build_daily_demand(
     lines summed. `price`: what the plan asks (it holds until the next), else the units-weighted mean of the day's
     lines, else the last price known, before the first price that one. `in_stock`: 1 where `stock` does not say.
     `open`: false where the plan's `open` is 0 and, with `missing_day` closed, where the store has no line at all that
-    day; a store that sold was open. `past_only`: mean of the day's lines. Of the days in `unknown` (`store_id, date`), on
-    which nothing was heard of the store (see `silences`), and of periods that hold one, units, in_stock and open are
+    day; a store that sold was open. `past_only`: mean of the day's lines. Of the days in `unknown` (`store_id, date`),
+    on which nothing was heard of the store (see `silences`), and of periods that hold one, units, in_stock and open are
     null.
 
     Weekly: whole weeks of the sales history, Monday to Sunday, from the week of the first sale; `date` is the Monday;
@@ -54,7 +54,7 @@ def build_daily_demand(
     if frequency == "daily":
         return _without(grid.table(daily, step=1), silent)
     weeks = grid.table({name: _week(name, values.reshape(-1, WEEK)) for name, values in daily.items()}, step=WEEK)
-    return _without(weeks, silent.reshape(-1, WEEK).any(axis=1))
+    return _without(weeks, np.asarray(silent.reshape(-1, WEEK).any(axis=1)))
 
 
 def _silent(grid: Grid, unknown: pl.DataFrame | None) -> np.ndarray:
