@@ -53,8 +53,8 @@ MEANING = {
     "date": "day; of a week or month the date by which the retailer's own data name it",
     "units": "units sold: the target; never negative after cleaning; null where nothing is known, as of a late store",
     "price": "price asked that day",
-    "in_stock": "share of the opening time that goods were there to sell, 0..1; null where the day says nothing of demand: "
-    "nothing is known of it, or it brought an exceptional order",
+    "in_stock": "share of the opening time that goods were there to sell, 0..1; null where the day says nothing of "
+    "demand: nothing is known of it, or it brought an exceptional order",
     "on_hand": "units in the shop at closing time",
     "open": "whether the shop was open; null where nothing is known",
     "forecast_origin": "last day whose sales the forecast may know",

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from demand_forecast.defs.clean.assets import attributes, cleaned_sales
 from demand_forecast.defs.features.assets import daily_demand, first_sales, read_heard
-from demand_forecast.defs.features.checks import every_store_is_heard_of, no_exceptional_order
+from demand_forecast.defs.features.checks import every_store_is_heard_of, newest_day_is_usual, no_exceptional_order
 from demand_forecast.defs.project import Project, known_deliveries, settings_of
 from demand_forecast.defs.raw.assets import raw_inputs
 from demand_forecast.domain.tables import now
@@ -186,13 +186,24 @@ def test_a_silence_night_by_night(shop: Shop) -> None:
     assert set(unknown.select("store_id", "date").rows()) == {("south", day) for day in days}
     (silence,) = read_heard(shop.lake)
     assert str(silence) == f"store south: no line since {NEXT - timedelta(days=1)}, usual on every day"
-    found = every_store_is_heard_of.node_def.compute_fn.decorated_fn(project=shop.project)
+    found = function_of(every_store_is_heard_of)(project=shop.project)
     assert (found.passed, found.description) == (False, str(silence))
     shop.report(f"{days[4]}_late", *(f"{day},south,apple,12,1.5" for day in days))
     shop.night()
     require_equal(shop)
     assert shop.made_since == NEXT
     assert shop.lake.read("daily_demand")["units"].null_count() == 0
+
+
+def test_a_store_of_which_little_arrived_is_named(shop: Shop) -> None:
+    write_reports(shop.folder, 3, NEXT)
+    friday = NEXT + timedelta(days=2)
+    whole = (shop.folder / "landing" / f"{friday}.csv").read_text().splitlines()
+    shop.report(f"{friday}", *(row for row in whole[1:] if "south" not in row), f"{friday},south,bread,1,2.25")
+    shop.night()
+    found = function_of(newest_day_is_usual)(project=shop.project)
+    assert not found.passed
+    assert found.description.endswith("; store south: 1, 66 usual")
 
 
 def test_an_exceptional_order_is_named_and_its_units_stay(shop: Shop) -> None:
@@ -205,7 +216,7 @@ def test_an_exceptional_order_is_named_and_its_units_stay(shop: Shop) -> None:
     require_equal(shop)
     odd = shop.lake.read("daily_demand").filter(pl.col("in_stock").is_null())
     assert odd.select("store_id", "product_id", "date", "units").rows() == [("south", "apple", days[30], 4000.0)]
-    found = no_exceptional_order.node_def.compute_fn.decorated_fn(project=shop.project)
+    found = function_of(no_exceptional_order)(project=shop.project)
     assert found.description.startswith(f"store south, product apple, {days[30]}: 4,000 units, ")
 
 

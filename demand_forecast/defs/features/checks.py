@@ -19,6 +19,8 @@ BY_CHANCE = 0.01
 RECENT = timedelta(days=7)
 USUAL = timedelta(days=56)
 EARLIER = 8  # days of the same weekday, weeks or months
+MANY = 50  # units of a store in a usual such period: of fewer a fourth is chance
+LITTLE = "store {store_id}: {now:,.0f}, {usual:,.0f} usual"
 ODD = 4.0  # times the usual units of such a day, or a fourth of them
 UNHEARD = timedelta(days=182)  # a silence that ended before moves no level any more
 TOLD = timedelta(days=14)  # an exceptional day is told for so long
@@ -65,7 +67,7 @@ def _ratio(recent: pl.Series, usual: pl.Series) -> float | None:
 @dg.asset_check(
     asset="daily_demand",
     description="Units of the newest period are between a fourth and four times the median of the eight before, of "
-    "days those of its weekday. One odd day may be true: this only warns.",
+    "days those of its weekday, and no store sold less than a fourth of that. One odd day may be true: this only warns.",
 )
 def newest_day_is_usual(project: Project) -> dg.AssetCheckResult:
     last, calendar = last_day(project.lake), project.calendar
@@ -73,18 +75,21 @@ def newest_day_is_usual(project: Project) -> dg.AssetCheckResult:
     alike = pl.col("open") & pl.col("date").is_between(since, last)
     if calendar.cycle > 1:
         alike &= pl.col("date").dt.weekday() == last.isoweekday()
-    totals = _heard_of(project, last - timedelta(days=1)).filter(alike)
-    totals = totals.group_by("date").agg(pl.col("units").sum()).collect()
-    newest, earlier = pl.col("date") == last, pl.col("date") < last
-    units = pl.col("units").cast(pl.Float64)
-    now, usual = totals.select(units.filter(newest).sum(), usual=units.filter(earlier).median()).row(0)
+    demand = _heard_of(project, last - timedelta(days=1)).filter(alike)
+    units, newest = pl.col("units").cast(pl.Float64), pl.col("date") == last
+    both = units.filter(newest).sum().alias("now"), units.filter(~newest).median().alias("usual")
+    by_store = demand.group_by("store_id", "date").agg(pl.col("units").sum()).collect()
+    now, usual = by_store.group_by("date").agg(pl.col("units").sum()).select(both).row(0)
     ratio = now / usual if usual else None
+    stores = (
+        by_store.group_by("store_id").agg(both).filter(pl.col("usual") >= MANY, ODD * pl.col("now") < pl.col("usual"))
+    )
+    few = [LITTLE.format(**row) for row in stores.sort("store_id").iter_rows(named=True)]
+    total = f"{now:,.0f} units on {last:%A} {last}, {usual or 0:,.0f} usual on such a {calendar.noun}"
     return dg.AssetCheckResult(
-        passed=ratio is None or 1 / ODD <= ratio <= ODD,
+        passed=(ratio is None or 1 / ODD <= ratio <= ODD) and not few,
         severity=dg.AssetCheckSeverity.WARN,
-        description="too little history to compare"
-        if ratio is None
-        else f"{now:,.0f} units on {last:%A} {last}, {usual:,.0f} usual on such a {calendar.noun}",
+        description=_some([total, *few]) if ratio is not None else "too little history to compare",
         metadata={} if ratio is None else {"ratio": ratio},
     )
 

@@ -90,9 +90,10 @@ def _effects(panel: pl.DataFrame, inputs: PanelInputs, calendar: Calendar, known
 
 def _known(values: pl.Series, past: int) -> Array:
     """`values` with what is unknown as usual where nearly all of the `past` is known, else as nothing."""
-    share = values.head(past).is_not_null().mean()
-    usual = values.mean() if share is not None and share >= DENSE else 0.0
-    return values.fill_null(usual or 0.0).to_numpy()  # type: ignore[arg-type]
+    numbers, unknown = values.fill_null(0).to_numpy().copy(), values.is_null().to_numpy()
+    if unknown[:past].mean() <= 1 - DENSE:
+        numbers[unknown] = numbers[~unknown].mean() if not unknown.all() else 0.0
+    return numbers
 
 
 def _harmonics(phase: Array, count: int) -> Iterator[Array]:

@@ -192,9 +192,9 @@ def _numbers(plan: pl.DataFrame) -> list[str]:
 
 def _members(total: pl.DataFrame, name: str) -> pl.Expr:
     """By how many members the sum of a number is divided: all, or those stated where others are unknown."""
-    stated = total[f"known_{name}"].sum() / max(total["size"].sum(), 1)
     known = pl.col(f"known_{name}")
-    return pl.when(known > 0).then(known) if stated >= DENSE else pl.col("size")
+    stated = total.select(known.sum() / pl.col("size").sum()).item()
+    return pl.when(known > 0).then(known) if (stated or 0.0) >= DENSE else pl.col("size")
 
 
 def _to_groups(part: pl.DataFrame, members: pl.DataFrame, keys: Keys) -> pl.DataFrame:
@@ -212,9 +212,7 @@ def _to_groups(part: pl.DataFrame, members: pl.DataFrame, keys: Keys) -> pl.Data
     )
     usual = (pl.col(name).drop_nulls().mode().sort().first() for name in texts)
     of_groups = stated.join(belongs, on=keys).group_by(*GROUP, "date")
-    known = of_groups.agg(
-        pl.col(numbers).sum(), *(pl.col(name).count().alias(f"known_{name}") for name in numbers), *usual
-    )
-    total = known.join(size, on=GROUP)
+    known = (pl.col(name).count().alias(f"known_{name}") for name in numbers)
+    total = of_groups.agg(pl.col(numbers).sum(), *known, *usual).join(size, on=GROUP)
     mean = total.with_columns(pl.col(name) / _members(total, name) for name in numbers)
     return mean.rename(dict(zip(GROUP, SERIES, strict=True))).select(part.columns)

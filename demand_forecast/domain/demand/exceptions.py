@@ -7,9 +7,7 @@ import polars as pl
 from demand_forecast.domain.demand.exposure import exposure, units_of_demand
 from demand_forecast.domain.tables import SERIES
 
-TIMES = (
-    10  # the largest period before: promotions (5x the level) and Christmas (8x) stay below, however steady the rest
-)
+TIMES = 10  # the largest period before: promotions (5x the level) and Christmas (8x) stay below, be the rest steady
 MODEST_UNITS = 50  # no period up to this is exceptional
 LEAST_SALES = 5  # periods with a sale before: fewer say little about a largest one
 KNOWN_FOR = timedelta(days=56)
@@ -24,13 +22,14 @@ def without_exceptions(demand: pl.DataFrame, step: int, history: pl.LazyFrame | 
     days; their units stay.
 
     A day is exceptional when its series sold more than TIMES as much as on any day before it, and more than
-    MODEST_UNITS; known for KNOWN_FOR (and LEAST_PERIODS) with LEAST_SALES sales, on a day on which not many series rise together. What
-    comes after says nothing: the second such day has one before it, a level that lasts is a level from there on. So the
-    days of `demand` may be the newest, with `history`, daily_demand of the days before them.
+    MODEST_UNITS; known for KNOWN_FOR (and LEAST_PERIODS) with LEAST_SALES sales, on a day on which not many series rise
+    together. What comes after says nothing: the second such day has one before it, a level that lasts is a level from
+    there on. So the days of `demand` may be the newest, with `history`, daily_demand of the days before them.
     """
     if not (demand["units"] > MODEST_UNITS).any():
         return demand
-    lately = pl.col("date") >= demand["date"].min() - KNOWN_FOR  # leaves few, for whom all of the history is read
+    first: date = demand["date"].min()  # type: ignore[assignment]
+    lately = pl.col("date") >= first - KNOWN_FOR  # leaves few, for whom all of the history is read
     suspects = _beyond(_with_past(demand, history.filter(lately) if history is not None else None))
     if len(suspects):
         of_them = suspects.select(SERIES).unique()
@@ -67,9 +66,9 @@ def _with_past(demand: pl.DataFrame, history: pl.LazyFrame | None) -> pl.DataFra
         "known": units.is_not_null().cum_sum(),
         "sold": (units.fill_null(0) > 0).cum_sum(),
     }
-    within = demand.select(
-        *SERIES, "date", "units", **{name: total.shift(1).over(SERIES).fill_null(0) for name, total in running.items()}
-    )
+    numbered = demand.with_columns(series=pl.struct(SERIES).rle_id())  # of texts it would take five times as long
+    before = {name: total.shift(1).over("series").fill_null(0) for name, total in running.items()}
+    within = numbered.select(*SERIES, "date", "units", **before)
     if history is None:
         return within
     past = history.group_by(SERIES).agg(then_largest=units.max(), then_known=units.count(), then_sold=(units > 0).sum())

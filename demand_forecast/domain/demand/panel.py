@@ -35,8 +35,8 @@ def build_daily_demand(
     lines summed. `price`: what the plan asks (it holds until the next), else the units-weighted mean of the day's
     lines, else the last price known, before the first price that one. `in_stock`: 1 where `stock` does not say.
     `open`: false where the plan's `open` is 0 and, with `missing_day` closed, where the store has no line at all that
-    day; a store that sold was open. `past_only`: mean of the day's lines. Of the days in `unknown` (`store_id, date`), on
-    which nothing was heard of the store (see `silences`), and of periods that hold one, units, in_stock and open are
+    day; a store that sold was open. `past_only`: mean of the day's lines. Of the days in `unknown` (`store_id, date`),
+    on which nothing was heard of the store (see `silences`), and of periods that hold one, units, in_stock and open are
     null.
 
     Weekly and monthly: whole periods of the sales history, from that of the first sale, with their dates (see
@@ -63,7 +63,7 @@ def build_daily_demand(
         return _without(grid.table(daily), silent)
     starts = _period_starts(grid, calendar)
     table = grid.table({name: _period(name, days, starts) for name, days in daily.items()}, starts)
-    unheard = np.logical_or.reduceat(silent, starts) if len(starts) else silent
+    unheard = np.asarray(np.logical_or.reduceat(silent, starts)) if len(starts) else silent
     return _without(table, unheard).with_columns(calendar.dated(pl.col("date")))
 
 

@@ -18,6 +18,7 @@ MEMORY = 52  # the same weekdays before a silence, or months, by which it is jud
 OUT_OF_CHANCE = 1e-6  # a store that never missed a day is silent after five, one with a line every other day after 21
 LATE = 0.02  # of the newest days, which the next night may bring: a store that missed none in eight weeks, after one
 SELDOM_MISSES = 0.05  # share of its usual days: stores that miss more are not late, but silent after long enough
+LEAST_DAYS = 20  # usual days, or weeks, that a store was seen for before it can be late
 HOLIDAYS = 7  # days without a line of any store: fewer are a holiday
 GONE = timedelta(weeks=8)  # silent for longer until today: it has closed for good
 GONE_MONTHS = 3  # the same where lines are of months
@@ -180,7 +181,7 @@ class _Row:
         sold, seen = (self._known(totals, lately) for totals in (self.sold, self.seen))
         lines, days = int(sold.sum()), int(seen[sold > 0].sum())
         chance = np.prod((days - lines + 1 + more) / (days + 2 + more))
-        return days - lines <= SELDOM_MISSES * days and bool(chance < LATE)
+        return days >= LEAST_DAYS and days - lines <= SELDOM_MISSES * days and bool(chance < LATE)
 
     def _yearly(self, days: Counts) -> bool:
         """Whether as many of `days` were without a line a year before."""
@@ -227,7 +228,7 @@ class _Grid:
         """The stores together, and where several are each of them: which they are, their row, and of how many periods
         without a line the least is that is no holiday.
         """
-        any_heard, all_closed = self.heard.any(axis=0), self.closed.all(axis=0)
+        any_heard, all_closed = np.asarray(self.heard.any(axis=0)), np.asarray(self.closed.all(axis=0))
         yield slice(None), _Row.of(any_heard, ~all_closed, self.cycle), 1 if self.monthly else HOLIDAYS
         for number in range(len(self.stores)) if len(self.stores) > 1 else ():
             counted = any_heard & ~self.closed[number]
@@ -240,7 +241,7 @@ class _Grid:
         return np.stack(usual) & ~self.closed
 
     def silence(self, store: slice, start: int, end: int, usual: Mask) -> Silence:
-        days = [self.day(period) for period in np.flatnonzero(usual) + start]
+        days = [self.day(period) for period in (np.flatnonzero(usual) + start).tolist()]
         named = sorted({day.weekday() for day in days})
         weekdays = "every day" if len(named) == len(WEEKDAYS) else ", ".join(WEEKDAYS[number] for number in named)
         until_now = end == self.heard.shape[1]
@@ -257,15 +258,15 @@ class _Grid:
     def day(self, period: int) -> date:
         """The first day of the period."""
         if not self.monthly:
-            return self.first + timedelta(days=int(period))
-        months = self.first.month - 1 + int(period)
+            return self.first + timedelta(days=period)
+        months = self.first.month - 1 + period
         return date(self.first.year + months // 12, months % 12 + 1, 1)
 
     def table(self, chosen: Mask) -> pl.DataFrame:
         """`store_id, date` of the days of the `chosen` periods."""
         store, period = np.nonzero(chosen)
-        begin = [self.day(one) for one in period]
-        end = [self.day(one + 1) for one in period]
+        begin = [self.day(one) for one in period.tolist()]
+        end = [self.day(one + 1) for one in period.tolist()]
         spans = {"store_id": [self.stores[number] for number in store], "begin": begin, "end": end}
         rows = pl.DataFrame(spans, schema={"store_id": pl.String, "begin": pl.Date, "end": pl.Date})
         days = rows.select("store_id", date=pl.date_ranges("begin", "end", closed="left"))

@@ -45,7 +45,7 @@ def plan_ends(
         known = panel.filter(pl.col(name).is_not_null())
         if known.is_empty():
             continue
-        ends = known["date"].max()
+        ends: date = known["date"].max()  # type: ignore[assignment]
         unknown = ahead.filter(pl.col(name).is_null())
         if name in dense and len(unknown):
             series = f"{unknown['series'].n_unique():,} of {panel['series'].n_unique():,} series"

@@ -72,6 +72,7 @@ def demand_over_time(demand: pl.DataFrame, *, stores: int = 3) -> "Figure":
 
     `demand`: `daily_demand`. A mean covers the 28 days up to its date, less at the start of the history.
     """
+    demand = demand.drop_nulls("units")  # of a late store nothing is known: no zero
     total = demand.group_by("date").agg(pl.col("units").sum()).sort("date")
     period, (first, last) = style.period_of(total["date"]), style.first_and_last(total["date"])
     series = demand.select("store_id", "product_id").n_unique()

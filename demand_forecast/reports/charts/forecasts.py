@@ -91,7 +91,7 @@ def _days(origins: list[date]) -> str:
 
 def _series_canvas(series: Series, sold: pl.DataFrame, note: str) -> "tuple[Figure, Axes]":
     store, product = map(style.shorten, series)
-    mean = float(sold["units"].sum()) / max(sold.height, 1)
+    mean = float(sold["units"].sum()) / max(sold["units"].count(), 1)
     sells = f"sold {style.amount(mean)} per {style.period_of(sold['date'])} on average; "
     figure, (ax,) = style.canvas(f"Product {product} in store {store}", (sells if sold.height else "") + note)
     return figure, ax

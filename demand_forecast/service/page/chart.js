@@ -68,6 +68,7 @@ function plannedOn(row, { numbers, events }) {
 
 const isClosed = (day) => day.open === false || day.open === 0;
 const differs = (day) => day?.whatIf != null && Math.abs(day.whatIf - day.mean) > 1e-6 * Math.abs(day.mean);
+const isExceptional = (day) => !day.ahead && day.sold != null && day.inStock == null;
 const lacksStock = (day) => !day.ahead && !isClosed(day) && day.inStock != null && day.inStock < 0.995;
 
 /** What is shown of a day, as pairs of term and description. */
@@ -83,6 +84,7 @@ function reading(day, period) {
     : [["sold", day.sold == null ? "not known" : `${units(day.sold)} units`]];
   return [
     ...pairs,
+    ["counts", isExceptional(day) ? "not as demand: an exceptional order" : null],
     ["price", day.price == null ? null : price(day.price)],
     ["planned", day.planned?.length ? day.planned.join(", ") : null],
     ["shop", isClosed(day) ? "closed" : null],

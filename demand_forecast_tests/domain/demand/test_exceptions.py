@@ -1,4 +1,4 @@
-"""An order far beyond all that a series ever sold is an exception; promotions, seasons, lumps and new levels are not."""
+"""An order far beyond all that a series ever sold is an exception; promotions, seasons and new levels are not."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta

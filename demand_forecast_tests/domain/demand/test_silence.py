@@ -150,6 +150,11 @@ def test_chance_alone_raises_few_alarms() -> None:
     assert late / (len(nights) * stores) < 0.002
 
 
+def test_a_customer_of_a_few_days_is_no_store_that_is_late() -> None:
+    few = {LAST - timedelta(days=back) for back in (300, 297, 290)}
+    assert silences(lines({"A": (always, ()), "Bermuda": (lambda day: day in few, ())})).found == ()
+
+
 def test_what_was_found_is_read_again_from_its_text() -> None:
     found = silences(lines({"A": (always, ()), "B": (always, between(9, 1))}))
     assert read_silences(found.to_json()) == found.found

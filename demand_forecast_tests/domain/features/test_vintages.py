@@ -27,7 +27,7 @@ def ahead(features: pl.DataFrame, *origins: object) -> pl.DataFrame:
 
 
 def without_news(retailer: Retailer) -> pl.DataFrame:
-    """The plan before anything was planned after EARLY: no event, nothing said of promotions, and the last price goes on."""
+    """The plan before anything was planned after EARLY: no event, promotions unknown, the last price goes on."""
     later = pl.col("date") > EARLY
     known = retailer.plan.filter(~later | pl.col("product_id").is_not_null())
     return known.with_columns(promo=pl.when(~later).then("promo"), price=pl.when(~later).then("price"))

@@ -22,7 +22,9 @@ class HistoryQuery(Asked):
 
 
 class HistoryResponse(Answer, NamedSeries):
-    """What was sold, by period, oldest first; where there was nothing to sell, `in_stock` and `open` say so."""
+    """What was sold, by period, oldest first; where there was nothing to sell, `in_stock` and `open` say so. Units that
+    are null are not known, as of a store whose report is late; those without `in_stock` were an exceptional order.
+    """
 
     dates: Annotated[list[date], Field(description="the periods that the other lists are of")]
     units: Annotated[list[float | None], Field(description="sold")]
