@@ -39,8 +39,8 @@ daily_demand_contract = contract_check("daily_demand")
 def volume_is_usual(project: Project) -> dg.AssetCheckResult:
     last = last_day(project.lake)
     known = pl.col("open") & (pl.col("date") > last - RECENT - USUAL)
-    totals = _heard_of(project, last - RECENT).filter(known).group_by("date").agg(pl.col("units").sum())
-    totals = totals.collect() if isinstance(totals, pl.LazyFrame) else totals
+    demand = _heard_of(project, last - RECENT).filter(known)
+    totals = demand.group_by("date").agg(pl.col("units").sum()).collect()
     late = pl.col("date") > last - RECENT
     recent, usual = (totals.filter(which)["units"].cast(pl.Float64) for which in (late, ~late))
     ratio = _ratio(recent, usual)
@@ -67,7 +67,7 @@ def _ratio(recent: pl.Series, usual: pl.Series) -> float | None:
 @dg.asset_check(
     asset="daily_demand",
     description="Units of the newest period are between a fourth and four times the median of the eight before, of "
-    "days those of its weekday, and no store sold less than a fourth of that. One odd day may be true: this only warns.",
+    "days those of its weekday, and no store sold less than a fourth of that. One odd day may be true: it only warns.",
 )
 def newest_day_is_usual(project: Project) -> dg.AssetCheckResult:
     last, calendar = last_day(project.lake), project.calendar
