@@ -33,6 +33,10 @@ class SourceKind(Source, ABC):
         given = getattr(self, table)
         return given if isinstance(given, list) else [given] if given else []
 
+    def place(self, given: Input) -> str:
+        """Where sales of `given` lie, as it is configured and without secrets: by it a source is known again."""
+        return f"{self.kind} {given.path or given.table or given.query}"
+
     @abstractmethod
     def deliveries(
         self, settings: Settings, name: str, table: "Table", given: Input, landing: "Landing"
