@@ -19,6 +19,7 @@ from demand_forecast.domain.watching.live_accuracy import (
     actuals_by_day,
     first_day_to_score,
     in_windows,
+    of_frequency,
     score_published,
     series_scores,
 )
@@ -61,14 +62,16 @@ def forecast_accuracy(context: dg.AssetExecutionContext, project: Project) -> dg
 
 
 def read_scores(project: Project, days: int) -> pl.DataFrame:
-    """The last `days` days of `forecast_accuracy` at series level, by class and in total; empty before the first."""
+    """The last `days` days of `forecast_accuracy` at series level, by class and in total, of forecasts of today's
+    frequency; empty before the first."""
     if not project.lake.exists(TABLE):
         return pl.DataFrame(schema=SCORES)
     newest = project.lake.newest(TABLE)
     if newest is None:
         return pl.DataFrame(schema=SCORES)
     recent = pl.col("date") > newest - timedelta(days=days)
-    return project.lake.scan(TABLE).filter(recent, pl.col("level") == SERIES_LEVEL.name).collect()
+    alike = of_frequency(project.settings.frequency)
+    return project.lake.scan(TABLE).filter(recent, alike, pl.col("level") == SERIES_LEVEL.name).collect()
 
 
 def _score_again(project: Project) -> date | None:
@@ -112,7 +115,8 @@ def _scores(project: Project, first: date) -> Iterator[pl.DataFrame]:
     products, stores = lake.read("clean_products"), lake.read("clean_stores")
     levels = hierarchy_levels(products, stores, settings.covariates.static)
     classes = lake.read("demand_classes") if lake.exists("demand_classes") else None
-    published = lake.scan(PUBLISHED).filter(pl.col("date").is_between(first, demand["date"].max()))
+    scored = pl.col("date").is_between(first, demand["date"].max())
+    published = lake.scan(PUBLISHED).filter(scored, of_frequency(settings.frequency))
     yield pl.DataFrame(schema=SCORES)
     origins = published.select(pl.col("forecast_origin").unique().sort()).collect()
     for some in origins.iter_slices(ORIGINS):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal, NamedTuple
 
@@ -64,6 +64,11 @@ class Decision:
     p_value: float | None
     verdict: Verdict | None
     reasons: list[str]
+
+    def instead_of(self, champion: str, why: str) -> "Decision":
+        """This decision of a first champion, as one about the place of a champion that cannot defend it."""
+        reasons = [f"{why}: any sound challenger takes its place", *self.reasons]
+        return replace(self, from_version=champion, to_version=self.to_version or champion, reasons=reasons)
 
 
 class Gate(NamedTuple):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from demand_forecast.domain.demand.calendar import Frequency, calendar_of
 from demand_forecast.domain.demand.demand_classes import NEW
 from demand_forecast.domain.demand.exposure import exposure, for_the_time_in_stock
 from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL, Level, attach_static
@@ -48,6 +49,15 @@ class Window(NamedTuple):
 
     first: date
     last: date
+
+
+def of_frequency(frequency: Frequency) -> pl.Expr:
+    """Whether a forecast is of periods of this length: its day lies `horizon` of them after its origin, give or take
+    the days by which months differ. Others were published before the frequency was changed.
+    """
+    days = (pl.col("date") - pl.col("forecast_origin")).dt.total_days()
+    length = calendar_of(frequency).step * pl.col("horizon")
+    return days.is_between(0.8 * length, 1.2 * length)
 
 
 def score_published(
