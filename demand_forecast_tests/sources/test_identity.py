@@ -107,6 +107,17 @@ def test_a_folder_renamed_counts_once(home: Home) -> None:
     assert home.families == (("files-2", "files"),)
 
 
+def test_a_new_source_takes_no_name_that_an_old_one_is_held_by(home: Home) -> None:
+    home.collect(files(name="shop"))
+    (home.folder / "sales").rename(home.folder / "tills")
+    shop = files("tills/*.csv", name="shop")
+    home.collect(shop)
+    home.land("web/web.csv", "S2")
+    assert home.collect(files("web/*.csv"), shop) == 20
+    assert home.families == (("shop", "files"),)
+    assert [one[:2] for one in home.register] == [("files", "shop"), ("shop", "shop"), ("files-2", "files")]
+
+
 def test_the_same_rows_in_a_file_of_another_name_count_once(home: Home) -> None:
     (home.folder / "sales/january.csv").rename(home.folder / "sales/1.csv")
     assert home.collect(files()) == 0

@@ -72,8 +72,8 @@ class _Settling:
         """Writes what the configuration says of the source into its line, or a line of its own."""
         renamed, source = self._renamed(one), self.found.get(one.name)
         replaces = renamed or (self._replaced(one) if source is None else None)
-        if source is None and replaces is None and one.name in {free.source for free in self._free}:
-            source = one.name  # it goes on under its name where it never said anything of a day that it has now
+        if source is None and replaces is None:  # it goes on under its name where it says nothing of days it had
+            source = next((gone.source for gone in self._gone if gone.name == one.name), None)
         source = source or free_name(one.name, {line.source for line in self.known_sources})
         self.found[one.name] = source
         before = next((line for line in self.known_sources if line.source == source), None)
@@ -104,7 +104,7 @@ class _Settling:
 
         Raises SourceError where they differ.
         """
-        gone = [line for line in self._free if not self._decided(line)]
+        gone = self._gone
         held = self.known.filter(pl.col("source").is_in([line.source for line in gone]))
         if held.is_empty():
             return None
@@ -115,10 +115,12 @@ class _Settling:
             return source
         return None
 
-    def _decided(self, line: KnownSource) -> bool:
-        """Whether the configuration says what becomes of it, or another source has taken its place."""
-        replaced = {other.replaces for other in self.known_sources}
-        return line.source in replaced or not {line.source, line.name}.isdisjoint(self.settings.removed_sources)
+    @property
+    def _gone(self) -> list[KnownSource]:
+        """The sources that are not configured, whose place none has taken, and of which nothing is said."""
+        replaced, removed = {other.replaces for other in self.known_sources}, self.settings.removed_sources
+        free = [line for line in self._free if line.source not in replaced]
+        return [line for line in free if removed.keys().isdisjoint((line.source, line.name))]
 
     def _says(self, one: NamedInput) -> pl.DataFrame:
         """`day, content_hash` of all that it has."""
