@@ -69,6 +69,17 @@ def test_a_folder_renamed_counts_once_and_nothing_stops(night: Night) -> None:
     assert rejected["reason"].unique().to_list() == ["superseded"]
 
 
+def test_another_reading_of_the_same_files_counts_once(night: Night) -> None:
+    before = night.units
+    read = source(name="tills")
+    read["sales"] = read["sales"] | {
+        "columns": {**read["sales"]["columns"], "cost": "price"},
+        "date_format": "%Y-%m-%d",
+    }
+    assert night.until_clean(read).passed
+    assert night.units == before
+
+
 def test_a_source_that_counts_twice_stops_every_night_until_it_is_accepted(
     night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,7 +52,8 @@ def new_days(project: Project, batch: bool = False) -> Days | None:
     files = PendingFiles(settings, known, landing, all_closed_days()).batch if batch else []
     inputs = named_inputs(settings, "sales")
     others = [one for one in inputs if not isinstance(one.source, LandingKind)] if batch else inputs
-    pending = pending_days(settings, known, landing, others)
+    held = project.lake.scan("raw_sales").collect_schema().names() if project.lake.exists("raw_sales") else None
+    pending = pending_days(settings, known, landing, others, held)
     landing.save()
     return union([*(file.days for file in files), pending and closed_days(pending)])
 

@@ -44,7 +44,7 @@ def outdated(project: Project, version: ModelVersion) -> str | None:
     was declared, so that its recipe trained again is another model; None where it is.
     """
     if why := obstacle_of(project, version):
-        return f"version {version.version} cannot read the features of now: {why}"
+        return f"version {version.version} cannot read tonight's features: {why}"
     later = undeclared_then(contract_of(project.tracking, version), project.settings.covariates)
     return f"version {version.version} was trained before covariate {later[0]} was declared" if later else None
 

@@ -19,7 +19,7 @@ KEPT, SINCE = "kept", "since"  # notes of demand_forecast: why it was not made t
 def standstill(project: Project, champion: ModelVersion) -> str | None:
     """Why the champion makes no forecast tonight; None where it does."""
     if why := obstacle_of(project, champion):
-        return f"version {champion.version} cannot read the features of now: {why}"
+        return f"version {champion.version} cannot read tonight's features: {why}"
     return groups_obstacle(project)
 
 
@@ -38,9 +38,7 @@ def groups_obstacle(project: Project) -> str | None:
     own = declared.model_copy(update={"static": [*contract.inputs.static]})
     why = f"covariate {gone[0]} is not declared any more" if gone else None
     why = why or obstacle(contract, own, settings.frequency, settings.horizon)
-    return (
-        f"the model of groups (level {level_of(newest).name}) cannot read the features of now: {why}" if why else None
-    )
+    return f"the model of groups (level {level_of(newest).name}) cannot read tonight's features: {why}" if why else None
 
 
 def keep(context: dg.AssetExecutionContext, project: Project, why: str) -> dg.MaterializeResult:

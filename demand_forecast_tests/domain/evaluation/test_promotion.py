@@ -322,7 +322,7 @@ def test_a_really_better_model_is_found() -> None:
 def test_a_champion_that_cannot_read_what_is_configured_loses_to_any_sound_challenger() -> None:
     alike = candidate(0.60, difference=CHANCE)
     assert decide([alike], CHAMPION, NAIVE, RULES).outcome == "kept"
-    why = "version 3 cannot read the features of now: covariate promo is not declared any more"
+    why = "version 3 cannot read tonight's features: covariate promo is not declared any more"
     decision = decide([alike], None, NAIVE, RULES).instead_of("3", why)
     assert (decision.outcome, decision.from_version, decision.to_version) == ("promoted", "3", "7")
     assert decision.reasons[0] == f"{why}: any sound challenger takes its place"
