@@ -126,6 +126,23 @@ def rollback(config: str | None, reason: str) -> None:
         sys.exit(1)
 
 
+@main.command()
+@CONFIG_OPTION
+def accept(config: str | None) -> None:
+    """Accept past days of sales as they are now, where the check past_days_are_as_before has stopped a run."""
+    from demand_forecast.defs.clean.accepted import accept_past_days, jump_since_accepted
+    from demand_forecast.defs.project import Project
+    from demand_forecast.lake.tables import LakeError
+
+    project = Project(config=str(_open(config).path))
+    try:
+        jump = jump_since_accepted(project)
+        accept_past_days(project)
+    except LakeError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"accepted: {jump.text if jump else 'clean_sales as it is'}")
+
+
 @main.group()
 def keys() -> None:
     """Manage the API keys of the service; running servers pick up changes at once."""

@@ -15,8 +15,10 @@ from demand_forecast.defs.configuration import open_settings
 from demand_forecast.domain.demand.calendar import Calendar, Frequency, calendar_of
 from demand_forecast.lake.tables import Lake, LakeError
 from demand_forecast.settings import Settings
+from demand_forecast.sources.collecting.identity import settle
 from demand_forecast.sources.collecting.index import KNOWN, add_known, known_sales
 from demand_forecast.sources.landing import Landing
+from demand_forecast.sources.register import REGISTER, KnownSource, Register, as_held
 from demand_forecast.tracking.registry import Tracking
 from demand_forecast.workspace.home import Home
 
@@ -45,6 +47,11 @@ class Project(dg.ConfigurableResource):
     @property
     def calendar(self) -> Calendar:
         return calendar_of(self.frequency)
+
+    @property
+    def held_settings(self) -> Settings:
+        """The settings with every source under the name by which raw_sales has its rows."""
+        return as_held(self.settings, read_register(self.lake))
 
     @property
     def home(self) -> Home:
@@ -112,7 +119,24 @@ def known_deliveries(lake: Lake) -> pl.DataFrame:
     return known
 
 
+def read_register(lake: Lake) -> Register:
+    """The table raw_sources; empty before the first collection. Raises LakeError where it cannot be read."""
+    return [KnownSource(*row) for row in lake.read(SOURCES).select(*REGISTER).rows()] if lake.exists(SOURCES) else []
+
+
+def settle_sources(project: "Project", known: pl.DataFrame, landing: Landing) -> Settings:
+    """Writes the table raw_sources as the configuration has the sources now; gives `held_settings` by it.
+
+    Raises SourceError where nobody says what a new source is to one that is gone, LakeError.
+    """
+    register = read_register(project.lake)
+    settled = settle(project.settings, register, known, landing)
+    project.lake.replace(SOURCES, pl.DataFrame(settled, schema=REGISTER, orient="row"))
+    return as_held(project.settings, settled)
+
+
 DELIVERIES = "raw_deliveries"
+SOURCES = "raw_sources"
 SETTINGS = open_settings()
 SALES_DAYS = dg.DailyPartitionsDefinition(
     start_date=datetime.combine(first_sales_day(SETTINGS), datetime.min.time()),

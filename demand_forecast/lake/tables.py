@@ -79,12 +79,13 @@ class Lake:
         state = None if version is None else self._newest_files(table, version)
         return pl.scan_delta(self.location(table), version=state, storage_options=self.storage_options or None)
 
-    def read(self, table: str, version: int | None = None) -> pl.DataFrame:
-        """The table, current or at `version`. Raises LakeError when it, or the version, is not there."""
+    def read(self, table: str, version: int | None = None, where: pl.Expr | None = None) -> pl.DataFrame:
+        """The table, or its rows `where`, current or at `version`. Raises LakeError when it, or the version, is not
+        there."""
         from deltalake.exceptions import DeltaError
 
         try:
-            return self.scan(table, version).collect()
+            return self.scan(table, version).filter(True if where is None else where).collect()
         except (DeltaError, OSError, pl.exceptions.PolarsError) as error:
             if version is None:
                 raise

@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     owners: list[Owner] = ["team:demand-forecast"]
     source: Source | None = None
     sources: list[Source] = []
+    removed_sources: dict[str, Literal["kept", "withdrawn"]] = {}  # what is not configured any more: whether it counts
     covariates: Covariates = Covariates()
     cleaning: Cleaning = Cleaning()
     training: Training = Training()

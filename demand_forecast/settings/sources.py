@@ -43,6 +43,7 @@ class Source(Section):
     model_config = ConfigDict(extra="allow")
 
     name: str | None = None
+    renamed_from: str | None = None  # a source that this one took the place of: its days replace the other's
     kind: str = "files"
     timezone: Timezone | dict[str, Timezone] | None = None  # of moments with a zone; by store_id; None: automation's
     sales: Input | None = None

@@ -36,13 +36,11 @@ class SourceKind(Source, ABC):
 
     def dates(self, settings: Settings, given: Input) -> "DateReading":
         """How the dates of `given` are written, and where the shops are."""
-        from demand_forecast.domain.cleaning.dates import DateReading
+        return date_reading(settings, given.date_format, self.timezone)
 
-        automation, own = settings.automation, self.timezone
-        said = "timezone" in automation.model_fields_set or isinstance(own, dict)
-        zone = own if isinstance(own, str) else automation.timezone if said else None
-        zones = tuple(own.items()) if isinstance(own, dict) else ()
-        return DateReading(given.date_format, zone, zones, periods=settings.frequency != "daily")
+    def place(self, given: Input) -> str:
+        """Where sales of `given` lie, as it is configured and without secrets: by it a source is known again."""
+        return f"{self.kind} {given.path or given.table or given.query}"
 
     @abstractmethod
     def deliveries(
@@ -53,6 +51,16 @@ class SourceKind(Source, ABC):
         What is not whole is left and noted in `landing`. Raises NoFileError where nothing lies, SourceError where the
         configuration cannot be followed.
         """
+
+
+def date_reading(settings: Settings, date_format: str | None, timezone: str | dict[str, str] | None) -> "DateReading":
+    """How dates in `date_format` are read; `timezone`: a source's own, by store where it is several."""
+    from demand_forecast.domain.cleaning.dates import DateReading
+
+    zones = tuple(timezone.items()) if isinstance(timezone, dict) else ()
+    said = "timezone" in settings.automation.model_fields_set or zones
+    zone = timezone if isinstance(timezone, str) else settings.automation.timezone if said else None
+    return DateReading(date_format, zone, zones, periods=settings.frequency != "daily")
 
 
 class LandingKind(SourceKind):

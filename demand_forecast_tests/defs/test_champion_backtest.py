@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from demand_forecast.defs.evaluation import assets
 from demand_forecast.defs.evaluation.assets import _candidates, _is_echo
 from demand_forecast.domain.evaluation.backtest import run_backtest
 from demand_forecast.domain.evaluation.roles import CHAMPION
@@ -36,7 +37,9 @@ class Night:
         version = SimpleNamespace(version="1", model="lightgbm", forecast_origin=trained)
         tracking = SimpleNamespace(champion=lambda: version, download=lambda *_: self.folder)
         project = SimpleNamespace(tracking=tracking, settings=SimpleNamespace(seed=7, training=Training()))
-        champion = _candidates(project, self.contract)[CHAMPION]  # type: ignore[arg-type]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(assets, "outdated", lambda *_: None)
+            champion = _candidates(project, self.contract)[CHAMPION]  # type: ignore[arg-type]
         made, _, _ = run_backtest(self.features, self.contract, {CHAMPION: champion}, self.origins)
         return made, model.forecast(self.features.filter(~pl.col("training")))
 

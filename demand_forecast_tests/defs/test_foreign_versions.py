@@ -17,7 +17,7 @@ from demand_forecast.defs.project import Project
 from demand_forecast.domain.evaluation.roles import CHAMPION
 from demand_forecast.tracking.registry import RegistryError
 from demand_forecast_tests.defs.registered import promote, register
-from demand_forecast_tests.domain.small_retailer import make_retailer
+from demand_forecast_tests.domain.small_retailer import DECLARED, make_retailer
 
 DAY = date(2026, 3, 20)
 
@@ -31,7 +31,7 @@ def features() -> Any:
 @pytest.fixture
 def retailer(project_of: Callable[..., Project]) -> Project:
     """A retailer with a day of demand, whose registry is empty."""
-    project = project_of()
+    project = project_of(covariates=DECLARED)
     project.tracking.prepare()
     series = {"store_id": ["S1"], "product_id": ["P1"], "date": [DAY], "units": [1.0]}
     project.lake.replace("daily_demand", pl.DataFrame(series))

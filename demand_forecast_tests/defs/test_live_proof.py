@@ -27,7 +27,7 @@ from demand_forecast.domain.tables import QUANTILE_COLUMNS, now
 from demand_forecast.domain.watching.live_accuracy import score_published
 from demand_forecast.tracking.ledger import PromotionLedger
 from demand_forecast_tests.defs.registered import promote, register
-from demand_forecast_tests.domain.small_retailer import make_retailer
+from demand_forecast_tests.domain.small_retailer import DECLARED, make_retailer
 from demand_forecast_tests.landing_files import write_config, write_reports
 from demand_forecast_tests.terminal import Command
 
@@ -82,7 +82,8 @@ def features() -> pl.DataFrame:
 @pytest.fixture
 def project(tmp_path: Path, registry: str, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.delenv("DEMAND_FORECAST_HOME", raising=False)
-    project = Project(config=str(write_config(tmp_path, name=tmp_path.name, tracking_uri=registry)))
+    config = write_config(tmp_path, name=tmp_path.name, tracking_uri=registry, covariates=DECLARED)
+    project = Project(config=str(config))
     write_reports(tmp_path, days=1)
     project.lake.replace("clean_products", pl.DataFrame({"product_id": ["apple", "bread"]}))
     project.lake.replace("clean_stores", pl.DataFrame({"store_id": ["north", "south"]}))

@@ -22,7 +22,7 @@ from demand_forecast.service.state.served import Served
 from demand_forecast.tracking.ledger import PromotionLedger
 from demand_forecast.tracking.trial import TrialChoice, choose_trial
 from demand_forecast_tests.defs.registered import compare, promote, register
-from demand_forecast_tests.domain.small_retailer import make_retailer
+from demand_forecast_tests.domain.small_retailer import DECLARED, make_retailer
 
 TRIAL = {"mode": "canary", "share": 0.3}
 
@@ -41,7 +41,7 @@ def retailer_of(
     monkeypatch.setattr(serving, "build_bento", lambda package, home: package.name)
 
     def make(decision: str = "kept", **trial: Any) -> Project:
-        project = project_of(serving={"trial": TRIAL | trial})
+        project = project_of(covariates=DECLARED, serving={"trial": TRIAL | trial})
         retailer, rows, contract = features
         made = retailer.ahead(contract)
         members = made.rows.select(SERIES).unique()

@@ -14,7 +14,7 @@ from demand_forecast.defs.project import Project
 from demand_forecast_tests.answered import line, write_segment
 from demand_forecast_tests.defs.registered import compare, promote, register
 from demand_forecast_tests.defs.test_live_proof import GOOD, SERIES, day, make_demand, make_published
-from demand_forecast_tests.domain.small_retailer import make_retailer
+from demand_forecast_tests.domain.small_retailer import DECLARED, make_retailer
 
 NIGHTS = range(10, 25)
 ASKED = [("north", "apple"), ("south", "bread")]
@@ -32,7 +32,7 @@ def tried(project_of: Callable[..., Project], features: Any) -> Callable[..., Pr
     """Two weeks of nights on which a challenger that forecasts a third too much was asked about two series."""
 
     def make(mode: str = "shadow") -> Project:
-        project = project_of(serving={"trial": {"mode": mode}})
+        project = project_of(covariates=DECLARED, serving={"trial": {"mode": mode}})
         project.tracking.prepare()
         champion, challenger = (register(project, features, day(5), mark) for mark in ("one", "two"))
         promote(project, champion)

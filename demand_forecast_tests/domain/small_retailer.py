@@ -23,6 +23,7 @@ from demand_forecast.settings import Covariates, Training
 FIRST_DAY = date(2023, 1, 2)
 WEEKDAY = np.array([0.8, 0.8, 0.9, 1.0, 1.3, 1.6, 0.0])  # closed on Sundays
 COVARIATES = Covariates(static=["department", "size"], known_future=["promo", "event", "price"], past_only=["visitors"])
+DECLARED = {"static": ["department", "size"], "known_future": ["promo", "event"], "past_only": ["visitors"]}
 SMALL = Training(window=400, max_rows=5_000)
 
 

@@ -130,6 +130,19 @@ def test_only_days_that_changed_come_again(ledger: tuple[str, sa.Engine], config
     assert collected(settings, known)["day"].unique().sort().to_list() == [date(2024, 1, day) for day in (1, 3, 4)]
 
 
+def test_a_column_that_is_asked_for_later_is_read_of_all_days(
+    ledger: tuple[str, sa.Engine], configure: Configure
+) -> None:
+    source = {"kind": "sql", "url": ledger[0], "sales": {"table": "ledger", "columns": COLUMNS}}
+    usual = {"source": source, "automation": {"ledger_lookback": 0}}
+    held = collected(configure(usual))
+    known = known_sales(held.lazy())
+    later = configure(usual | {"covariates": {"past_only": ["note"]}})
+    newest = date(2024, 1, 3)
+    assert pending_days(later, known, columns=[*held.columns, "note"]) == (newest, newest)
+    assert pending_days(later, known, columns=held.columns) == (date(2024, 1, 1), newest)
+
+
 def test_the_order_of_rows_says_nothing(ledger: tuple[str, sa.Engine], configure: Configure) -> None:
     url, engine = ledger
     known = known_sales(collected(settings_of(configure, url)).lazy())

@@ -48,11 +48,12 @@ def new_days(project: Project, batch: bool = False) -> Days | None:
 
     Raises SourceError where a source cannot be read.
     """
-    settings, known, landing = project.settings, known_deliveries(project.lake), project.landing()
+    settings, known, landing = project.held_settings, known_deliveries(project.lake), project.landing()
     files = PendingFiles(settings, known, landing, all_closed_days()).batch if batch else []
     inputs = named_inputs(settings, "sales")
     others = [one for one in inputs if not isinstance(one.source, LandingKind)] if batch else inputs
-    pending = pending_days(settings, known, landing, others)
+    held = project.lake.scan("raw_sales").collect_schema().names() if project.lake.exists("raw_sales") else None
+    pending = pending_days(settings, known, landing, others, held)
     landing.save()
     return union([*(file.days for file in files), pending and closed_days(pending)])
 
@@ -103,7 +104,7 @@ def scan_landing(context: dg.SensorEvaluationContext, project: Project) -> dg.Se
     """A tick of the sensor `landing`."""
     if waits := _first_run(context, project):
         return waits
-    settings, cursor, landing = project.settings, Cursor.read(context.cursor), project.landing()
+    settings, cursor, landing = project.held_settings, Cursor.read(context.cursor), project.landing()
     try:
         files = PendingFiles(settings, known_deliveries(project.lake), landing, all_closed_days(), cursor.requested)
     except SourceError as error:
@@ -129,7 +130,7 @@ def ask_ledgers(context: dg.SensorEvaluationContext, project: Project) -> dg.Sen
     """A tick of the sensor `ledger`."""
     if waits := _first_run(context, project):
         return waits
-    settings, cursor, closed = project.settings, Cursor.read(context.cursor), all_closed_days()
+    settings, cursor, closed = project.held_settings, Cursor.read(context.cursor), all_closed_days()
     done, requests = cursor.settle(
         context.instance, settings.automation.retry_minutes, lambda _, outcome: outcome != "done"
     )

@@ -56,7 +56,7 @@ class LedgerState:
         first = max(closed[0], date.fromisoformat(self.newest) - lookback) if self.newest else closed[0]
         totals = ledger.daily_totals((first, closed[1]))
         if self.newest is None:
-            missing = days_not_held(project.settings, known_deliveries(project.lake), name, totals)
+            missing = days_not_held(project.held_settings, known_deliveries(project.lake), name, totals)
             self.held = {day.isoformat(): total for day, total in totals.items() if day not in missing}
         self.name, self.looked_at = name, looked_at
         changed = [(str(day), total) for day, total in totals.items() if self.held.get(str(day)) != total]

@@ -1,5 +1,6 @@
 """Sensors that act on live accuracy: retraining and rollback."""
 
+from hashlib import sha256
 from typing import Any
 
 import dagster as dg
@@ -44,7 +45,8 @@ def retraining(context: dg.SensorEvaluationContext, project: Project) -> dg.RunR
         return dg.SkipReason("The newest decision is to keep the models." if decision else "No decision yet.")
     if _is_running(context, TRAINING):
         return dg.SkipReason("A training is running.")
-    return dg.RunRequest(run_key=f"retrain-{decision['day']}")
+    why = sha256(str(decision["reasons"]).encode()).hexdigest()[:12]  # what is configured may change twice a day
+    return dg.RunRequest(run_key=f"retrain-{decision['day']}-{why}")
 
 
 @dg.sensor(

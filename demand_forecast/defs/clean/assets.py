@@ -16,7 +16,7 @@ from demand_forecast.defs.metadata import (
     picture,
     recent_days,
 )
-from demand_forecast.defs.project import Project, recipe
+from demand_forecast.defs.project import Project, read_register, recipe
 from demand_forecast.domain.cleaning.inputs import (
     InputReading,
     clean_plan,
@@ -35,6 +35,7 @@ from demand_forecast.lake.tables import Lake
 from demand_forecast.settings import Cleaning
 from demand_forecast.sources.configured import date_readings, decimals
 from demand_forecast.sources.delivery import InputTable
+from demand_forecast.sources.register import readings, standing
 
 IDS = {"clean_products": ("product_id", "unknown_product"), "clean_stores": ("store_id", "unknown_store")}
 UNREADABLE = "unreadable"  # the note with a line for each column and file that has cells that cannot be read
@@ -89,8 +90,9 @@ def cleaned_sales(context: dg.AssetExecutionContext, project: Project):  # type:
 
 def _how(project: Project) -> str:
     settings = project.settings
-    reading = date_readings(settings), decimals(settings), settings.covariates.past_only, settings.history_start
-    return recipe(settings.cleaning.model_dump(), *reading)
+    register = read_register(project.lake)
+    reading = readings(settings, register), standing(settings, register).counting
+    return recipe(settings.cleaning.model_dump(), reading, settings.covariates.past_only, settings.history_start)
 
 
 def _first_day_to_clean(project: Project, how: str) -> date | None:
@@ -146,14 +148,19 @@ def _clean(project: Project, since: date, version: int) -> tuple[pl.DataFrame, p
     lake, settings = project.lake, project.settings
     require_static(settings.covariates, lake.read("raw_products"), lake.read("raw_stores"))
     products, stores = lake.read("clean_products"), lake.read("clean_stores")
+    register = read_register(lake)
+    dates, marks = readings(settings, register)
+    stand = standing(settings, register)
     return clean(
         lake.scan("raw_sales", version).filter(pl.col("day") >= since),
         cleaning=settings.cleaning,
         products=products["product_id"] if len(products) else None,
         stores=stores["store_id"] if len(stores) else None,
         past_only=settings.covariates.past_only,
-        dates=date_readings(settings),
-        decimals=decimals(settings),
+        dates=dates,
+        decimals=marks,
+        families=stand.families,
+        withdrawn=stand.withdrawn,
         history_start=settings.history_start,
         before=None if since == date.min else lake.scan("clean_sales").filter(pl.col("date") < since),
         classes=_classes(products, settings.covariates.static),

@@ -6,6 +6,7 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
+from demand_forecast.defs.clean.accepted import accept_past_days, jump_since_accepted
 from demand_forecast.defs.clean.assets import CLEANERS, read_unreadable
 from demand_forecast.defs.metadata import contract_check
 from demand_forecast.defs.project import Project
@@ -60,6 +61,22 @@ def every_row_accounted_for(project: Project) -> dg.AssetCheckResult:
         description=f"{raw:,} rows in = {kept:,} clean + {rejected:,} rejected",
         metadata={"rows_in": raw, "clean": kept, "rejected": rejected},
     )
+
+
+@dg.asset_check(
+    asset="clean_sales",
+    blocking=True,
+    description="Past days say what they said when they were last accepted: at most a fortnight of them may jump by a "
+    "fourth. More is another history, of a source that counts twice for instance: `demand-forecast accept` accepts it.",
+)
+def past_days_are_as_before(project: Project) -> dg.AssetCheckResult:
+    jump = jump_since_accepted(project)
+    passed = jump is None or not jump.is_other_history
+    if passed:
+        accept_past_days(project)
+    repair = "If that is right, accept it: demand-forecast accept; if not, correct source: or what it delivers"
+    text = "nothing to compare" if jump is None else jump.text
+    return dg.AssetCheckResult(passed=passed, description=text if passed else f"{text}. {repair}")
 
 
 @dg.asset_check(

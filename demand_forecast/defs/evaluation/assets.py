@@ -13,6 +13,7 @@ import polars as pl
 
 from demand_forecast.defs.features.assets import own_features
 from demand_forecast.defs.features.contract import data_versions
+from demand_forecast.defs.features.readable import outdated
 from demand_forecast.defs.metadata import (
     TABLE_KINDS,
     Metadata,
@@ -141,14 +142,22 @@ def _proof(project: Project, name: str, made: pl.DataFrame, learned: pl.DataFram
 
 def _versions(project: Project) -> dict[str, str]:
     """The registered version behind each name in the backtest."""
-    champion = project.tracking.champion()
+    champion = _defender(project)
     versions = {name: found.version for name, found in registered_candidates(project).items()}
     return versions | ({CHAMPION: champion.version} if champion else {})
 
 
+def _defender(project: Project) -> ModelVersion | None:
+    """The champion, where it is of what is configured now."""
+    champion = project.tracking.champion()
+    return champion if champion and outdated(project, champion) is None else None
+
+
 def _candidates(project: Project, contract: FeatureContract) -> dict[str, Candidate]:
-    """The candidates, and the champion: itself at origins it has not seen, else its recipe trained again."""
-    seed, champion = project.settings.seed, project.tracking.champion()
+    """The candidates, and the champion: itself at origins it has not seen, else its recipe trained again. One that is
+    not of what is configured now is not among them: its recipe trained again is one of the candidates.
+    """
+    seed, champion = project.settings.seed, _defender(project)
     candidates: dict[str, Candidate] = {
         name: lambda _, name=name: create(name, seed=seed)  # type: ignore[misc]
         for name in project.settings.training.candidates
@@ -360,9 +369,9 @@ def _own_rows(project: Project, contract: FeatureContract) -> pl.DataFrame | Non
 def _decide(project: Project, ledger: PromotionLedger) -> Decision:
     metrics, rules = project.lake.read("backtest_metrics"), project.settings.promotion
     figures = {row["model"]: row for row in summary_table(metrics).iter_rows(named=True)}
-    champion, candidates = project.tracking.champion(), registered_candidates(project)
+    live, champion, candidates = project.tracking.champion(), _defender(project), registered_candidates(project)
     defending = _name_in_backtest(champion, figures, candidates) if champion else None
-    barred = ledger.taken_back() | ({champion.version} if champion else set())
+    barred = ledger.taken_back() | ({live.version} if live else set())
     entrants = {name: version.version for name, version in candidates.items() if version.version not in barred}
     origins, chances = _origins(metrics), read_chance(metrics)
     differences = _differences(project, [*entrants], defending or BASELINE_MODEL, tested_loss(rules.metric))
@@ -372,13 +381,14 @@ def _decide(project: Project, ledger: PromotionLedger) -> Decision:
         return Contender(version, model, figures_of, origins.get(name, ()), differences.get(name), chances.get(name))
 
     baseline = candidates.get(BASELINE_MODEL)
-    return decide(
+    decision = decide(
         [contender(version, name, name) for name, version in entrants.items()],
         contender(champion.version, champion.model, defending) if champion and defending else None,
         contender(baseline.version if baseline else "", BASELINE_MODEL, BASELINE_MODEL),
         rules,
         unproven(project.lake.read("backtest"), project.settings.horizon, project.frequency),
     )
+    return decision if live is None or champion else decision.instead_of(live.version, str(outdated(project, live)))
 
 
 def _origins(metrics: pl.DataFrame) -> dict[str, tuple[date, ...]]:

@@ -9,6 +9,7 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.features.contract import feature_notes, night_notes, read_contract
+from demand_forecast.defs.features.readable import changes, contract_of_tonight, require_readable
 from demand_forecast.defs.features.vintages import plan_in_words, plans_kept, read_vintages
 from demand_forecast.defs.metadata import (
     TABLE_KINDS,
@@ -28,6 +29,7 @@ from demand_forecast.domain.demand.periods import Recognised, recognise
 from demand_forecast.domain.demand.silence import Silence, Silences, first_difference, read_silences, silences
 from demand_forecast.domain.evaluation.backtest import backtest_origins
 from demand_forecast.domain.features import (
+    ContractError,
     FeatureContract,
     ForecastFeatures,
     build_demand_features,
@@ -249,7 +251,10 @@ def demand_features(context: dg.AssetExecutionContext, project: Project) -> dg.M
 def forecast_features(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
     lake = project.lake
     inputs = lake.versions(("daily_demand", *ATTRIBUTE_TABLES))
-    made = _next_forecast(project, read_contract(lake), inputs)
+    contract = contract_of_tonight(project)
+    if contract is None:
+        return _unread(context, project)
+    made = _next_forecast(project, contract, inputs)
     beside = {"forecast_plan": made.planned, "new_product_features": made.new_products}
     notes = {table: str(lake.replace(table, frame)) for table, frame in beside.items()}  # the versions that fit
     version = lake.replace("forecast_features", made.rows, notes | night_notes(made, inputs))
@@ -261,12 +266,28 @@ def forecast_features(context: dg.AssetExecutionContext, project: Project) -> dg
     return dg.MaterializeResult(metadata=shown | table)
 
 
+def _unread(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
+    """Leaves the table of the last night: nothing that is trained can read what is configured tonight.
+
+    Raises ContractError where there is no such table.
+    """
+    lake, lines = project.lake, changes(project)
+    if not lake.exists("forecast_features"):
+        raise ContractError(f"{lines[0]}; train again: demand-forecast run")
+    notes = lake.notes("forecast_features") | {"unfamiliar": json.dumps(lines)}
+    lake.replace("forecast_features", lake.read("forecast_features"), notes)
+    for line in lines:
+        context.log.warning(line)
+    return dg.MaterializeResult(metadata={"unfamiliar": lines} | lake_metadata(lake, "forecast_features"))
+
+
 def own_features(project: Project, contract: FeatureContract) -> ForecastFeatures | None:
     """What models of `contract` read for the next forecast, made of what forecast_features was made of; None where the
     tables of that asset are what they read.
 
-    Raises LakeError without that table, ContractError where its inputs cannot be read by `contract`.
+    Raises LakeError without that table, ContractError where models of `contract` cannot forecast what is configured.
     """
+    require_readable(project, contract)
     notes = project.lake.notes("forecast_features")
     if "contract" not in notes or contract.reads(FeatureContract.from_json(notes["contract"])):
         return None

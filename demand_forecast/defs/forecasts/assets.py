@@ -9,6 +9,7 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.features.assets import first_sales, last_day, own_features
+from demand_forecast.defs.forecasts.kept import groups_obstacle, keep, left_as_it_is, standstill
 from demand_forecast.defs.metadata import SHOWN, TABLE_KINDS, Metadata, lake_metadata, picture, table_metadata
 from demand_forecast.defs.models.group_model import group_demand, level_of
 from demand_forecast.defs.project import Project
@@ -16,7 +17,6 @@ from demand_forecast.domain.alignment.align import Groups
 from demand_forecast.domain.alignment.group_forecast import forecast_groups
 from demand_forecast.domain.alignment.groups import membership
 from demand_forecast.domain.evaluation.roles import Role
-from demand_forecast.domain.features import ContractError
 from demand_forecast.domain.models import BASELINE_MODEL, load_model
 from demand_forecast.domain.models.training_rows import newest_origin
 from demand_forecast.domain.replenishment.policy import PLAN
@@ -55,6 +55,9 @@ def group_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.Ma
     newest = project.group_tracking.newest()
     if newest is None:
         raise NoChampionError("group_forecast: no model of groups is registered; materialize group_model first")
+    if (why := groups_obstacle(project)) and lake.exists("group_forecast"):
+        context.log.warning(f"left as it was: {why}")
+        return dg.MaterializeResult(metadata={"kept": why} | lake_metadata(lake, "group_forecast"))
     with TemporaryDirectory() as folder:
         model = load_model(project.group_tracking.download(newest.version, Path(folder)))
     demand, series = group_demand(project, last_day(lake)), first_sales(lake)
@@ -94,6 +97,8 @@ def demand_forecast(context: dg.AssetExecutionContext, project: Project) -> dg.M
             "demand_forecast: no model was promoted, so nothing is forecast; the reasons are in the promotion ledger "
             "(asset promoted_model). Bring more history, or change promotion: in the configuration"
         )
+    if (why := standstill(project, champion)) and project.lake.exists("demand_forecast"):
+        return keep(context, project, why)
     rows = project.lake.read("forecast_features")
     weight = project.tracking.proof(champion.version).alignment
     forecast = forecast_by(project, champion, rows)
@@ -143,6 +148,8 @@ def forecast_by(project: Project, version: ModelVersion, rows: pl.DataFrame) -> 
 )
 def published_forecasts(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
     lake, tracking, settings = project.lake, project.tracking, project.settings
+    if left := left_as_it_is(context, lake, "published_forecasts"):
+        return left
     kept = -KEPT_HORIZONS * settings.horizon
     published, rows = lake.read("demand_forecast"), lake.read("forecast_features")
     origin, live = newest_origin(published), published["model_version"][0]
@@ -158,7 +165,7 @@ def published_forecasts(context: dg.AssetExecutionContext, project: Project) -> 
             tonight = tried if version == choice.version else None
             try:
                 forecast = forecast_by(project, version, rows) if tonight is None else tonight
-            except ContractError as error:  # it read what is not declared any more: no reason to publish nothing
+            except Exception as error:  # whatever a model of another time may do: no reason to publish nothing
                 context.log.warning(f"{role}: {version.model} version {version.version} is left out: {error}")
                 continue
             made.append(forecast.with_columns(role=pl.lit(role)))
@@ -210,6 +217,8 @@ def reorder_plan(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
     from demand_forecast.reports.charts.forecasts import reorder_summary
 
     lake, settings = project.lake, project.settings
+    if kept := left_as_it_is(context, lake, "reorder_plan"):
+        return kept
     stock, products, forecast = (lake.read(name) for name in ("clean_stock", "clean_products", "demand_forecast"))
     policy, frequency = settings.replenishment, project.frequency
     plan = plan_orders(forecast, stock, policy, frequency, products)

@@ -4,6 +4,7 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.features.assets import first_sales, last_day
+from demand_forecast.defs.forecasts.kept import KEPT, SINCE, kept_because
 from demand_forecast.defs.metadata import contract_check
 from demand_forecast.defs.project import Project
 from demand_forecast.domain.tables import series_key
@@ -19,6 +20,8 @@ demand_forecast_contract = contract_check("demand_forecast")
     description="Every series of daily_demand, and every one announced, has a forecast for every day of the horizon.",
 )
 def every_series_is_forecast(project: Project) -> dg.AssetCheckResult:
+    if why := kept_because(project.lake):
+        return dg.AssetCheckResult(passed=True, description=f"not made tonight: {why}")
     sold = first_sales(project.lake)
     forecast = project.lake.read("demand_forecast")
     series = forecast.select(series_key()).unique()
@@ -29,6 +32,23 @@ def every_series_is_forecast(project: Project) -> dg.AssetCheckResult:
         description=f"{len(forecast):,} rows for {len(series):,} series x {project.settings.horizon} periods, "
         f"{len(series) - len(sold) + missing:,} of them not sold yet; {missing:,} series without a forecast",
     )
+
+
+@dg.asset_check(
+    asset="demand_forecast",
+    description="The forecast was made tonight. Where the champion cannot read what is configured now, its last "
+    "forecast serves on, with the orders made of it, until a training has another champion: this only warns.",
+)
+def forecast_was_made_tonight(project: Project) -> dg.AssetCheckResult:
+    notes = project.lake.notes("demand_forecast")
+    origin = project.lake.newest("demand_forecast", "forecast_origin")
+    text = f"made of the sales to {origin}"
+    if why := notes.get(KEPT):
+        text = (
+            f"since {notes[SINCE]} the forecast of {origin} serves on: {why}. The sensor retraining requests a "
+            "training; without it: demand-forecast run"
+        )
+    return dg.AssetCheckResult(passed=why is None, severity=dg.AssetCheckSeverity.WARN, description=text)
 
 
 @dg.asset_check(

@@ -3,13 +3,14 @@
 import dagster as dg
 import polars as pl
 
+from demand_forecast.defs.forecasts.kept import left_as_it_is
 from demand_forecast.defs.metadata import TABLE_KINDS, Metadata, markdown_table, table_metadata
 from demand_forecast.defs.project import Project
 from demand_forecast.domain.models.training_rows import newest_origin
 from demand_forecast.domain.tables import DAY_KEY, SERIES, meaning_of
 from demand_forecast.domain.watching.attention import OVERVIEW, REASONS, first_day, recent_days
 from demand_forecast.domain.watching.attention import series_overview as overview_of
-from demand_forecast.domain.watching.live_accuracy import newest_published
+from demand_forecast.domain.watching.live_accuracy import newest_published, of_frequency
 
 SHOWN = 20
 LONGEST = 120  # two reasons in words
@@ -25,15 +26,18 @@ LONGEST = 120  # two reasons in words
 )
 def series_overview(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
     lake, settings = project.lake, project.settings
+    if kept := left_as_it_is(context, lake, "series_overview"):
+        return kept
     tables = ("demand_forecast", "reorder_plan", "clean_products", "clean_stores")
     forecast, plan, products, stores = map(lake.read, tables)
     origin = newest_origin(forecast)
     recent = lake.scan("daily_demand").filter(pl.col("date") >= first_day(origin))
+    published = lake.scan("published_forecasts").filter(of_frequency(project.frequency))
     overview = overview_of(
         forecast,
         plan,
         recent.select(*DAY_KEY, "units", "in_stock", "open").collect(),
-        newest_published(lake.scan("published_forecasts"), recent_days(origin)),
+        newest_published(published, recent_days(origin)),
         products,
         stores,
         settings.replenishment,

@@ -19,6 +19,7 @@ from demand_forecast.domain.watching.live_accuracy import (
     actuals_by_day,
     first_day_to_score,
     in_windows,
+    of_frequency,
     score_published,
     series_scores,
 )
@@ -59,8 +60,8 @@ def forecast_accuracy(context: dg.AssetExecutionContext, project: Project) -> dg
 
 
 def read_scores(project: Project, windows: int, periods: int = 0) -> pl.DataFrame:
-    """The last `windows` windows and `periods` of `forecast_accuracy` at series level, by class and in total; empty
-    before the first.
+    """The last `windows` windows and `periods` of `forecast_accuracy` at series level, by class and in total, of
+    forecasts of today's frequency; empty before the first.
     """
     if not project.lake.exists(TABLE):
         return pl.DataFrame(schema=SCORES)
@@ -70,7 +71,8 @@ def read_scores(project: Project, windows: int, periods: int = 0) -> pl.DataFram
     calendar = project.calendar
     length = max(1, project.settings.monitoring.window_days // calendar.step)
     recent = pl.col("date") > calendar.ahead(newest, -(windows * length + periods))
-    return project.lake.scan(TABLE).filter(recent, pl.col("level") == SERIES_LEVEL.name).collect()
+    alike = of_frequency(project.frequency)
+    return project.lake.scan(TABLE).filter(recent, alike, pl.col("level") == SERIES_LEVEL.name).collect()
 
 
 def _score_again(project: Project) -> date | None:
@@ -114,7 +116,8 @@ def _scores(project: Project, first: date) -> Iterator[pl.DataFrame]:
     products, stores = lake.read("clean_products"), lake.read("clean_stores")
     levels = hierarchy_levels(products, stores, settings.covariates.static)
     classes = lake.read("demand_classes") if lake.exists("demand_classes") else None
-    published = lake.scan(PUBLISHED).filter(pl.col("date").is_between(first, demand["date"].max()))
+    scored = pl.col("date").is_between(first, demand["date"].max())
+    published = lake.scan(PUBLISHED).filter(scored, of_frequency(project.frequency))
     yield pl.DataFrame(schema=SCORES)
     origins = published.select(pl.col("forecast_origin").unique().sort()).collect()
     for some in origins.iter_slices(ORIGINS):

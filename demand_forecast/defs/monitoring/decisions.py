@@ -8,6 +8,7 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.features.assets import last_day
+from demand_forecast.defs.features.readable import changes, obstacle_of
 from demand_forecast.defs.metadata import TABLE_KINDS, Metadata, decision_first, markdown_table, picture, table_metadata
 from demand_forecast.defs.monitoring.accuracy import read_scores
 from demand_forecast.defs.project import Project
@@ -75,6 +76,7 @@ def retrain_decision(context: dg.AssetExecutionContext, project: Project) -> dg.
         promised=project.tracking.proof(live).figures.get("wql") if live else None,
         trained=_last_training(project),
         rules=rules,
+        changed=changes(project) if lake.exists("demand_features") else (),
         frequency=project.frequency,
     )
     row = (decision.day, decision.decision, live, decision.trained, len(decision.windows))
@@ -111,7 +113,7 @@ def champion_review(context: dg.AssetExecutionContext, project: Project) -> dg.M
     review = review_champion(
         scores,
         champion=champion.version,
-        previous=previous.version if previous else None,
+        previous=previous.version if previous and obstacle_of(project, previous) is None else None,
         rules=rules,
         taken_back=PromotionLedger(project.lake).taken_back(),
         frequency=project.frequency,

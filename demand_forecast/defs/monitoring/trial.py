@@ -14,6 +14,7 @@ from demand_forecast.defs.project import Project
 from demand_forecast.domain.evaluation.difference import LOSSES, Difference, by_series_and_day
 from demand_forecast.domain.evaluation.roles import CHALLENGER, CHAMPION
 from demand_forecast.domain.tables import SERIES
+from demand_forecast.domain.watching.live_accuracy import of_frequency
 from demand_forecast.domain.watching.trial import (
     SCOPES,
     Scope,
@@ -100,7 +101,7 @@ def _review(project: Project, champion: str, challenger: str) -> dict[Scope, Tri
     lake, served = project.lake, _answered(project, challenger)
     arms = pl.col("role").is_in([CHAMPION, CHALLENGER]) & pl.col("model_version").is_in([champion, challenger])
     newest = last_day(lake)
-    published = lake.scan(PUBLISHED).filter(arms, pl.col("date") <= newest)
+    published = lake.scan(PUBLISHED).filter(arms, pl.col("date") <= newest, of_frequency(project.frequency))
     tried = published.filter(pl.col("role") == CHALLENGER)
     origins = tried.select(pl.col("forecast_origin").unique().sort()).collect()["forecast_origin"]
     columns = [*SERIES, "date", "units", "in_stock", "open"]

@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.metadata import declared_columns, lake_metadata, picture, table_metadata
-from demand_forecast.defs.project import SALES_DAYS, Project, known_deliveries
+from demand_forecast.defs.project import SALES_DAYS, Project, known_deliveries, settle_sources
 from demand_forecast.domain.tables import now
 from demand_forecast.sources.collecting.inputs import collect_inputs, inputs_mark
 from demand_forecast.sources.collecting.sales import collect_sales
@@ -20,11 +20,13 @@ from demand_forecast.workspace.file_lock import file_lock
 def collect_new(project: Project, days: Days | None, landing: Landing) -> int:
     """Appends what is new to raw_sales and gives the number of rows. Holds the lock that prevents duplicate appends.
 
-    Raises SourceError where a source cannot be read, LakeError where the lake cannot be read or written.
+    Raises SourceError where a source cannot be read or may be another under a new name, LakeError where the lake cannot
+    be read or written.
     """
     with file_lock(project.home.collecting):
         known = known_deliveries(project.lake)
-        added = project.lake.append("raw_sales", collect_sales(project.settings, known, days, now(), landing))
+        settings = settle_sources(project, known, landing)
+        added = project.lake.append("raw_sales", collect_sales(settings, known, days, now(), landing))
         known_deliveries(project.lake)
     landing.save()
     return added

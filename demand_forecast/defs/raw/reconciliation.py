@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 
 from demand_forecast.defs.metadata import markdown_table, table_metadata
-from demand_forecast.defs.project import Project, all_closed_days, known_deliveries
+from demand_forecast.defs.project import Project, all_closed_days, known_deliveries, settle_sources
 from demand_forecast.domain.tables import now
 from demand_forecast.sources.collecting.index import KNOWN, known_sales
 from demand_forecast.sources.collecting.inputs import collect_inputs
@@ -31,11 +31,12 @@ def reconcile_sales(project: Project, closed: Days) -> pl.DataFrame:
 
     Raises SourceError where a source cannot be read, LakeError where the lake cannot be read or written.
     """
-    lake, settings = project.lake, project.settings
+    lake = project.lake
     with file_lock(project.home.collecting):
         known, held = pl.DataFrame(schema=KNOWN), held_rows(pl.LazyFrame(schema=KNOWN))
         if lake.exists("raw_sales"):
             known, held = known_sales(lake.scan("raw_sales")), held_rows(lake.scan("raw_sales"))
+        settings = settle_sources(project, known, project.landing())
         scan = scan_of_sales(settings, known, closed, full=True)
         lake.append("raw_sales", new_rows(settings, scan))
         known_deliveries(lake)

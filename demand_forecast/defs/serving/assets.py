@@ -12,11 +12,19 @@ import polars as pl
 
 from demand_forecast.defs.features.assets import own_features
 from demand_forecast.defs.forecasts.assets import forecast_on_trial
+from demand_forecast.defs.forecasts.kept import kept_because
 from demand_forecast.defs.project import Project
 from demand_forecast.domain.models import load_model
 from demand_forecast.domain.models.training_rows import newest_origin
 from demand_forecast.publishing.bento import build_bento
-from demand_forecast.publishing.package import PackageError, PackageInfo, Trial, point_trial, write_package
+from demand_forecast.publishing.package import (
+    PackageError,
+    PackageInfo,
+    Trial,
+    current_name,
+    point_trial,
+    write_package,
+)
 from demand_forecast.tracking.ledger import PromotionLedger
 from demand_forecast.tracking.registry import ModelVersion, RegistryError
 from demand_forecast.tracking.trial import TrialChoice
@@ -37,6 +45,10 @@ HISTORY = ["store_id", "product_id", "date", "units", "price", "in_stock", "open
     "challenger's package beside it, tried out on live requests.",
 )
 def forecast_service(context: dg.AssetExecutionContext, project: Project) -> dg.MaterializeResult:
+    if why := kept_because(project.lake):
+        package = project.home.serving / current_name(project.home.serving)
+        context.log.info(f"package {package.name} stays, as the forecast in it")
+        return dg.MaterializeResult(metadata={"kept": why, "package": dg.MetadataValue.path(package)})
     forecast = project.lake.read("demand_forecast")
     champion = project.tracking.version(forecast["model_version"][0])
     tables = _tables(project, newest_origin(forecast))

@@ -73,13 +73,16 @@ def clean_sales(
     history_start: date | None,
     before: pl.LazyFrame | None = None,
     classes: pl.DataFrame | None = None,
+    families: Sequence[Sequence[str]] = (),
+    withdrawn: Collection[str] = (),
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """clean_sales and rejected_sales: every row of `raw` (raw_sales) is in exactly one of them, in the order of `raw`.
 
     clean: `date, store_id, product_id, units, price` (Float32, null where not said), `<past_only>` (Float32), `source,
     file, line`. rejected: the columns of `raw` and `reason`, the first of `RULES` that holds. `products`, `stores`: the
     known ids (in the case of `cleaning.id_case`), None where there is no such table. `dates`, `decimals`: by
-    source. Without `history_start` sales count from 1990.
+    source. Without `history_start` sales count from 1990. `families`: sources that are one, of which the first that has
+    a day counts on it; `withdrawn`: those that do not count.
 
     Every rule but two asks a line's own day alone, so that `raw` may be the newest days, with `before` the clean_sales
     of the days before them: by these absurd units are judged. With a cancellation in `cleaning`, `raw` must be whole.
@@ -89,7 +92,7 @@ def clean_sales(
     column that sales do not have, ConservationError where `raw` changed while it was read.
     """
     rows = numbered(raw)
-    lines = read_sales_lines(rows, SalesReading(cleaning, past_only, dates, decimals))
+    lines = read_sales_lines(rows, SalesReading(cleaning, past_only, dates, decimals, families, withdrawn))
     first_day, alike = history_start or EARLIEST_DAY, NO_CLASSES if classes is None else classes
     known = Known(rows, cleaning, _ids(products), _ids(stores), alike, first_day, before)
     lines = _with_reason(lines, known)
@@ -248,6 +251,7 @@ UNREADABLE_UNITS = ~pl.col("units").is_finite().fill_null(False)
 RULES = (
     Rule("malformed_line", "the line cannot be split into the columns of its file", pl.col("malformed")),
     Rule("superseded", "a newer version of the same report and day has arrived", pl.col("superseded")),
+    Rule("withdrawn", "its source is not configured any more and was withdrawn", pl.col("withdrawn")),
     Rule("extract_overlap", "a later extract covers the same day", _earlier_extract),
     Rule("exact_duplicate", "an earlier line of the same report says the same in every column", _repeated),
     Rule("missing_store", "no store", pl.col("store_id").is_null()),

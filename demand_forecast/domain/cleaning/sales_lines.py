@@ -1,6 +1,6 @@
 """Raw sales lines as typed columns and marks, narrow enough for ten million of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -24,6 +24,8 @@ class SalesReading:
     past_only: Sequence[str]
     dates: Mapping[str, DateReading]
     decimals: Mapping[str, str]
+    families: Sequence[Sequence[str]] = ()
+    withdrawn: Collection[str] = ()
 
     def number(self, column: str) -> pl.Expr:
         return by_source(lambda decimal: number(pl.col(column), decimal), self.decimals, ".")
@@ -42,15 +44,15 @@ def read_sales_lines(raw: pl.LazyFrame, reading: SalesReading) -> pl.DataFrame:
     """One row per row of `raw` (`numbered` raw_sales), in its order.
 
     `row, source, file, line, day, date, store_id, product_id, units, price, covariate_<past_only>` typed, null where
-    unreadable, and the marks that the rules ask for: `malformed, superseded, unreadable_price, non_product,
-    cancellation` (Boolean), `content` (hash of all that the line says within its report), `extract`, and for
-    cancellations `clock` (seconds of the day) and `same_<column>`.
+    unreadable, and the marks that the rules ask for: `malformed, superseded, withdrawn, unreadable_price,
+    non_product, cancellation` (Boolean), `content` (hash of all that the line says within its report), `extract`, and
+    for cancellations `clock` (seconds of the day) and `same_<column>`.
 
     Raises MissingCovariateError, and ValueError where `cleaning` names a column that raw_sales does not have.
     """
     columns = mapped_columns(raw.collect_schema().names())
     require_covariates(reading.past_only, "past_only", {"sales": _given(raw, columns, reading.past_only)})
-    marked = _with_superseded(_with_dates(raw, reading))
+    marked = _with_replaced(_with_superseded(_with_dates(raw, reading)), reading.families)
     typed = marked.select(
         "row",
         "source",
@@ -59,6 +61,7 @@ def read_sales_lines(raw: pl.LazyFrame, reading: SalesReading) -> pl.DataFrame:
         "day",
         "date_read",
         "superseded",
+        pl.col("source").is_in([*reading.withdrawn]).alias("withdrawn"),
         *_keys_and_numbers(reading, columns),
         *_marks(reading.cleaning, columns),
     )
@@ -159,3 +162,17 @@ def _with_superseded(raw: pl.LazyFrame) -> pl.LazyFrame:
     marked = older.with_columns(superseded=pl.lit(True)).lazy()
     joined = raw.join(marked, on=[*VERSION_OF, *VERSION], how="left", nulls_equal=True, maintain_order="left")
     return joined.with_columns(pl.col("superseded").fill_null(False))
+
+
+def _with_replaced(raw: pl.LazyFrame, families: Sequence[Sequence[str]]) -> pl.LazyFrame:
+    """`raw` with `superseded` also where an earlier source of the line's family has the line's day."""
+    places = [(name, number, place) for number, family in enumerate(families) for place, name in enumerate(family)]
+    if not places:
+        return raw
+    ranks = pl.LazyFrame(places, schema={"source": pl.String, "family": pl.UInt32, "rank": pl.UInt32}, orient="row")
+    days = raw.select("source", "day").unique().join(ranks, on="source")
+    later = days.filter(pl.col("rank") > pl.col("rank").min().over("family", "day")).select("source", "day")
+    marked = raw.join(
+        later.with_columns(replaced=pl.lit(True)), on=["source", "day"], how="left", maintain_order="left"
+    )
+    return marked.with_columns(superseded=pl.col("superseded") | pl.col("replaced").fill_null(False)).drop("replaced")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal, NamedTuple
 
@@ -71,6 +71,11 @@ class Decision:
     verdict: Verdict | None
     reasons: list[str]
     reservations: list[str]
+
+    def instead_of(self, champion: str, why: str) -> "Decision":
+        """This decision of a first champion, as one about the place of a champion that cannot defend it."""
+        reasons = [f"{why}: any sound challenger takes its place", *self.reasons]
+        return replace(self, from_version=champion, to_version=self.to_version or champion, reasons=reasons)
 
 
 class Gate(NamedTuple):

@@ -1,6 +1,6 @@
 """What models read: declared once, built in one way, kept in a contract."""
 
-from demand_forecast.domain.features.as_trained import as_trained, plan_as_trained
+from demand_forecast.domain.features.as_trained import as_trained, obstacle, plan_as_trained, undeclared_then
 from demand_forecast.domain.features.build import build_features
 from demand_forecast.domain.features.contract import Column, ContractError, FeatureContract
 from demand_forecast.domain.features.declaration import Feature, PanelInputs, declare
@@ -35,7 +35,9 @@ __all__ = [
     "lay_launch_price",
     "looked_back",
     "new_product_id",
+    "obstacle",
     "plan_as_trained",
     "planned_days",
     "read_plan_again",
+    "undeclared_then",
 ]

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from demand_forecast.domain.demand.calendar import Frequency
 from demand_forecast.domain.demand.covariates import as_number, as_text
 from demand_forecast.domain.features.contract import ContractError, FeatureContract
 from demand_forecast.domain.features.declaration import PanelInputs
@@ -65,6 +66,29 @@ def as_trained(
     lines = [line for _, told in read for line in told]
     known = Covariates(static=list(inputs.static), known_future=list(inputs.future), past_only=list(inputs.past_only))
     return AsTrained(demand, plan, products, stores, known, inputs, (*lines, *_new_covariates(inputs, covariates)))
+
+
+def obstacle(contract: FeatureContract, covariates: Covariates, frequency: Frequency, horizon: int) -> str | None:
+    """Why models of `contract` cannot forecast what is configured: they read what is not there any more, or were
+    trained for other periods, or for fewer; None where they can.
+    """
+    gone = sorted(_known(contract.inputs) - _declared(covariates))
+    if contract.inputs.frequency != frequency:
+        return f"it was trained on {contract.inputs.frequency} demand, which is {frequency} now"
+    if contract.horizon < horizon:
+        return f"it was trained and proven for {contract.horizon} periods ahead, {horizon} are asked for now"
+    if gone:
+        return f"covariate {gone[0]} is not declared any more"
+    try:
+        contract.features()
+    except ContractError as error:
+        return str(error)
+    return None
+
+
+def undeclared_then(contract: FeatureContract, covariates: Covariates) -> list[str]:
+    """The covariates that are declared and that models of `contract` do not read: they were declared later."""
+    return sorted(_declared(covariates) - _known(contract.inputs))
 
 
 def plan_as_trained(plan: pl.DataFrame, inputs: PanelInputs) -> pl.DataFrame:

@@ -327,6 +327,11 @@ def read_description(folder: Path) -> dict[str, Any]:
     return content
 
 
+def contract_in(folder: Path) -> FeatureContract:
+    """The contract of a saved model. Raises ModelError where there is none, ContractError where it cannot be read."""
+    return FeatureContract.from_json(json.dumps(read_description(folder)["contract"]))
+
+
 def _version(library: str) -> str | None:
     try:
         return version(library)

@@ -51,6 +51,15 @@ class Window(NamedTuple):
     last: date
 
 
+def of_frequency(frequency: Frequency) -> pl.Expr:
+    """Whether a forecast is of periods of this length: its day lies `horizon` of them after its origin, give or take
+    the days by which months differ. Others were published before the frequency was changed.
+    """
+    days = (pl.col("date") - pl.col("forecast_origin")).dt.total_days()
+    length = calendar_of(frequency).step * pl.col("horizon")
+    return days.is_between(0.8 * length, 1.2 * length)
+
+
 def score_published(
     published: pl.DataFrame,
     demand: pl.DataFrame,

@@ -61,10 +61,12 @@ def decide_retraining(
     promised: float | None,
     trained: date | None,
     rules: Monitoring,
+    changed: Sequence[str] = (),
     frequency: Frequency = "daily",
 ) -> RetrainDecision:
-    """Train again where `rules.retrain.out` of the last windows are out of bounds, the newest among them, or where the
-    last training (`trained`, its forecast origin) is `max_age_days` or more before `day`.
+    """Train again where `rules.retrain.out` of the last windows are out of bounds, the newest among them, where the
+    last training (`trained`, its forecast origin) is `max_age_days` or more before `day`, or where what is configured
+    `changed` since, a line each.
 
     `scores`: `forecast_accuracy`; `drift`: DRIFT_HISTORY; `champion`: the version whose forecasts count; `promised`:
     the WQL of its backtest. A window is out of bounds where the share of drifted columns on its last known day is
@@ -88,7 +90,8 @@ def decide_retraining(
         f"the last training, at {trained}, is {age} days old; from {rule.max_age_days} days on models are trained again"
     )
     reasons = [reason for one in found for reason in one.reasons]
-    return RetrainDecision(day, RETRAIN if old or by_windows else KEEP, trained, (*reasons, votes, aged), tuple(found))
+    decision = RETRAIN if changed or old or by_windows else KEEP
+    return RetrainDecision(day, decision, trained, (*changed, *reasons, votes, aged), tuple(found))
 
 
 def windows_table(found: Sequence[WindowEvidence]) -> pl.DataFrame:

@@ -19,15 +19,17 @@ def pending_days(
     known: pl.DataFrame,
     landing: Landing | None = None,
     inputs: Iterable[NamedInput] | None = None,
+    columns: Collection[str] | None = None,
 ) -> Days | None:
     """First and last day that have something new (in these `inputs` of sales), None if nothing has. Reads what its file
     hash does not prove known; of a table that was collected before, the days from `automation.ledger_lookback` before
-    its newest known day on.
+    its newest known day on, or all where the configuration asks for a column that is not among the `columns` held.
 
     Raises SourceError where a source cannot be read.
     """
     scan = scan_of_sales(settings, known, landing=landing)
-    scan.lookback = timedelta(days=settings.automation.ledger_lookback)
+    if columns is None or set(scan.columns) <= set(columns):
+        scan.lookback = timedelta(days=settings.automation.ledger_lookback)
     spans: list[Days | None] = []
     unsure: list[Delivery] = []
     for delivery in deliveries(settings, "sales", scan.landing, scan.collected.sources, inputs):

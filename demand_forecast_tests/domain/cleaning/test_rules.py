@@ -132,8 +132,28 @@ def test_a_good_row_counts(row: Row) -> None:
 
 
 def test_every_reason_has_a_test_row() -> None:
-    grouped = {"superseded", "extract_overlap", "exact_duplicate", "cancelled_sale"}
+    grouped = {"superseded", "withdrawn", "extract_overlap", "exact_duplicate", "cancelled_sale"}
     assert {reason for _, reason in BAD} | grouped == set(REASONS)
+
+
+def test_of_sources_that_are_one_the_first_that_has_the_day_says_it() -> None:
+    second = date(2024, 5, 2)
+    rows = [
+        {"source": "old", "report": "a"},
+        {"source": "old", "report": "b", "invoice": "2"},
+        {"source": "new", "report": "table"},
+        {"source": "old", "report": "c", "day": second, "date": "2024-05-02"},
+        {"source": "other", "report": "d", "invoice": "3"},
+    ]
+    expected = ["superseded", "superseded", None, None, None]
+    assert reasons(rows, families=[("new", "old")]) == expected
+    assert reasons(rows, families=[("old", "new")]) == [None, None, "superseded", None, None]
+    assert reasons(rows) == [None] * 5
+
+
+def test_what_a_withdrawn_source_said_does_not_count() -> None:
+    rows: list[Row] = [{"source": "old"}, {"source": "new"}]
+    assert reasons(rows, withdrawn=["old"]) == ["withdrawn", None]
 
 
 def test_a_clean_row_is_typed() -> None:

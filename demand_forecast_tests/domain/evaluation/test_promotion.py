@@ -473,3 +473,14 @@ def test_equal_models_change_places_as_seldom_as_promised_where_the_margin_alone
 
 def test_a_really_better_model_is_found() -> None:
     assert sum(by_rule for _, by_rule in decisions(100, 0.04, 40)) >= 32
+
+
+def test_a_champion_that_cannot_read_what_is_configured_loses_to_any_sound_challenger() -> None:
+    alike = candidate(0.60, difference=CHANCE)
+    assert decide([alike], CHAMPION, NAIVE, RULES).outcome == "kept"
+    why = "version 3 cannot read tonight's features: covariate promo is not declared any more"
+    decision = decide([alike], None, NAIVE, RULES).instead_of("3", why)
+    assert (decision.outcome, decision.from_version, decision.to_version) == ("promoted", "3", "7")
+    assert decision.reasons[0] == f"{why}: any sound challenger takes its place"
+    unsound = decide([candidate(0.60, bias=0.5)], None, NAIVE, RULES).instead_of("3", why)
+    assert (unsound.outcome, unsound.from_version, unsound.to_version) == ("refused", "3", "3")

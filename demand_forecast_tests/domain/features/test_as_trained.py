@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
-from demand_forecast.domain.features import ContractError, ForecastFeatures
+from demand_forecast.domain.features import ContractError, ForecastFeatures, declaration, obstacle, undeclared_then
+from demand_forecast.domain.features import contract as contracts
 from demand_forecast.domain.models import ForecastModel, create
 from demand_forecast.domain.models.training_rows import training_rows
 from demand_forecast.settings import Covariates
@@ -156,3 +158,37 @@ def test_another_frequency_is_an_error(trained: ForecastModel) -> None:
     monday = BASE.demand.filter(pl.col("date").dt.weekday() == 1)
     with pytest.raises(ContractError, match="the history is weekly, the model is daily: train it again"):
         replace(BASE, demand=monday, frequency="weekly").ahead(trained.contract)
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({}, None),
+        ({"static": ["department"]}, "covariate size is not declared any more"),
+        ({"known_future": ["promo", "event"]}, "covariate temperature is not declared any more"),
+        ({"past_only": []}, "covariate visitors is not declared any more"),
+        ({"static": [*BASE.covariates.static, "region"]}, None),
+        ({"frequency": "weekly"}, "it was trained on daily demand, which is weekly now"),
+        ({"horizon": 15}, "it was trained and proven for 14 periods ahead, 15 are asked for now"),
+        ({"horizon": 7}, None),
+    ],
+)
+def test_what_keeps_models_from_forecasting_what_is_configured(
+    trained: ForecastModel, given: dict[str, Any], why: str | None
+) -> None:
+    asked = {"frequency": "daily", "horizon": 14} | BASE.covariates.model_dump() | given
+    frequency, horizon = asked.pop("frequency"), asked.pop("horizon")
+    assert obstacle(trained.contract, Covariates(**asked), frequency, horizon) == why
+
+
+def test_features_of_another_release_do(trained: ForecastModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = declaration.declare
+    monkeypatch.setattr(contracts, "declare", lambda inputs: declared(inputs)[1:])
+    found = obstacle(trained.contract, BASE.covariates, "daily", 14)
+    assert str(found).startswith("features declared by this version differ from the contract")
+
+
+def test_a_covariate_that_was_declared_later_is_told(trained: ForecastModel) -> None:
+    more = BASE.covariates.model_copy(update={"past_only": ["visitors", "weather"]})
+    assert undeclared_then(trained.contract, more) == ["weather"]
+    assert undeclared_then(trained.contract, BASE.covariates) == []

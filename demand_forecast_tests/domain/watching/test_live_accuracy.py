@@ -20,6 +20,7 @@ from demand_forecast.domain.watching.live_accuracy import (
     first_day_to_score,
     in_windows,
     newest_published,
+    of_frequency,
     score_published,
     series_accuracy,
     series_scores,
@@ -265,3 +266,12 @@ def test_an_error_is_no_share_of_nothing() -> None:
     found = series_accuracy(newest_published(make_published(3, 4).lazy(), Window(FIRST, FIRST + timedelta(9))), demand)
     assert found["wape"].to_list() == found["bias"].to_list() == [None] * len(found)
     assert found["pairs"].min() > 0  # type: ignore[operator]
+
+
+def test_a_forecast_of_another_frequency_is_none_of_todays() -> None:
+    ahead = [("daily", 1, 1), ("daily", 7, 7), ("weekly", 7, 1), ("weekly", 56, 8)]
+    rows = [(name, FIRST, FIRST + timedelta(days=days), horizon) for name, days, horizon in ahead]
+    columns = ["frequency", "forecast_origin", "date", "horizon"]
+    published = pl.DataFrame(rows, schema=columns, orient="row").cast({"horizon": pl.Int32})
+    assert published.filter(of_frequency("daily"))["frequency"].to_list() == ["daily", "daily"]
+    assert published.filter(of_frequency("weekly"))["frequency"].to_list() == ["weekly", "weekly"]

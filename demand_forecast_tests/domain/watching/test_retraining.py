@@ -76,6 +76,7 @@ def decided(weeks: list[float | None], drifted: list[float] | None = None, **giv
         ([], [], {}, "keep"),
         ([], [], {"trained": NEWEST - timedelta(days=29)}, "keep"),
         ([], [], {"trained": NEWEST - timedelta(days=30)}, "retrain"),
+        ([], [], {"trained": NEWEST, "changed": ["covariate promo is not declared any more"]}, "retrain"),
         ([BAD] * 4, [0.9] * 4, {"trained": None}, "keep"),
         ([GOOD, GOOD, BAD, BAD], [], {"step": 7}, "retrain"),  # weekly periods
         ([BAD, BAD, BAD, GOOD], [], {"step": 7}, "keep"),

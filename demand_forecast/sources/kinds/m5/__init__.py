@@ -18,6 +18,9 @@ class M5(LandingKind):
         """One of every table: the layout says what it is."""
         return [Input()]
 
+    def place(self, given: Input) -> str:  # noqa: ARG002
+        return f"{self.kind} {self.path}"
+
     def deliveries(
         self,
         settings: Settings,

@@ -17,6 +17,11 @@ class Sql(LedgerKind):
     url: str = Field(repr=False)  # may hold a password
     sales: Input
 
+    def place(self, given: Input) -> str:
+        from demand_forecast.sources.kinds.sql.relation import shown
+
+        return f"{self.kind} {shown(self.url)} {given.table or given.query}"
+
     def deliveries(
         self, settings: Settings, name: str, table: "Table", given: Input, landing: "Landing"
     ) -> "list[Delivery]":

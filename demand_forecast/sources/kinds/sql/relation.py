@@ -105,6 +105,14 @@ def relation_of(settings: Settings, url: str, table: Table, given: Input, dates:
     return Relation(database_url(settings, url), table, given, declared(settings, table), dates, today)
 
 
+def shown(url: str) -> str:
+    """The URL without its password; nothing where it is none."""
+    try:
+        return sa.make_url(url).render_as_string(hide_password=True)
+    except sa.exc.ArgumentError:
+        return ""
+
+
 def database_url(settings: Settings, url: str) -> sa.URL:
     """`url` with an SQLite path relative to the configuration file, and psycopg2 where PostgreSQL has no other driver.
 
