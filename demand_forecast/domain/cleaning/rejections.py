@@ -11,12 +11,8 @@ from demand_forecast.domain.cleaning.sales_lines import mapped_columns
 from demand_forecast.domain.cleaning.text import identifier
 from demand_forecast.settings import Cleaning
 
-REPLACED = (
-    "superseded",
-    "withdrawn",
-    "extract_overlap",
-    "exact_duplicate",
-)  # replaced by a newer line: no sign of a broken source
+# replaced by a newer line: no sign of a broken source
+REPLACED = ("superseded", "withdrawn", "extract_overlap", "exact_duplicate")
 ORDINARY = (*REPLACED, "cancellation", "cancelled_sale", "return", "non_product", "before_history")
 LOOKED_BACK = timedelta(days=28)
 LATELY = timedelta(days=14)  # that an absurd line is told for

@@ -241,7 +241,7 @@ class LevelModel(SpreadModel):
         """From one made-up row that sold its level: a history of a few days is forecast at its level."""
         unknown = np.full((1, len(self.contract.model_columns)), np.nan, np.float32)
         self._train(unknown, np.ones(1), np.ones(1), np.ones(1))
-        self.spread = Spread.everywhere(POISSON)
+        self._typical, self.spread = {}, Spread.everywhere(POISSON)
 
     def _mean(self, rows: pl.DataFrame, expected_open: Floats) -> Floats:
         matrix = self.contract.matrix(rows)

@@ -38,17 +38,18 @@ def test_a_short_history_has_fewer_origins() -> None:
     [
         *(("daily", 140, 28), ("daily", 70, 28), ("daily", 69, 27), ("daily", 42, 14), ("daily", 20, 5)),
         *(("daily", 10, 2), ("daily", 3, 1), ("daily", 2, 1), ("daily", 1, 0)),
-        *(("weekly", 58, 28), ("weekly", 30, 14), ("weekly", 4, 1)),
+        *(("weekly", 58, 28), ("weekly", 30, 14), ("weekly", 4, 1), ("monthly", 30, 14)),
     ],
 )
 def test_what_a_history_is_too_short_for_is_proven_as_far_as_it_reaches(
     frequency: Frequency, periods: int, ahead: int
 ) -> None:
-    step = timedelta(days=calendar_of(frequency).step)
-    found = backtest_origins(LAST - (periods - 1) * step, LAST, horizon=28, count=3, frequency=frequency)
+    calendar = calendar_of(frequency)
+    last, first = calendar.ahead(LAST, 0), calendar.ahead(LAST, 1 - periods)
+    found = backtest_origins(first, last, horizon=28, count=3, frequency=frequency)
     assert proven_periods(periods, 28, frequency) == ahead
-    assert found[-1:] == ([LAST - ahead * step] if ahead else [])
-    assert all(origin >= LAST - (periods - 1) * step for origin in found)
+    assert found[-1:] == ([calendar.ahead(last, -ahead)] if ahead else [])
+    assert all(origin >= first for origin in found)
 
 
 def test_every_candidate_forecasts_the_same_rows() -> None:
