@@ -72,13 +72,16 @@ def place_of(one: NamedInput) -> str:
 
 
 def as_held(settings: Settings, register: Register) -> Settings:
-    """`settings` with every source under the name that raw_sales has it by; a new one under a name that is free."""
+    """`settings` with every source under the name that raw_sales has it by. One at a place that is not known goes by
+    the name that raw_sales has for what was called like it, else by a free one, until it is settled what it is.
+    """
     found = recognised(settings, register)
-    names = [found.get(one.name) for one in named_inputs(settings, "sales")]
-    taken = {one.source for one in register}
-    for number, one in enumerate(named_inputs(settings, "sales")):
-        names[number] = names[number] or free_name(one.name, taken)
-        taken |= {str(names[number])}
+    replaced = {one.replaces for one in register}
+    called = {one.name: one.source for one in register if one.source not in (*found.values(), *replaced)}
+    taken, names = {one.source for one in register}, []
+    for one in named_inputs(settings, "sales"):
+        names.append(found.get(one.name) or called.get(one.name) or free_name(one.name, taken))
+        taken.add(names[-1])
     sources = [
         source.model_copy(update={"name": name}) for source, name in zip(settings.all_sources, names, strict=True)
     ]

@@ -39,12 +39,13 @@ class Jump(NamedTuple):
 def jump_of(before: pl.LazyFrame, now: pl.LazyFrame) -> Jump:
     """What changed from `before` to `now`, clean_sales (`date, store_id, product_id, units, source`) of the same days.
 
-    Only series in both are compared, on the days until the last of `before`: what is new is no jump.
+    A series is compared from its first to its last day in `before`, if it is in both: what is new, was late or is
+    older than what was known is no jump.
     """
-    last = before.select(pl.col("date").max()).collect().item()
-    now = now.filter(pl.col("date") <= pl.lit(last, pl.Date))
-    both = before.select(SERIES).unique().join(now.select(SERIES).unique(), on=SERIES)
-    sides = [frame.join(both, on=SERIES, how="semi") for frame in (before, now)]
+    known = before.group_by(SERIES).agg(first=pl.col("date").min(), last=pl.col("date").max())
+    known = known.join(now.select(SERIES).unique(), on=SERIES)
+    within = pl.col("date").is_between("first", "last")
+    sides = [frame.join(known, on=SERIES).filter(within) for frame in (before, now)]
     by_day = _compared(sides, "date")
     low, high = pl.min_horizontal("before", "now"), pl.max_horizontal("before", "now")
     jumped = by_day.filter(high > JUMP * low).sort("date")

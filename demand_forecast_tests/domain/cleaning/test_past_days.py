@@ -53,6 +53,13 @@ def test_days_that_came_back_empty_are_told() -> None:
     assert (gone.is_other_history, gone.days["now"].sum()) == (True, 0)
 
 
-def test_a_backfill_of_older_days_is_told_as_units_instead_of_none() -> None:
-    filled = jump(sales(30, first=FIRST + timedelta(days=30)), sales(60))
-    assert filled.text.startswith("30 of 60 past days from 2025-01-01 to 2025-01-30 have units instead of none")
+def test_a_backfill_of_older_days_and_a_month_that_was_late_are_none() -> None:
+    month = timedelta(days=30)
+    for before in (sales(30, first=FIRST + month), sales(30)):
+        others = sales(60, store="S2")
+        assert jump(pl.concat([before, others]), pl.concat([sales(60), others])).days.is_empty()
+
+
+def test_a_gap_that_is_filled_is_told_as_units_instead_of_none() -> None:
+    gap = pl.concat([sales(10), sales(20, first=FIRST + timedelta(days=40))])
+    assert jump(gap, sales(60)).text.startswith("30 of 60 past days from 2025-01-11 to 2025-02-09 have units instead")

@@ -106,9 +106,9 @@ def relation_of(settings: Settings, url: str, table: Table, given: Input, dates:
 
 
 def shown(url: str) -> str:
-    """The URL without its password; nothing where it is none."""
+    """The URL without what may be secret; nothing where it is none."""
     try:
-        return sa.make_url(url).render_as_string(hide_password=True)
+        return sa.make_url(url).set(query={}).render_as_string(hide_password=True)
     except sa.exc.ArgumentError:
         return ""
 
