@@ -193,6 +193,32 @@ def test_moments_with_a_zone_keep_their_day(postgres_url: str, configure: Config
     assert datetime.fromisoformat(frame["date"][0]) == datetime(2024, 1, 2, 23, 30, tzinfo=UTC)
 
 
+NIGHT = [  # 22:30 UTC is half past midnight in Berlin in summer
+    *("2024-06-30 22:30:00+00", "2024-07-01 10:00:00+00", "2024-07-01 21:59:00+00"),
+    *("2024-07-01 22:30:00+00", "2024-07-02 09:00:00+00"),
+]
+
+
+@pytest.mark.parametrize("kind", ["timestamptz", "text"])
+def test_moments_count_on_the_day_of_the_shops(postgres_url: str, configure: Configure, kind: str) -> None:
+    rows = ", ".join(f"('{moment}'::{kind}, 'S', 'P', 1)" for moment in NIGHT)
+    query = f"SELECT * FROM (VALUES {rows}) AS t (sold_on, shop, sku, qty)"
+    columns = {name: column for name, column in COLUMNS.items() if name != "price"}
+    source = {"kind": "sql", "url": postgres_url, "sales": {"query": query, "columns": columns}}
+    settings = configure({"source": source, "automation": {"timezone": "Europe/Berlin"}})
+    frame = collected(settings)
+    counted = dict(frame.group_by("day").len().rows())
+    assert counted == {date(2024, 7, 1): 3, date(2024, 7, 2): 2}
+    totals = ledger_of(settings).daily_totals(None)
+    assert {day: total.split()[0] for day, total in totals.items() if kind == "timestamptz"} in (
+        {date(2024, 7, 1): "3", date(2024, 7, 2): "2"},
+        {},
+    )
+    assert set(totals) == set(counted)
+    second = (date(2024, 7, 2), date(2024, 7, 2))
+    assert set(ledger_of(settings).daily_totals(second)) == {second[0]}
+
+
 def test_sqlite_keeps_what_its_columns_really_hold(tmp_path: Path, configure: Configure) -> None:
     engine = sa.create_engine(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
     execute(engine, "CREATE TABLE ledger (sold_on, shop, sku, qty, price)")
