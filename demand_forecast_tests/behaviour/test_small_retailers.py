@@ -91,6 +91,37 @@ def test_weeks_of_one_product_in_one_store_without_a_price(corner: Shopkeeper) -
     assert forecast["mean"].mean() == pytest.approx(demand["units"].mean(), rel=0.5)
 
 
+LABELS = {
+    "fridays": [str(MONDAY + timedelta(days=4 + 7 * n)) for n in range(44)],
+    "iso weeks": [(MONDAY + timedelta(weeks=n)).strftime("%G-W%V") for n in range(44)],
+    "months": [f"{2021 + n // 12}-{n % 12 + 1:02d}" for n in range(44)],
+}
+AHEAD = {
+    "fridays": [MONDAY + timedelta(days=4 + 7 * n) for n in range(40, 44)],
+    "iso weeks": [MONDAY + timedelta(weeks=n) for n in range(40, 44)],
+    "months": [date(2024, month, 1) for month in (5, 6, 7, 8)],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("label", LABELS)
+def test_a_retailer_keeps_its_own_weeks_and_months(corner: Shopkeeper, label: str) -> None:
+    """Totals of 40 periods, through the whole graph; then one more, through a night."""
+    frequency = "monthly" if label == "months" else "weekly"
+    rows = [f"{period},Corner,A,{90 + n % 5},2.5" for n, period in enumerate(LABELS[label])]
+    corner.write("sales/all.csv", csv(rows[:40]))
+    outcome = corner.configure(frequency=frequency, horizon=4).run()
+    assert outcome.status == 0, outcome.said
+    assert corner.table("daily_demand").height == 40
+    forecast = corner.table("demand_forecast")
+    check_forecast(forecast, 4)
+    assert forecast["date"].to_list() == AHEAD[label]
+    corner.write("sales/later.csv", csv(rows[40:41]))
+    later = corner.run("night")
+    assert later.status == 0, later.said
+    assert corner.table("demand_forecast")["date"].to_list()[:3] == AHEAD[label][1:]
+
+
 def test_one_product_in_one_store_without_anything_beside(corner: Shopkeeper) -> None:
     made = night(corner.settings)
     check_forecast(made.forecast, 7)
