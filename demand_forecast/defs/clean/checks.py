@@ -8,7 +8,7 @@ from demand_forecast.defs.metadata import contract_check
 from demand_forecast.defs.project import Project
 
 MOST_REJECTED = 0.5
-FEW = 20  # rows that tell a format from a slip
+FEW = 3  # rows that tell a format from a slip
 REPLACED = ("superseded", "extract_overlap", "exact_duplicate")  # replaced by a newer line: no sign of a broken source
 
 
@@ -54,8 +54,8 @@ def every_row_accounted_for(project: Project) -> dg.AssetCheckResult:
 @dg.asset_check(
     asset="clean_sales",
     blocking=True,
-    description="Most rows of the newest days count, of as many as have 20 rows; otherwise the source has changed its "
-    "format.",
+    description="Most rows of the newest day count (of the newest days, until there are three rows); otherwise the "
+    "source has changed its format.",
 )
 def newest_day_is_mostly_clean(project: Project) -> dg.AssetCheckResult:
     raw, rejected = project.lake.scan("raw_sales"), project.lake.scan("rejected_sales")
