@@ -8,7 +8,6 @@ import pytest
 
 from demand_forecast.domain.demand.covariates import MissingCovariateError
 from demand_forecast.domain.features import ContractError
-from demand_forecast.domain.models.training_rows import HistoryTooShort
 from demand_forecast.domain.tables import now
 from demand_forecast_tests.behaviour.conftest import COLUMNS, Shopkeeper, cleaned, csv, files_source, night, sales_rows
 
@@ -130,11 +129,6 @@ class TestOnALaterNight:
         later_night.bad_night("✗ raw_plan", "promotions.csv: no column 'promo'", "Correct plan.columns.promo")
 
     @pytest.mark.slow
-    def test_a_horizon_longer_than_the_history(self, later_night: Shopkeeper) -> None:
-        later_night.reconfigure(horizon=60)
-        later_night.bad_night("✗ demand_features", "horizon: 60 daily periods need", "shorten horizon:")
-
-    @pytest.mark.slow
     def test_units_became_words(self, later_night: Shopkeeper) -> None:
         """The rows are kept as they arrived; the newest day is mostly refused, and that stops the night."""
         rows = [f"2025-03-03,-,{item},some,2.5,3" for item in ("007", "0042", "1e5")]
@@ -201,10 +195,13 @@ class TestAskedOfTheFunction:
         with pytest.raises(MissingCovariateError, match=said):
             night(retailer.settings)
 
-    def test_a_history_shorter_than_twice_the_horizon(self, retailer: Shopkeeper) -> None:
-        retailer.configure(horizon=14)
-        with pytest.raises(HistoryTooShort, match=r"need a history of 42 .* there are 40 .*; shorten horizon:"):
-            night(retailer.settings)
+    @pytest.mark.parametrize("horizon", [14, 60])
+    def test_a_history_shorter_than_twice_the_horizon(self, retailer: Shopkeeper, horizon: int) -> None:
+        """It is proven as far as it reaches, 13 days ahead, and forecast to the end."""
+        made = night(retailer.configure(horizon=horizon).settings)
+        assert made.forecast["horizon"].max() == horizon
+        origins = made.features.filter(~pl.col("training"))["forecast_origin"].unique().sort()
+        assert (origins[-1] - origins[0]).days == 13
 
     def test_nothing_was_ever_sold(self, retailer: Shopkeeper) -> None:
         only(retailer, csv([row.rsplit(",", 2)[0] + ",0,2.5" for row in ROWS]))

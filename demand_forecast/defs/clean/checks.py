@@ -20,7 +20,7 @@ from demand_forecast.domain.cleaning.rejections import (
 
 MOST_REJECTED = 0.5
 NAMED = 8  # stores and products that a check names
-FEW = 20  # rows that tell a format from a slip
+FEW = 3  # rows that tell a format from a slip
 
 
 def _numbers_check(table: str) -> dg.AssetChecksDefinition:
@@ -82,11 +82,13 @@ def past_days_are_as_before(project: Project) -> dg.AssetCheckResult:
 @dg.asset_check(
     asset="clean_sales",
     blocking=True,
-    description="Most rows of the newest days count, of as many as have 20 rows; otherwise the source has changed its "
-    "format.",
+    description="Most rows of the newest day count (of the newest days, until there are three rows); otherwise the "
+    "source has changed its format.",
 )
 def newest_day_is_mostly_clean(project: Project) -> dg.AssetCheckResult:
-    raw, rejected = project.lake.scan("raw_sales"), project.lake.scan("rejected_sales")
+    newest = project.lake.newest("raw_sales", "day")
+    lately = pl.col("day") > newest - LOOKED_BACK if newest else pl.lit(value=True)
+    raw, rejected = (project.lake.scan(table).filter(lately) for table in ("raw_sales", "rejected_sales"))
     days = _newest_days(raw, rejected)
     first, last = days.select(first=pl.col("day").min(), last=pl.col("day").max()).row(0)
     arrived, refused = (int(days[name].sum()) for name in ("arrived", "refused"))

@@ -5,7 +5,6 @@ day's weather is that of all series. So both errors are clustered by series at a
 of `difference.py` are by series and by day.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, nan, sqrt
 
@@ -22,7 +21,6 @@ TWO_SIDED = ONE_SIDED / 2
 LARGEST_OF_NINE = (
     0.00933  # one-sided, where P(max |B(p)| > c) = 0.05 at the nine p: c = 1.176 = 2.352 B(0.5)'s deviation
 )
-PIECE = ["series", "block"]
 LEVELS = [f"below_{10 * tenth}" for tenth in range(1, 10)]
 CHANCE = {  # as metrics of `backtest_metrics`, each at its level
     "outcomes": SERIES_LEVEL.name,
@@ -130,7 +128,7 @@ def _of_bias(pairs: pl.DataFrame) -> Deviation:
     share = 1 / (pl.col("sold") * pl.col("forecast_origin").n_unique())
     error = metrics.error()
     bias = (error * share).sum()
-    return _deviation(pairs.select(*PIECE, "date", e=(error - bias * pl.col("units")) * share), ["e"])
+    return _deviation(pairs, pairs.select((error - bias * pl.col("units")) * share))
 
 
 def _of_calibration(told: pl.DataFrame) -> Deviation:
@@ -139,8 +137,7 @@ def _of_calibration(told: pl.DataFrame) -> Deviation:
         metrics.pit_part_below(level).alias(name) for name, level in zip(LEVELS, QUANTILE_LEVELS, strict=True)
     )
     gaps = (pl.col(name) - (pl.col(name) * pl.col("share")).sum() for name in LEVELS)
-    influence = parts.select(*PIECE, "date", *(gap * pl.col("share") for gap in gaps))
-    found = _deviation(influence, LEVELS)
+    found = _deviation(told, parts.select(gap * pl.col("share") for gap in gaps))
     if not found.freedom:
         return found
     levels = np.array(QUANTILE_LEVELS)
@@ -149,7 +146,9 @@ def _of_calibration(told: pl.DataFrame) -> Deviation:
     return Deviation(0.5 * sqrt(design * independent), found.freedom)
 
 
-def _deviation(influence: pl.DataFrame, of: Sequence[str]) -> Deviation:
-    if influence.select(PIECE).n_unique() < 2:
+def _deviation(pairs: pl.DataFrame, influence: pl.DataFrame) -> Deviation:
+    series, block, day = (pairs[name].to_physical().to_numpy().astype(np.int64) for name in ("series", "block", "date"))
+    piece = series * (block.max(initial=0) + 1) + block
+    if len(np.unique(piece)) < 2:
         return Deviation(nan, 0.0)
-    return Deviation(*clustered_error(influence, PIECE, of))
+    return Deviation(*clustered_error(influence.to_numpy(), piece, day))

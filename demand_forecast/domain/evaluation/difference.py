@@ -5,16 +5,18 @@ series are alike, and so are those of a day: one more pair tells little that is 
 both ways.
 """
 
-from collections.abc import Sequence
 from math import sqrt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from demand_forecast.domain.evaluation import metrics
 from demand_forecast.domain.evaluation.backtest import counting_rows
 from demand_forecast.domain.tables import QUANTILE_COLUMNS, SERIES
 
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+Numbers = np.ndarray[Any, np.dtype[np.integer[Any]]]
 LOSSES = {"wql": "quantile_loss", "wape": "absolute_error"}
 PAIR = [*SERIES, "date", "forecast_origin"]
 
@@ -97,16 +99,19 @@ def compare(cells: pl.DataFrame, loss: str) -> Difference | None:
     champion, challenger = (float(cells[name].sum()) / units for name in (loss, f"{loss}_challenger"))
     difference = challenger - champion
     gap = pl.col(f"{loss}_challenger") - pl.col(loss)
-    influence = cells.select(*SERIES, "date", e=(gap - difference * pl.col("units")) / units)
-    error, free = clustered_error(influence, SERIES)
+    influence = cells.select((gap - difference * pl.col("units")) / units).to_numpy()
+    series, day = cells.select(pl.struct(SERIES).rank("dense"), day=pl.col("date").to_physical())
+    error, free = clustered_error(influence, series.to_numpy(), day.to_numpy())
     return Difference(champion, challenger, difference, error, _p_value(difference, error, free), free)
 
 
-def clustered_error(influence: pl.DataFrame, alike: Sequence[str], of: Sequence[str] = ("e",)) -> tuple[float, float]:
-    """The root of the variances of the sums of columns `of`, added up, and their degrees of freedom: clustered by the
-    columns `alike` and by `date` as `compare` says, zero degrees where there are fewer than two dates.
+def clustered_error(influence: Floats, alike: Numbers, day: Numbers) -> tuple[float, float]:
+    """The root of the variances of the column sums of `influence` (rows, columns), added up, and their degrees of
+    freedom: clustered by the numbers `alike` and `day` of each row as `compare` says. No degrees of a single day.
     """
-    by_alike, by_day, by_both = (_variance(influence, by, of) for by in (alike, ("date",), (*alike, "date")))
+    alike, day = (np.unique(numbers, return_inverse=True)[1] for numbers in (alike, day))
+    both = np.unique(alike * (day.max(initial=0) + 1) + day, return_inverse=True)[1]
+    by_alike, by_day, by_both = (_variance(influence, cluster) for cluster in (alike, day, both))
     total = max(by_alike.variance + by_day.variance - by_both.variance, by_alike.variance, by_day.variance)
     return sqrt(total), _degrees_of_freedom(by_alike, by_day) if by_day.clusters > 1 else 0.0
 
@@ -118,9 +123,9 @@ class _Part(NamedTuple):
     clusters: int
 
 
-def _variance(influence: pl.DataFrame, by: Sequence[str], of: Sequence[str]) -> _Part:
-    sums = influence.group_by(*by, maintain_order=True).agg(pl.col(of).sum()).select(of).to_numpy()
-    count = len(sums)
+def _variance(influence: Floats, cluster: Numbers) -> _Part:
+    sums = np.array([np.bincount(cluster, column) for column in influence.T])
+    count = sums.shape[1]
     return _Part(float((sums**2).sum()) * (count / (count - 1) if count > 1 else 1.0), count)
 
 

@@ -348,7 +348,8 @@ def _reasons(best: Contender | None, entrants: Sequence[Contender], contest: Con
     if best is None:
         return [*reasons, "there is no challenger"]
     if best is contest.baseline:
-        others = [_by_the_margin(one, best, contest.rules).reason for one in entrants]
+        compared = [one for one in entrants if _passed(_comparable(one, contest))]
+        others = [_by_the_margin(one, best, contest.rules).reason for one in compared]
         return [*reasons, *others, f"{best.label}: no candidate beats it; it serves"]
     if _passed(_comparable(best, contest)):
         reasons += [gate.reason for gate in _duel(best, contest)]

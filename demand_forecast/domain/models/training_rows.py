@@ -6,7 +6,7 @@ import polars as pl
 
 
 class HistoryTooShort(ValueError):  # noqa: N818 - it says what is wrong, not that something is
-    """There are not enough periods to prove a forecast on."""
+    """There is no period to forecast from."""
 
 
 def training_rows(features: pl.DataFrame, origin: date) -> pl.DataFrame:
