@@ -22,7 +22,7 @@ class Cleaning(Section):
     id_case: Literal["keep", "upper", "lower"] = "keep"
     duplicates: Literal["reject", "keep"] = "reject"  # lines equal in every column of one report
     max_units: float = 1_000_000  # a line above is absurd whatever the series
-    absurd_ratio: float = 200  # a line above this many times its series' 99th percentile (and 100 units) is absurd
+    absurd_ratio: float = 200  # a line above this many times its series' usual large ones (and 100 units) is absurd
     require_price: bool = True  # a mapped price must be above zero
     non_product: Match | None = None
     cancellation: Cancellation | None = None

@@ -102,7 +102,7 @@ def test_rows_of_an_origin_are_noted_and_shown_with_the_plan_they_read(two_plans
     assert f"|{SECOND}|as known there: version 2|" in lines
     assert read_plans(two_plans.lake.notes("demand_features")) == {FIRST: 1, SECOND: 2}
     rows = two_plans.lake.read("demand_features").filter(~pl.col("training"))
-    assert set(rows.filter(pl.col("forecast_origin") == FIRST)["promo"]) == {0.0}
+    assert set(rows.filter(pl.col("forecast_origin") == FIRST)["promo"]) == {None}
     assert rows.filter(pl.col("forecast_origin") != FIRST)["promo"].max() == 1
 
 
