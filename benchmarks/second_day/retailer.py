@@ -53,10 +53,10 @@ class Retailer:
         self.file.write_text(yaml.safe_dump(self.config, sort_keys=False), encoding="utf-8")
 
     def to_sql(self) -> None:
-        """The same sales in a database, and the source reads them there."""
+        """The same sales in a database, which does not count visitors, and the source reads them there."""
         tables = {name: pl.read_csv(self.folder / f"{name}.csv") for name in ("products", "stores", "plan")}
         with sqlite3.connect(self.folder / "sales.db") as base:
-            for name, table in (tables | {"sales": self.sales}).items():
+            for name, table in (tables | {"sales": self.sales.drop("visitors")}).items():
                 base.execute(f"CREATE TABLE {name} ({', '.join(table.columns)})")
                 rows = table.with_columns(pl.col(pl.Date).cast(pl.String)).rows()
                 marks = ", ".join("?" * table.width)
