@@ -11,13 +11,13 @@ from demand_forecast.domain.tables import now
 from demand_forecast.tracking.ledger import PromotionLedger
 
 
-def register(project: Project, features: Any, trained: date, mark: str) -> str:
-    """A model that serves, registered with `mark` as its fingerprint."""
+def register(project: Project, features: Any, trained: date, mark: str, model: str = "seasonal_naive") -> str:
+    """A model that serves, registered as `model` with `mark` as its fingerprint."""
     frame, contract = features
     folder = project.home.root / f"model-{mark}"
     create("seasonal_naive").fit(frame.filter(pl.col("training")), contract).save(folder)
     with project.tracking.run("a model") as run:
-        tags = {"model": "seasonal_naive", "fingerprint": mark, "forecast_origin": str(trained)}
+        tags = {"model": model, "fingerprint": mark, "forecast_origin": str(trained)}
         return project.tracking.register(run.run_id, folder, tags)
 
 

@@ -364,9 +364,9 @@ def test_a_challenger_that_was_scored_on_other_origins_is_refused(project: Proje
 def test_the_same_training_decides_once(project: Project, features: Any, undrawn: pytest.MonkeyPatch) -> None:
     """Its backtest has the figures of the champion before, which the second best would beat as well."""
     tonight = backtested(project, features, seasonal_naive=0.6, gradient_boosting=0.5, champion=0.8)
-    promote(project, register(project, features, FIRST, "first"))
+    promote(project, register(project, features, FIRST, "first", "lightgbm"))
     best, second = (
-        register(project, features, FIRST, tonight(name)) for name in ("gradient_boosting", "seasonal_naive")
+        register(project, features, FIRST, tonight(name), name) for name in ("gradient_boosting", "seasonal_naive")
     )
     for _ in range(2):
         result = materialize(project, promoted_model)
@@ -386,8 +386,8 @@ def test_the_same_training_decides_once(project: Project, features: Any, undrawn
 def test_days_without_goods_are_no_evidence(project: Project, features: Any) -> None:
     """The challenger is better on them alone."""
     tonight = backtested(project, features, seasonal_naive=0.9, gradient_boosting=0.5, champion=0.8)
-    promote(project, register(project, features, FIRST, "first"))
-    register(project, features, FIRST, tonight("gradient_boosting"))
+    promote(project, register(project, features, FIRST, "first", "lightgbm"))
+    register(project, features, FIRST, tonight("gradient_boosting"), "gradient_boosting")
     made, late = project.lake.read("backtest"), pl.col("date") > day(3)
     rivals = made.filter(pl.col("model") == "champion").with_columns(model=pl.lit("gradient_boosting"))
     swapped = pl.concat([made.filter((pl.col("model") != "gradient_boosting") | late), rivals.filter(~late)])

@@ -483,4 +483,5 @@ def test_a_champion_that_cannot_read_what_is_configured_loses_to_any_sound_chall
     assert (decision.outcome, decision.from_version, decision.to_version) == ("promoted", "3", "7")
     assert decision.reasons[0] == f"{why}: any sound challenger takes its place"
     unsound = decide([candidate(0.60, bias=0.5)], None, NAIVE, RULES).instead_of("3", why)
-    assert (unsound.outcome, unsound.from_version, unsound.to_version) == ("refused", "3", "3")
+    assert (unsound.outcome, unsound.from_version, unsound.to_version) == ("promoted", "3", "7")
+    assert unsound.reservations, "what is configured is forecast, with reservations"
