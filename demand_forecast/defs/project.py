@@ -13,6 +13,7 @@ import polars as pl
 import demand_forecast.domain
 from demand_forecast.defs.configuration import open_settings
 from demand_forecast.domain.demand.calendar import Calendar, Frequency, calendar_of
+from demand_forecast.domain.demand.periods import Recognised, recognise
 from demand_forecast.lake.tables import Lake, LakeError
 from demand_forecast.settings import Settings
 from demand_forecast.sources.collecting.identity import settle
@@ -39,10 +40,20 @@ class Project(dg.ConfigurableResource):
 
     @property
     def frequency(self) -> Frequency:
-        """The retailer's frequency: as daily_demand was made, else as the settings alone say."""
+        """The retailer's frequency: as daily_demand was made, before the first as the rows that arrived are dated."""
         lake, said = self.lake, self.settings.frequency
-        noted = lake.notes("daily_demand").get("frequency", said) if lake.exists("daily_demand") else said
-        return noted if calendar_of(noted).frequency == said else said
+        noted = lake.notes("daily_demand").get("frequency", "") if lake.exists("daily_demand") else ""
+        if noted.split(" ")[0] == said:
+            return noted
+        if said == "daily" or not lake.exists("raw_sales"):
+            return said
+        return self.recognised("raw_sales", "day").calendar.code
+
+    def recognised(self, table: str, column: str) -> Recognised:
+        """How the retailer keeps its weeks or months, by the days in `column` of `table`."""
+        days = self.lake.scan(table).group_by(date=column).agg(rows=pl.len()).collect()
+        names = (source.sales.columns.get("date") for source in self.settings.all_sources if source.sales)
+        return recognise(days, self.settings, tuple(name for name in names if isinstance(name, str)))
 
     @property
     def calendar(self) -> Calendar:

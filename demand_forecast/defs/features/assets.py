@@ -25,7 +25,6 @@ from demand_forecast.defs.project import Project, recipe
 from demand_forecast.domain.demand.calendar import Calendar
 from demand_forecast.domain.demand.exceptions import without_exceptions
 from demand_forecast.domain.demand.panel import build_daily_demand, continues
-from demand_forecast.domain.demand.periods import Recognised, recognise
 from demand_forecast.domain.demand.silence import Silence, Silences, first_difference, read_silences, silences
 from demand_forecast.domain.evaluation.backtest import backtest_origins
 from demand_forecast.domain.features import (
@@ -60,7 +59,7 @@ def daily_demand(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
     from demand_forecast.reports.charts.data import demand_over_time
 
     lake, settings = project.lake, project.settings
-    kept, found = _recognised(project), _silences(lake)
+    kept, found = project.recognised("clean_sales", "date"), _silences(lake)
     context.log.info(kept.said)
     how = recipe(kept.calendar.code, settings.missing_day, settings.covariates.past_only)
     notes = {table: str(version) for table, version in lake.versions(PANEL_TABLES).items()}
@@ -107,13 +106,6 @@ def _first_day_to_build(lake: Lake, how: str, found: Silences) -> date | None:
     first = min((day for day in changes if day is not None), default=None)
     newest = lake.newest("clean_sales")
     return None if first is None or newest is None or first > max(newest, last_day(lake)) else first
-
-
-def _recognised(project: Project) -> Recognised:
-    """How the retailer keeps its weeks or months."""
-    days = project.lake.scan("clean_sales").group_by("date").agg(rows=pl.len()).collect()
-    names = (source.sales.columns.get("date") for source in project.settings.all_sources if source.sales)
-    return recognise(days, project.settings, tuple(name for name in names if isinstance(name, str)))
 
 
 def _build(project: Project, calendar: Calendar, since: date, notes: dict[str, str], unknown: pl.DataFrame) -> None:
