@@ -18,7 +18,8 @@ STEADY, MONTHLY = [9.0] * 56, [1.0 if day % 28 == 3 else 0.0 for day in range(56
 
 def check(project: Project, units: list[float], step: int = 1) -> dg.AssetCheckResult:
     days = [LAST - timedelta(days=step * back) for back in reversed(range(len(units)))]
-    project.lake.replace("daily_demand", pl.DataFrame({"date": days, "units": units, "open": [True] * len(units)}))
+    demand = {"store_id": "S", "date": days, "units": units, "open": [True] * len(units)}
+    project.lake.replace("daily_demand", pl.DataFrame(demand))
     found = volume_is_usual(project)
     assert isinstance(found, dg.AssetCheckResult)
     return found
