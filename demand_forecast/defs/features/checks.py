@@ -103,6 +103,18 @@ def _heard_of(project: Project, after: date) -> pl.LazyFrame:
 
 @dg.asset_check(
     asset="daily_demand",
+    description="Sales are dated as often as `frequency` says: rows on one weekday alone are totals of weeks. It only "
+    "warns.",
+)
+def periods_are_as_configured(project: Project) -> dg.AssetCheckResult:
+    found = project.recognised("clean_sales", "date")
+    return dg.AssetCheckResult(
+        passed=not found.doubt, severity=dg.AssetCheckSeverity.WARN, description=found.doubt or found.said
+    )
+
+
+@dg.asset_check(
+    asset="daily_demand",
     description="Every store has lines on its usual days. One that has none is late or silent: its days are unknown "
     "until they arrive, forecasts are made of what was known before. Where a store was closed, `open: 0` in the plan "
     "says so. This only warns.",

@@ -11,6 +11,7 @@ from demand_forecast.domain.demand.calendar import MOST, WEEKDAYS, Calendar, Dat
 from demand_forecast.domain.demand.expected_days import LOOKED_BACK
 from demand_forecast.settings import ConfigError, Settings
 
+ENOUGH_DATES = 8  # fewer say little
 NAMES_LAST = re.compile(r"end|until|last|close|bis$|fin$", re.IGNORECASE)  # columns such as WEEK_END_DATE
 NAMES_FIRST = re.compile(r"start|begin|commenc|first|open|von$|debut", re.IGNORECASE)
 
@@ -20,6 +21,7 @@ class Recognised(NamedTuple):
 
     calendar: Calendar
     said: str
+    doubt: str = ""  # where the rows look like those of longer periods than are configured
 
 
 def recognise(days: pl.DataFrame, settings: Settings, columns: tuple[str, ...] = ()) -> Recognised:
@@ -33,8 +35,26 @@ def recognise(days: pl.DataFrame, settings: Settings, columns: tuple[str, ...] =
     """
     calendar = calendar_of(settings.frequency)
     if calendar.frequency == "daily":
-        return Recognised(calendar, "days")
-    return (_weeks if calendar.frequency == "weekly" else _months)(days, calendar, settings, columns)
+        return Recognised(calendar, "days", _doubt(days, settings))
+    if calendar.frequency == "monthly":
+        return _months(days, calendar, settings, columns)
+    return _weeks(days, calendar, settings, columns)._replace(doubt=_doubt(days, settings))
+
+
+def _doubt(days: pl.DataFrame, settings: Settings) -> str:
+    """Why the rows look like totals of longer periods than `frequency` says; "" where they do not."""
+    if days["date"].n_unique() < ENOUGH_DATES:
+        return ""
+    rows, day = pl.col("rows"), pl.col("date").dt
+    months = (rows.filter(which).sum() for which in (day.day() == 1, pl.col("date") == day.month_end()))
+    by_weekday = days.group_by(day.weekday()).agg(rows.sum())["rows"]
+    enough = MOST * int(days["rows"].sum())
+    of_months = max(days.select(month=total).item() for total in months) >= enough
+    found = "monthly" if of_months else "weekly" if int(by_weekday.max()) >= enough else settings.frequency  # type: ignore[arg-type]
+    if found == settings.frequency:
+        return ""
+    where = "on the first or last day of a month" if of_months else "on one weekday"
+    return f"nearly all rows are {where}, as totals of {found.removesuffix('ly')}s are: if so, set frequency: {found}"
 
 
 def _weeks(days: pl.DataFrame, calendar: Calendar, settings: Settings, columns: tuple[str, ...]) -> Recognised:

@@ -80,6 +80,20 @@ def test_months_of_any_label_are_recognised() -> None:
     assert recognise(rows(daily), monthly).calendar == calendar_of("monthly")
 
 
+def test_rows_of_longer_periods_than_configured_are_doubted() -> None:
+    firsts = [date(2024 + n // 12, n % 12 + 1, 1) for n in range(30)]
+    daily = [date(2026, 1, 5) + timedelta(days=n) for n in range(60)]
+    for days, frequency, wanted in (
+        (weeks(5), "daily", "as totals of weeks are: if so, set frequency: weekly"),
+        (firsts, "daily", "set frequency: monthly"),
+        (firsts, "weekly", "as totals of months are"),
+    ):
+        assert wanted in recognise(rows(days), settings(frequency)).doubt
+    for days, frequency in ((daily, "daily"), (weeks(5), "weekly"), (firsts, "monthly"), (weeks(5, 7), "daily")):
+        assert not recognise(rows(days), settings(frequency)).doubt
+    assert not recognise(rows([]), settings("daily")).doubt
+
+
 def test_the_newest_whole_week_counts_whatever_its_label() -> None:
     newest = weeks(1)[-1]
     for code, last in (
