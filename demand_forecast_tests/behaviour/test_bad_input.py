@@ -134,7 +134,7 @@ class TestOnALaterNight:
         rows = [f"2025-03-03,-,{item},some,2.5,3" for item in ("007", "0042", "1e5")]
         later_night.write("sales/later.csv", csv(rows, KIOSK_HEADER))
         before, champion = later_night.table("demand_forecast"), later_night.champion()
-        later_night.run().failed_with("2025-03-03: 100.0% of 3 rows rejected, most of them unreadable_units")
+        later_night.run().failed_with("2025-03-03: 100.0% of 3 rows rejected: 3 unreadable_units")
         assert later_night.table("demand_forecast").equals(before)
         assert later_night.champion() == champion
         assert later_night.table("raw_sales").filter(pl.col("units") == "some").height == 3
