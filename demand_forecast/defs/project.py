@@ -47,11 +47,10 @@ class Project(dg.ConfigurableResource):
             return noted
         if said == "daily" or not lake.exists("raw_sales"):
             return said
-        return self.recognised("raw_sales", "day").calendar.code
+        return self.recognise(lake.scan("raw_sales").group_by(date="day").agg(rows=pl.len()).collect()).calendar.code
 
-    def recognised(self, table: str, column: str) -> Recognised:
-        """How the retailer keeps its weeks or months, by the days in `column` of `table`."""
-        days = self.lake.scan(table).group_by(date=column).agg(rows=pl.len()).collect()
+    def recognise(self, days: pl.DataFrame) -> Recognised:
+        """How the retailer keeps its weeks or months; `days`: `date, rows` of its sales."""
         names = (source.sales.columns.get("date") for source in self.settings.all_sources if source.sales)
         return recognise(days, self.settings, tuple(name for name in names if isinstance(name, str)))
 

@@ -40,6 +40,7 @@ from demand_forecast.domain.tables import SERIES
 from demand_forecast.lake.tables import Lake
 from demand_forecast.sources.days import local_day
 
+DOUBT = "doubt"  # the note with why the rows look like those of longer periods than are configured
 SILENCES = "silences"  # the note with what was found of stores of which nothing was heard
 PANEL_TABLES = ("clean_sales", "clean_stock", "clean_plan")
 ATTRIBUTE_TABLES = ("clean_plan", "clean_products", "clean_stores", "clean_stock")
@@ -59,11 +60,13 @@ def daily_demand(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
     from demand_forecast.reports.charts.data import demand_over_time
 
     lake, settings = project.lake, project.settings
-    kept, found = project.recognised("clean_sales", "date"), _silences(lake)
+    lines = lake.scan("clean_sales").group_by("store_id", "date").agg(rows=pl.len()).collect(engine="streaming")
+    kept = project.recognise(lines.group_by("date").agg(pl.col("rows").sum()))
+    found = _silences(lake, lines, kept.calendar)
     context.log.info(kept.said)
     how = recipe(kept.calendar.code, settings.missing_day, settings.covariates.past_only)
     notes = {table: str(version) for table, version in lake.versions(PANEL_TABLES).items()}
-    notes |= {"how": how, "frequency": kept.calendar.code, SILENCES: found.to_json()}
+    notes |= {"how": how, "frequency": kept.calendar.code, DOUBT: kept.doubt, SILENCES: found.to_json()}
     since = _first_day_to_build(lake, how, found)
     if since is None:
         context.log.info("nothing changed on any day")
@@ -83,12 +86,11 @@ def daily_demand(context: dg.AssetExecutionContext, project: Project) -> dg.Mate
     return dg.MaterializeResult(metadata=shown | table)
 
 
-def _silences(lake: Lake) -> Silences:
+def _silences(lake: Lake, lines: pl.DataFrame, calendar: Calendar) -> Silences:
     """Judged by all lines: a late one ends a silence, a night without one makes days before it unknown."""
-    lines = lake.scan("clean_sales").select("store_id", "date").unique().collect(engine="streaming")
     plan = lake.read("clean_plan")
     closed = plan.filter(pl.col("open") == 0, pl.col("product_id").is_null()) if "open" in plan.columns else None
-    return silences(lines, closed)
+    return silences(lines.select("store_id", "date"), closed, calendar)
 
 
 def read_heard(lake: Lake) -> tuple[Silence, ...]:

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import dagster as dg
 import polars as pl
 
-from demand_forecast.defs.features.assets import last_day, read_heard
+from demand_forecast.defs.features.assets import DOUBT, last_day, read_heard
 from demand_forecast.defs.features.contract import read_ends, read_unfamiliar
 from demand_forecast.defs.metadata import contract_check
 from demand_forecast.defs.project import Project
@@ -107,9 +107,9 @@ def _heard_of(project: Project, after: date) -> pl.LazyFrame:
     "warns.",
 )
 def periods_are_as_configured(project: Project) -> dg.AssetCheckResult:
-    found = project.recognised("clean_sales", "date")
+    doubt = project.lake.notes("daily_demand").get(DOUBT, "")
     return dg.AssetCheckResult(
-        passed=not found.doubt, severity=dg.AssetCheckSeverity.WARN, description=found.doubt or found.said
+        passed=not doubt, severity=dg.AssetCheckSeverity.WARN, description=doubt or f"they are: {project.frequency}"
     )
 
 

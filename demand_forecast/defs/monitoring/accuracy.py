@@ -69,7 +69,7 @@ def read_scores(project: Project, windows: int, periods: int = 0) -> pl.DataFram
     if newest is None:
         return pl.DataFrame(schema=SCORES)
     calendar = project.calendar
-    length = max(1, project.settings.monitoring.window_days // calendar.step)
+    length = calendar.within(project.settings.monitoring.window_days)
     recent = pl.col("date") > calendar.ahead(newest, -(windows * length + periods))
     alike = of_frequency(project.frequency)
     return project.lake.scan(TABLE).filter(recent, alike, pl.col("level") == SERIES_LEVEL.name).collect()
@@ -143,8 +143,7 @@ def _shown(scores: pl.DataFrame, project: Project) -> Metadata:
 
 
 def _weeks_ahead(calendar: Calendar) -> pl.Expr:
-    periods = max(1, 7 // calendar.step)
-    return (pl.col("horizon") - 1) // periods + 1
+    return (pl.col("horizon") - 1) // calendar.within(7) + 1
 
 
 def _table(figures: pl.DataFrame, *by: str) -> dg.MetadataValue:

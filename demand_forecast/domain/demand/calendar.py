@@ -124,6 +124,10 @@ class Calendar:
     def periods(self, days: int) -> int:
         return -(-days // self.step)
 
+    def within(self, days: int) -> int:
+        """How many whole periods are in so many days, at least one."""
+        return max(1, days // self.step)
+
 
 def _one(value: pl.Expr) -> date:
     return pl.select(value).item()  # type: ignore[no-any-return]

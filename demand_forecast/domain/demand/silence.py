@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import polars as pl
 
+from demand_forecast.domain.demand.calendar import DAILY, MONTHLY, Calendar
+
 MEMORY = 52  # the same weekdays before a silence, or months, by which it is judged
 OUT_OF_CHANCE = 1e-6  # a store that never missed a day is silent after five, one with a line every other day after 21
 LATE = 0.02  # of the newest days, which the next night may bring: a store that missed none in eight weeks, after one
@@ -23,7 +25,6 @@ HOLIDAYS = 7  # days without a line of any store: fewer are a holiday
 GONE = timedelta(weeks=8)  # silent for longer until today: it has closed for good
 GONE_MONTHS = 3  # the same where lines are of months
 YEARLY = 0.5  # of a silence's days: so many without a line a year before too are a yearly break
-FEW_DAYS = 1.2  # days with lines in a store's month: fewer are lines of whole months
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 NOTHING = pl.DataFrame(schema={"store_id": pl.String, "date": pl.Date})
 
@@ -85,7 +86,7 @@ def first_difference(before: tuple[Silence, ...], after: tuple[Silence, ...]) ->
     return min(changed, default=None)
 
 
-def silences(lines: pl.DataFrame, closed: pl.DataFrame | None = None) -> Silences:
+def silences(lines: pl.DataFrame, closed: pl.DataFrame | None = None, calendar: Calendar = DAILY) -> Silences:
     """The silences in `lines` (`store_id, date` of sales lines, repeated or not), the last of which is the newest day.
 
     A day is usual for a store when it had a line on any of the last 52 such weekdays. A run of usual days without one
@@ -97,11 +98,12 @@ def silences(lines: pl.DataFrame, closed: pl.DataFrame | None = None) -> Silence
 
     Days on which no store has a line, or that are in `closed` (`store_id`, null: every store; `date`), are no evidence
     and stay what they are. HOLIDAYS of them in a row are judged as if all stores were one. What was without a line a
-    year before too is a yearly break. Where lines are of whole months, months are judged as weekdays are.
+    year before too is a yearly break. Where by the `calendar` lines are of whole months, months are judged as weekdays
+    are.
     """
     if lines.is_empty():
         return Silences((), NOTHING)
-    grid = _Grid.of(lines.unique(), closed)
+    grid = _Grid.of(lines.unique(), closed, MONTHLY if calendar.totals and calendar.frequency == "monthly" else DAILY)
     found, unknown = list[Silence](), np.zeros_like(grid.heard)
     for stores, row, least in grid.rows():
         for start, end in row.silent(least):
@@ -198,46 +200,45 @@ class _Grid:
     first: date
     heard: Mask
     closed: Mask
-    monthly: bool
+    calendar: Calendar
 
     @classmethod
-    def of(cls, lines: pl.DataFrame, closed: pl.DataFrame | None) -> Self:
-        """`lines`: each store and day once."""
-        months = lines.select("store_id", pl.col("date").dt.truncate("1mo")).unique()
-        monthly = len(lines) <= FEW_DAYS * len(months) and months["date"].n_unique() > 1
+    def of(cls, lines: pl.DataFrame, closed: pl.DataFrame | None, calendar: Calendar) -> Self:
+        """`lines`: each store and day once; `calendar`: of days, or of months, the periods that are judged."""
         stores = lines["store_id"].unique().sort()
-        first, last = months["date"].min() if monthly else lines["date"].min(), lines["date"].max()
+        first, last = lines["date"].min(), lines["date"].max()
         if not isinstance(first, date) or not isinstance(last, date):
             raise TypeError(f"dates of sales lines are {lines.schema['date']}, not days")
-        shape = len(stores), _period(first, last, monthly) + 1
-        place = _places(lines, stores, first, monthly)
+        first = calendar.ahead(first, 0)
+        shape = len(stores), calendar.count(first, last) + 1
+        place = _places(lines, stores, first, calendar)
         heard, shut = np.zeros(shape, bool), np.zeros(shape, bool)
         heard[place] = True
-        if closed is not None and not monthly:
+        if closed is not None and calendar is DAILY:
             within = closed.filter(pl.col("date").is_between(first, last))
             of_all = within.filter(pl.col("store_id").is_null())
-            shut[_places(within.filter(pl.col("store_id").is_in(stores.implode())), stores, first, monthly)] = True
-            shut[:, _places(of_all, stores, first, monthly)[1]] = True
-        return cls(stores.to_list(), first, heard, shut, monthly)
+            shut[_places(within.filter(pl.col("store_id").is_in(stores.implode())), stores, first, calendar)] = True
+            shut[:, _places(of_all, stores, first, calendar)[1]] = True
+        return cls(stores.to_list(), first, heard, shut, calendar)
 
     @property
-    def cycle(self) -> int:
-        return 1 if self.monthly else 7
+    def monthly(self) -> bool:
+        return self.calendar is MONTHLY
 
     def rows(self) -> Iterator[tuple[slice, _Row, int]]:
         """The stores together, and where several are each of them: which they are, their row, and of how many periods
         without a line the least is that is no holiday.
         """
         any_heard, all_closed = np.asarray(self.heard.any(axis=0)), np.asarray(self.closed.all(axis=0))
-        yield slice(None), _Row.of(any_heard, ~all_closed, self.cycle), 1 if self.monthly else HOLIDAYS
+        yield slice(None), _Row.of(any_heard, ~all_closed, self.calendar.cycle), 1 if self.monthly else HOLIDAYS
         for number in range(len(self.stores)) if len(self.stores) > 1 else ():
             counted = any_heard & ~self.closed[number]
-            yield slice(number, number + 1), _Row.of(self.heard[number], counted, self.cycle), 1
+            yield slice(number, number + 1), _Row.of(self.heard[number], counted, self.calendar.cycle), 1
 
     @cached_property
     def usual(self) -> Mask:
         """Periods of each store that are usual, without a line and not said to be closed, shape (stores, periods)."""
-        usual = [_Row.of(heard, heard, self.cycle).usual for heard in self.heard]
+        usual = [_Row.of(heard, heard, self.calendar.cycle).usual for heard in self.heard]
         return np.stack(usual) & ~self.closed
 
     def silence(self, store: slice, start: int, end: int, usual: Mask) -> Silence:
@@ -257,31 +258,21 @@ class _Grid:
 
     def day(self, period: int) -> date:
         """The first day of the period."""
-        if not self.monthly:
-            return self.first + timedelta(days=period)
-        months = self.first.month - 1 + period
-        return date(self.first.year + months // 12, months % 12 + 1, 1)
+        return self.calendar.ahead(self.first, period)
 
     def table(self, chosen: Mask) -> pl.DataFrame:
         """`store_id, date` of the days of the `chosen` periods."""
         store, period = np.nonzero(chosen)
-        begin = [self.day(one) for one in period.tolist()]
-        end = [self.day(one + 1) for one in period.tolist()]
-        spans = {"store_id": [self.stores[number] for number in store], "begin": begin, "end": end}
-        rows = pl.DataFrame(spans, schema={"store_id": pl.String, "begin": pl.Date, "end": pl.Date})
-        days = rows.select("store_id", date=pl.date_ranges("begin", "end", closed="left"))
+        spans = {"store_id": [self.stores[number] for number in store], "period": period}
+        rows = pl.DataFrame(spans, schema={"store_id": pl.String, "period": pl.Int32})
+        begin = self.calendar.later(pl.lit(self.first), pl.col("period"))
+        days = rows.select("store_id", date=pl.date_ranges(begin, self.calendar.last_day(begin)))
         return days.explode("date", empty_as_null=False)
 
 
-def _period(first: date, day: date, monthly: bool) -> int:
-    return (day.year - first.year) * 12 + day.month - first.month if monthly else (day - first).days
-
-
-def _places(rows: pl.DataFrame, stores: pl.Series, first: date, monthly: bool) -> tuple[Counts, Counts]:
+def _places(rows: pl.DataFrame, stores: pl.Series, first: date, calendar: Calendar) -> tuple[Counts, Counts]:
     """Store and period of each row of `store_id, date`."""
-    day = pl.col("date")
-    months = (day.dt.year().cast(pl.Int64) - first.year) * 12 + day.dt.month() - first.month
-    period = months if monthly else (day - pl.lit(first)).dt.total_days()
+    period = calendar.between(pl.lit(first), pl.col("date"))
     number = pl.col("store_id").replace_strict(stores, range(len(stores)), default=None, return_dtype=pl.Int64)
     placed = rows.select(store=number, period=period.cast(pl.Int64))
     return placed["store"].to_numpy(), placed["period"].to_numpy()

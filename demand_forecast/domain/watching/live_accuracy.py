@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from demand_forecast.domain.demand.calendar import Calendar, Frequency, calendar_of
+from demand_forecast.domain.demand.calendar import Frequency, calendar_of
 from demand_forecast.domain.demand.demand_classes import NEW
 from demand_forecast.domain.demand.exposure import exposure, for_the_time_in_stock
 from demand_forecast.domain.demand.hierarchy import SERIES_LEVEL, Level, attach_static
@@ -217,7 +217,7 @@ def windows_until(newest: date, days: int, count: int, frequency: Frequency = "d
     the oldest is first.
     """
     calendar = calendar_of(frequency)
-    length = _window(days, calendar)
+    length = calendar.within(days)
     ends = [calendar.ahead(newest, -length * back) for back in reversed(range(count))]
     return [Window(calendar.ahead(end, 1 - length), end) for end in ends]
 
@@ -225,14 +225,9 @@ def windows_until(newest: date, days: int, count: int, frequency: Frequency = "d
 def in_windows(scores: pl.DataFrame, newest: date, days: int, frequency: Frequency = "daily") -> pl.DataFrame:
     """`scores` with `window`, the last date of the window, of those that end at `newest`, that holds each row."""
     calendar = calendar_of(frequency)
-    length = _window(days, calendar)
+    length = calendar.within(days)
     back = calendar.between(pl.col("date"), pl.lit(newest)) // length * length
     return scores.with_columns(window=calendar.later(pl.lit(newest), -back))
-
-
-def _window(days: int, calendar: Calendar) -> int:
-    """The periods of a window of `days`."""
-    return max(1, days // calendar.step)
 
 
 def actuals_by_day(demand: pl.DataFrame) -> dict[date, str]:
